@@ -1,0 +1,218 @@
+"""The only place that builds things: settings in, a running service out.
+
+`open_service` wires the parts for a command or a test; `create_app` makes the ASGI application that `serve` runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from paydesk import account, catalog, privacy
+from paydesk.channels.web import WebChannel
+from paydesk.chat.commands import Conversation
+from paydesk.chat.thread import Threads
+from paydesk.clock import Clock
+from paydesk.config import Settings, load
+from paydesk.deliver import Deliverer
+from paydesk.errors import SettingError, StoreUnavailable
+from paydesk.inbox import Receiver
+from paydesk.privacy import Vault
+from paydesk.service import Service
+from paydesk.store import Store, embedded
+from paydesk.store.bell import Bell
+from paydesk.store.migrate import migrate
+from paydesk.stripe.gateway import Gateway
+from paydesk.web.front import Front
+from paydesk.worker import Worker
+
+log = logging.getLogger("paydesk")
+
+SUPERVISE_S = 1.0
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Store]:
+    """Start or join the database, bring its schema up to date, and yield the store; stop what was started."""
+    async with AsyncExitStack() as stack:
+        dsn, away, server = await _database(settings, stack)
+        await _patiently(lambda: migrate(dsn))
+        store = await Store.open(dsn, clock=clock or Clock(), on_away=away.set)
+        stack.push_async_callback(store.close)
+        if server is not None:
+            stack.push_async_callback(_cancelled(asyncio.create_task(_supervise(server, away), name="supervisor")))
+        await store.refresh_clock()
+        yield store
+
+
+async def _database(settings: Settings, stack: AsyncExitStack) -> tuple[str, asyncio.Event, embedded.Embedded | None]:
+    away = asyncio.Event()
+    if settings.database_url is not None:
+        return settings.database_url.reveal(), away, None
+    try:
+        server = await asyncio.to_thread(embedded.start, settings.data, say=log.info)
+    except embedded.EmbeddedError as error:
+        raise SettingError(f"PAYDESK_DATA: {error}") from error
+    stack.push_async_callback(asyncio.to_thread, server.release)
+    return server.dsn, away, server
+
+
+async def _patiently(step: Callable[[], Awaitable[object]]) -> None:
+    """Run a first step on the database; one line for a person when it does not answer."""
+    try:
+        await step()
+    except (OSError, TimeoutError) as error:
+        raise SettingError(f"DATABASE_URL: the database does not answer: {error}") from error
+
+
+async def _supervise(server: embedded.Embedded, away: asyncio.Event) -> None:
+    """Start the embedded server again when it has died while we run."""
+    while True:
+        await away.wait()
+        away.clear()
+        try:
+            if await asyncio.to_thread(server.ensure_running):
+                log.warning("the embedded database had died and was started again")
+        except embedded.EmbeddedError as error:
+            log.error("the embedded database does not start: %s", error)
+        await asyncio.sleep(SUPERVISE_S)
+
+
+def _cancelled(task: asyncio.Task[Any]) -> Callable[[], Awaitable[None]]:
+    """Return a callback that ends a task and waits for its end."""
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    return end
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Build everything, fix account and mode, and yield the service; nothing works in the background but its writers."""
+    async with AsyncExitStack() as stack:
+        goods = catalog.load(settings.catalog, os.environ)
+        clock = Clock()
+        gateway = Gateway(settings)
+        stack.push_async_callback(gateway.close)
+        store = await stack.enter_async_context(open_store(settings, clock))
+        if not await account.fix(store, gateway, settings):
+            again = asyncio.create_task(_fix_later(store, gateway, settings), name="account")
+            stack.push_async_callback(_cancelled(again))
+        service = _wire(settings, clock, store, goods, gateway)
+        service.bell.start()
+        stack.push_async_callback(service.bell.stop)
+        service.receiver.start()
+        stack.push_async_callback(service.receiver.stop)
+        yield service
+
+
+def _wire(settings: Settings, clock: Clock, store: Store, goods: catalog.Catalog, gateway: Gateway) -> Service:
+    bell = Bell(store)
+    threads = Threads(store, bell)
+    fallback = WebChannel(threads.append)
+    deliverer = Deliverer(store, gateway, {fallback.name: fallback}, fallback)
+    return Service(
+        settings=settings,
+        clock=clock,
+        store=store,
+        vault=_vault(settings),
+        catalog=goods,
+        gateway=gateway,
+        bell=bell,
+        receiver=Receiver(store, bell),
+        threads=threads,
+        conversation=Conversation(store, goods, clock, public_url=settings.public_url, livemode=gateway.livemode),
+        worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode),
+    )
+
+
+def _vault(settings: Settings) -> Vault:
+    """Return the vault; the key lies beside an embedded database, and is a setting where several machines share one."""
+    if settings.encryption_keys:
+        return Vault(settings.encryption_keys)
+    if settings.database_url is not None:
+        raise SettingError(
+            "PAYDESK_ENCRYPTION_KEYS is not set, and DATABASE_URL is: every machine needs the same key; make one with "
+            "python -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+        )
+    return Vault(privacy.keys_beside(settings.data))
+
+
+async def _fix_later(store: Store, gateway: Gateway, settings: Settings) -> None:
+    """Ask Stripe again until it answers; a key of another account then stops the process."""
+    while True:
+        await asyncio.sleep(15)
+        try:
+            if await account.fix(store, gateway, settings):
+                return
+        except StoreUnavailable:
+            continue
+        except SettingError as error:
+            log.critical("%s", error)
+            os.kill(os.getpid(), 15)
+            return
+
+
+@asynccontextmanager
+async def background(service: Service, *, work: bool) -> AsyncIterator[None]:
+    """Run the worker (if `work`) and follow the sandbox's clock, until the block ends."""
+    tasks = [asyncio.create_task(_follow_clock(service), name="clock")]
+    if work:
+        tasks.append(asyncio.create_task(service.worker.run(), name="worker"))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow_clock(service: Service) -> None:
+    """Keep desk time with the sandbox's clock; with the real Stripe it is real time, and this only rests."""
+    if not service.settings.sandbox:
+        return
+    async with httpx.AsyncClient(base_url=service.settings.stripe_api_base, timeout=5) as client:
+        while True:
+            try:
+                await follow_clock_once(service, client)
+            except (httpx.HTTPError, ValueError, KeyError, StoreUnavailable):
+                log.debug("the sandbox's clock could not be read")
+            await asyncio.sleep(1)
+
+
+async def follow_clock_once(service: Service, client: httpx.AsyncClient) -> None:
+    """Read the sandbox's clock, keep its offset in the database, and take the stored one over."""
+    key = service.gateway.key.reveal()
+    answer = await client.get("/_sandbox/clock", headers={"Authorization": f"Bearer {key}"})
+    offset_s = int(answer.json()["offset_s"])
+    if timedelta(seconds=offset_s) != service.clock.offset:
+        await service.store.execute("UPDATE desk SET clock_offset_s = $1 WHERE livemode IS NOT TRUE", offset_s)
+        await service.store.refresh_clock()
+
+
+def create_app(settings: Settings | None = None, *, work: bool = True) -> Front:
+    """Return the ASGI application: webhooks in front, then the API and the pages. Building starts with its lifespan."""
+    chosen = settings or load()
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[Service]:
+        async with open_service(chosen) as service, background(service, work=work):
+            yield service
+
+    return Front(chosen, lifespan)
+
+
+def from_environment() -> Front:
+    """Return the application with settings from the environment: what `serve --workers` runs in each process."""
+    settings = load(folder=Path(os.environ.get("PAYDESK_FOLDER", ".")))
+    return create_app(settings, work=os.environ.get("PAYDESK_NO_WORK") != "1")

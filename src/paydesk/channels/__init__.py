@@ -1,0 +1,1 @@
+"""Channels: how messages leave. `base` is the whole plug-in contract."""

@@ -1,0 +1,1 @@
+"""The conversation: the same commands and the same words on every channel."""

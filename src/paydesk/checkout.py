@@ -1,0 +1,414 @@
+"""Selling: an order with frozen terms, its payable link, and the one live Checkout session behind it.
+
+What we ask of Stripe is written down first, with its parameters and a deterministic key, then called; after a crash
+or a time-out the same key and parameters are sent again, and after 23 hours the object is looked up before anything
+is repeated (Stripe forgets keys after a day).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from paydesk import customers, ids, money
+from paydesk.catalog import Catalog, Price, Product
+from paydesk.clock import from_unix
+from paydesk.customers import Thread
+from paydesk.errors import Conflict, Invalid, NotFound, StripeRefused
+from paydesk.store import Record, Store, Tx
+from paydesk.stripe.gateway import Gateway
+
+QUANTITY_MAX = 10_000
+LINES_MAX = 100
+KEY_LIFE = timedelta(hours=23)
+PAYABLE = ("open", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an order: a price of the catalogue, or (`price` is `None`) an ad hoc amount that grants nothing."""
+
+    name: str
+    quantity: int
+    unit_amount: int
+    currency: str
+    price: Price | None = None
+    product: Product | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a payable link leads: `open` with Stripe's `url`, `pending`, `paid`, `fulfilled` or `canceled`."""
+
+    status: str
+    url: str | None = None
+
+
+def line_of(catalog: Catalog, name: str, quantity: int, stripe_prices: dict[str, str] | None = None) -> Line:
+    """Return the line for a price's key, a product's key or a Stripe price id; money comes from the catalogue alone."""
+    if type(quantity) is not int or not 1 <= quantity <= QUANTITY_MAX:
+        raise Invalid(f"quantity must be a whole number from 1 to {QUANTITY_MAX:,}", param="quantity")
+    own = {price.stripe_price: price.key for price in catalog.prices.values() if price.stripe_price is not None}
+    price = catalog.price({**(stripe_prices or {}), **own}.get(name, name))
+    product = catalog.products[price.product]
+    return Line(product.name, quantity, price.amount, price.currency, price, product)
+
+
+# --- orders ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """What an order is made of. `thread` is where the buyer is told."""
+
+    customer: str
+    lines: tuple[Line, ...]
+    thread: Thread | None = None
+    success_url: str | None = None
+    cancel_url: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+async def create_order(store: Store, new: NewOrder, *, livemode: bool, id_: str | None = None) -> str:
+    """Write an order with its terms frozen and return its id; under a given `id_` it is made once.
+
+    Raises `Invalid` for mixed currencies, too many lines, or a total that Stripe does not take.
+    """
+    amount, currency = _total(new.lines)
+    id_ = id_ or ids.new("ord")
+    thread = new.thread or Thread("", "", None)
+
+    async def work(tx: Tx) -> None:
+        made = await tx.execute(
+            "INSERT INTO orders (id, customer_id, amount, currency, livemode, link_token, channel, external_id, "
+            "conversation, success_url, cancel_url, metadata) "
+            "VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+            id_,
+            new.customer,
+            amount,
+            currency,
+            livemode,
+            ids.token(),
+            thread.channel,
+            thread.address,
+            thread.conversation,
+            new.success_url,
+            new.cancel_url,
+            new.metadata or {},
+        )
+        if made:
+            await _write_lines(tx, id_, new)
+
+    await store.run(work)
+    return id_
+
+
+def _total(lines: Sequence[Line]) -> tuple[int, str]:
+    """Return what lines cost together, and the currency they share."""
+    if not 1 <= len(lines) <= LINES_MAX:
+        raise Invalid(f"an order has 1 to {LINES_MAX} items", param="items")
+    currencies = sorted({line.currency for line in lines})
+    if len(currencies) > 1:
+        raise Invalid(f"an order has one currency, these items have {' and '.join(currencies)}", param="items")
+    amount = sum(line.unit_amount * line.quantity for line in lines)
+    if amount > money.AMOUNT_MAX:
+        raise Invalid(
+            f"the total is more than Stripe takes: {money.display(money.AMOUNT_MAX, currencies[0])}", param="items"
+        )
+    if 0 < amount < money.MINIMUM_MINOR.get(currencies[0], 1):
+        least = money.display(money.MINIMUM_MINOR[currencies[0]], currencies[0])
+        raise Invalid(f"the total is less than Stripe takes: {least}", param="items")
+    return amount, currencies[0]
+
+
+async def _write_lines(tx: Tx, order: str, new: NewOrder) -> None:
+    """Write lines and, for what each grants, a source with the terms of today, worth nothing yet."""
+    for position, line in enumerate(new.lines):
+        await tx.execute(
+            "INSERT INTO order_line (order_id, position, price_key, name, quantity, unit_amount, stripe_price) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            order,
+            position,
+            line.price.key if line.price else None,
+            line.name,
+            line.quantity,
+            line.unit_amount,
+            line.price.stripe_price if line.price else None,
+        )
+        for number, grant in enumerate(line.product.grants if line.product else ()):
+            unit = {"credits": grant.unit, "pass": "seconds"}.get(grant.kind, "one")
+            terms = {
+                **grant.terms(),
+                "quantity": line.quantity,
+                "on_dispute": line.product.on_dispute if line.product else "hold",
+            }
+            await tx.execute(
+                "INSERT INTO source (id, customer_id, order_id, kind, unit, terms) VALUES ($1, $2, $3, $4, $5, $6)",
+                f"{order}:{position}:{number}",
+                new.customer,
+                order,
+                grant.kind,
+                unit,
+                terms,
+            )
+
+
+async def get(store: Store, id_: str) -> Record:
+    """Return an order's row; raises `NotFound`."""
+    row = await store.fetchrow("SELECT * FROM orders WHERE id = $1", id_)
+    if row is None:
+        raise NotFound(f"no order {id_}", param="order")
+    return row
+
+
+async def by_token(store: Store, token: str) -> Record:
+    """Return the order behind a payable link; raises `NotFound`."""
+    row = await store.fetchrow("SELECT * FROM orders WHERE link_token = $1", token)
+    if row is None:
+        raise NotFound("this link leads nowhere: ask for a new one in the chat")
+    return row
+
+
+async def lines(store: Store, order: str) -> list[Record]:
+    """Return an order's lines."""
+    return await store.fetch("SELECT * FROM order_line WHERE order_id = $1 ORDER BY position", order)
+
+
+async def open_order(store: Store, customer: str, line: Line) -> str | None:
+    """Return an unpaid order of this person for exactly this line at today's terms, to be used again."""
+    rows = await store.fetch(
+        "SELECT o.id, (SELECT coalesce(jsonb_agg(s.terms ORDER BY s.id), '[]') FROM source s WHERE s.order_id = o.id) AS terms "
+        "FROM orders o JOIN order_line l ON l.order_id = o.id "
+        "WHERE o.customer_id = $1 AND o.status IN ('open', 'expired') AND l.price_key = $2 AND l.quantity = $3 "
+        "AND l.unit_amount = $4 AND o.currency = $5 AND o.amount = $3 * $4 ORDER BY o.created_at DESC LIMIT 5",
+        customer,
+        line.price.key if line.price else "",
+        line.quantity,
+        line.unit_amount,
+        line.currency,
+    )
+    product = line.product
+    policy = {"quantity": line.quantity, "on_dispute": product.on_dispute if product else "hold"}
+    today = [{**grant.terms(), **policy} for grant in (product.grants if product else ())]
+    return next((row["id"] for row in rows if row["terms"] == today), None)
+
+
+# --- the session behind an order -------------------------------------------------------------------------------------
+
+
+async def open_session(store: Store, gateway: Gateway, order_id: str, *, public_url: str) -> Link:
+    """Return where the buyer of an order should go, making a Checkout session when none is open.
+
+    Pressed twice, or again after a crash, it is the same session. A fresh one is made only after Stripe has said that
+    the old one expired; one that is complete but unpaid is `pending`. Raises `StripeUnavailable` or `StripeRefused`.
+    """
+    row = await get(store, order_id)
+    if row["status"] not in PAYABLE:
+        return Link(row["status"])
+    if row["session"] is not None:
+        link = await _existing(store, gateway, row)
+        if link is not None:
+            return link
+    stripe_customer = await _stripe_customer(store, gateway, row["customer_id"])
+    call = await _plan_session(store, row, stripe_customer, public_url)
+    if call is None:
+        return await open_session(store, gateway, order_id, public_url=public_url)
+    return await _make_session(store, gateway, row, call)
+
+
+async def _existing(store: Store, gateway: Gateway, row: Record) -> Link | None:
+    """Return where the order's own session leads, `None` when it has expired and a fresh one may be made."""
+    now = datetime.now(UTC) + store.clock.offset
+    if row["session_status"] in (None, "open") and row["session_expires_at"] > now + timedelta(seconds=30):
+        return Link("open", row["session_url"])
+    if row["session_status"] == "complete":
+        return None if row["session_payment_status"] == "failed" else Link("pending")
+    session = await gateway.session(row["session"])
+    if session["status"] == "open":
+        return Link("open", session["url"])
+    if session["status"] == "complete":
+        return Link("pending")
+    return None
+
+
+async def _stripe_customer(store: Store, gateway: Gateway, customer: str) -> str:
+    """Return the person's default Stripe customer, made once."""
+    known: str | None = await store.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", customer)
+    if known is not None:
+        return known
+    key = f"customer:{customer}"
+    params = {"metadata": {"paydesk_customer": customer}}
+    await _write_call(store, key, "customer", customer, params)
+    made = await gateway.create_customer(params, key)
+
+    async def work(tx: Tx) -> str:
+        await customers.lock(tx, [customer])
+        await tx.execute(
+            "INSERT INTO stripe_customer (id, customer_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", made, customer
+        )
+        await tx.execute(
+            "UPDATE customer SET stripe_customer = coalesce(stripe_customer, $2) WHERE id = $1", customer, made
+        )
+        await _end_call(tx, key, made)
+        return str(await tx.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", customer))
+
+    return await store.run(work)
+
+
+async def _write_call(store: Store, key: str, kind: str, subject: str, params: dict[str, Any]) -> None:
+    await store.execute(
+        "INSERT INTO stripe_call (key, kind, subject, params, first_sent_at) VALUES ($1, $2, $3, $4, now()) "
+        "ON CONFLICT DO NOTHING",
+        key,
+        kind,
+        subject,
+        params,
+    )
+
+
+async def _end_call(tx: Tx, key: str, object_id: str) -> None:
+    await tx.execute("UPDATE stripe_call SET state = 'done', object_id = $2 WHERE key = $1", key, object_id)
+
+
+async def _plan_session(store: Store, row: Record, stripe_customer: str, public_url: str) -> Record | None:
+    """Write down the request for the order's next session, or return the one that is under way.
+
+    `None` when the order has changed meanwhile: look again.
+    """
+    order_lines = await lines(store, row["id"])
+
+    async def work(tx: Tx) -> Record | None:
+        await customers.lock(tx, [row["customer_id"]])
+        now = await tx.fetchrow("SELECT status, session, session_count FROM orders WHERE id = $1", row["id"])
+        if now is None or now["status"] not in PAYABLE or now["session"] != row["session"]:
+            return None
+        pending = await tx.fetchrow(
+            "SELECT * FROM stripe_call WHERE subject = $1 AND kind = 'session' AND state = 'pending'", row["id"]
+        )
+        if pending is not None:
+            return pending
+        count = now["session_count"] + 1
+        await tx.execute(
+            "UPDATE orders SET session_count = $2, stripe_customer = $3 WHERE id = $1",
+            row["id"],
+            count,
+            stripe_customer,
+        )
+        return await tx.fetchrow(
+            "INSERT INTO stripe_call (key, kind, subject, params, first_sent_at) VALUES ($1, 'session', $2, $3, now()) "
+            "RETURNING *",
+            f"session:{row['id']}:{count}",
+            row["id"],
+            _session_params(row, order_lines, stripe_customer, count, public_url),
+        )
+
+    return await store.run(work)
+
+
+def _session_params(
+    row: Record, order_lines: Sequence[Record], stripe_customer: str, count: int, public_url: str
+) -> dict[str, Any]:
+    """Return the parameters of a session. Metadata does not travel by itself: the intent gets its own (trap T24)."""
+    back = f"{public_url}/r/{row['link_token']}"
+    metadata = {"paydesk_order": row["id"], "paydesk_attempt": str(count)}
+    return {
+        "mode": "payment",
+        "customer": stripe_customer,
+        "client_reference_id": row["id"],
+        "metadata": {**row["metadata"], **metadata},
+        "payment_intent_data": {"metadata": metadata},
+        "line_items": [_line_item(line, row["currency"]) for line in order_lines],
+        "success_url": row["success_url"] or back,
+        "cancel_url": row["cancel_url"] or back,
+    }
+
+
+def _line_item(line: Record, currency: str) -> dict[str, Any]:
+    if line["stripe_price"] is not None:
+        return {"price": line["stripe_price"], "quantity": line["quantity"]}
+    data = {"currency": currency, "unit_amount": line["unit_amount"], "product_data": {"name": line["name"]}}
+    return {"price_data": data, "quantity": line["quantity"]}
+
+
+async def _make_session(store: Store, gateway: Gateway, row: Record, call: Record) -> Link:
+    """Send a planned request, the same whatever happened before, and keep the session it made."""
+    params = call["params"]
+    session = None
+    if datetime.now(UTC) - call["created_at"] > KEY_LIFE:
+        session = await gateway.find_session(params["customer"], row["id"], params["metadata"]["paydesk_attempt"])
+    try:
+        session = session or await gateway.create_session(params, call["key"])
+    except StripeRefused as refused:
+        await store.execute(
+            "UPDATE stripe_call SET state = 'refused', detail = $2 WHERE key = $1", call["key"], refused.message[:500]
+        )
+        raise
+    status = await _keep_session(store, row, call["key"], session)
+    if status == "canceled":  # somebody canceled while we asked: nobody shall pay it
+        await gateway.expire_session(session["id"])
+        return Link("canceled")
+    return Link("open", session["url"])
+
+
+KEEP_SESSION = """
+UPDATE orders SET session = $2, session_url = $3, session_expires_at = $4, session_status = 'open',
+    session_payment_status = 'unpaid', status = CASE WHEN status = 'expired' THEN 'open' ELSE status END
+WHERE id = $1 AND session IS DISTINCT FROM $2
+"""
+
+
+async def _keep_session(store: Store, row: Record, key: str, session: dict[str, Any]) -> str:
+    """Note the order's new session and return the order's status; its events may have come before us (trap T17)."""
+
+    async def work(tx: Tx) -> str:
+        await customers.lock(tx, [row["customer_id"]])
+        known = await tx.fetchrow("SELECT status, session FROM orders WHERE id = $1", row["id"])
+        expires_at = from_unix(session["expires_at"])
+        await tx.execute(KEEP_SESSION, row["id"], session["id"], session["url"], expires_at)
+        await tx.execute(
+            "UPDATE orders SET session_url = $3, session_expires_at = $4 WHERE id = $1 AND session = $2",
+            row["id"],
+            session["id"],
+            session["url"],
+            expires_at,
+        )
+        await _end_call(tx, key, session["id"])
+        return str(known["status"]) if known is not None else "open"
+
+    return await store.run(work)
+
+
+async def cancel(store: Store, gateway: Gateway, order_id: str) -> Record:
+    """Cancel an unpaid order: its session is expired at Stripe first, so that nobody can pay it any more.
+
+    Raises `Conflict` when it is paid or its payment is on the way. Canceling again changes nothing.
+    """
+    row = await get(store, order_id)
+    if row["status"] == "canceled":
+        return row
+    if row["status"] not in PAYABLE:
+        raise Conflict(f"{order_id} is {row['status']} and cannot be canceled", param="order")
+    if row["session"] is not None and row["session_status"] != "expired":
+        session = await gateway.session(row["session"])
+        if session["status"] == "complete":
+            raise Conflict(f"{order_id}: its payment is on the way", param="order")
+        if session["status"] == "open":
+            await gateway.expire_session(row["session"])
+
+    async def work(tx: Tx) -> None:
+        await customers.lock(tx, [row["customer_id"]])
+        await tx.execute(
+            "UPDATE orders SET status = 'canceled', canceled_at = desk_now() WHERE id = $1 AND status IN ('open','expired')",
+            order_id,
+        )
+
+    await store.run(work)
+    return await get(store, order_id)
+
+
+async def price_of_stripe(store: Store, stripe_price: str) -> dict[str, str]:
+    """Return `{stripe_price: key}` when this Stripe price was pushed for a price of the catalogue, else nothing."""
+    key: str | None = await store.fetchval("SELECT key FROM price WHERE stripe_price = $1", stripe_price)
+    return {} if key is None else {stripe_price: key}

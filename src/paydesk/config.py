@@ -1,0 +1,169 @@
+"""Settings, from the environment or `.env`.
+
+A missing or malformed setting raises `SettingError` with one line that names it and shows a good value.
+A secret never shows itself: not in a `repr`, a log or a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from paydesk.errors import SettingError
+
+STRIPE_API_BASE = "https://api.stripe.com"
+EVENT_MODES = ("webhook", "poll", "both")
+
+
+class Secret:
+    """A value that is used, never shown."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value itself: only where it is handed to whom it is meant for."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one process. Times are seconds, paths absolute, addresses without a trailing slash."""
+
+    data: Path
+    catalog: Path
+    database_url: Secret | None = None
+    public_url: str = "http://127.0.0.1:8000"
+    api_key: Secret | None = None
+    encryption_keys: tuple[Secret, ...] = ()
+    log: str = "text"
+    stripe_api_key: Secret | None = None
+    stripe_publishable_key: str | None = None
+    stripe_webhook_secrets: tuple[Secret, ...] = ()
+    stripe_api_base: str = STRIPE_API_BASE
+    stripe_events: str = "webhook"
+    stripe_debug: bool = False
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def livemode(self) -> bool:
+        """Tell whether the Stripe key is a live one."""
+        key = self.stripe_api_key
+        return key is not None and "_live_" in key.reveal()
+
+    @property
+    def sandbox(self) -> bool:
+        """Tell whether Stripe's part is played by a sandbox, in test mode: only then may the clock be moved."""
+        return self.stripe_api_base != STRIPE_API_BASE and not self.livemode
+
+
+def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
+    """Read the settings from `environ` (default: the process's own), and `.env` in `folder` for what is not set there.
+
+    Guarantees that what it returns is well-formed; raises `SettingError` otherwise.
+    """
+    folder = folder or Path.cwd()
+    own = os.environ if environ is None else environ
+    stored = {k: v for k, v in dotenv_values(folder / ".env").items() if v is not None}
+    values = {k: v.strip() for k, v in {**stored, **own}.items() if v.strip()}
+    return Settings(
+        data=(folder / values.get("PAYDESK_DATA", ".paydesk")).absolute(),
+        catalog=(folder / values.get("PAYDESK_CATALOG", "catalog.toml")).absolute(),
+        database_url=_database_url(values),
+        public_url=_address(values, "PAYDESK_PUBLIC_URL", "http://127.0.0.1:8000", "https://pay.example.com"),
+        api_key=_secret(values, "PAYDESK_API_KEY", r"pdk_[A-Za-z0-9_]{16,}", "pdk_ and at least 16 letters or digits"),
+        encryption_keys=_encryption_keys(values),
+        log=_choice(values, "PAYDESK_LOG", ("text", "json")),
+        stripe_api_key=_stripe_key(values),
+        stripe_publishable_key=values.get("STRIPE_PUBLISHABLE_KEY"),
+        stripe_webhook_secrets=_webhook_secrets(values),
+        stripe_api_base=_address(values, "STRIPE_API_BASE", STRIPE_API_BASE, "http://127.0.0.1:12111"),
+        stripe_events=_choice(values, "STRIPE_EVENTS", EVENT_MODES),
+        stripe_debug=values.get("STRIPE_DEBUG", "").lower() in ("1", "true", "yes"),
+    )
+
+
+def require_stripe(settings: Settings) -> Secret:
+    """Return the Stripe key, or raise `SettingError` that tells where to get one."""
+    if settings.stripe_api_key is None:
+        raise SettingError(
+            "STRIPE_API_KEY is not set: STRIPE_API_KEY=sk_test_… (from the Stripe dashboard, or any for the sandbox)"
+        )
+    return settings.stripe_api_key
+
+
+def _secret(values: Mapping[str, str], name: str, pattern: str, good: str) -> Secret | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(pattern, text):
+        raise SettingError(f"{name} is malformed: it should be {good}")
+    return Secret(text)
+
+
+def _stripe_key(values: Mapping[str, str]) -> Secret | None:
+    name = "STRIPE_API_KEY" if "STRIPE_API_KEY" in values else "STRIPE_SECRET_KEY"
+    return _secret(values, name, r"(sk|rk)_(test|live)_[A-Za-z0-9_]{6,}", "a secret key such as sk_test_51Abc…")
+
+
+def _webhook_secrets(values: Mapping[str, str]) -> tuple[Secret, ...]:
+    text = values.get("STRIPE_WEBHOOK_SECRET", "")
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if any(not re.fullmatch(r"whsec_\S{8,}", part) for part in parts):
+        raise SettingError(
+            "STRIPE_WEBHOOK_SECRET is malformed: STRIPE_WEBHOOK_SECRET=whsec_… (several: comma-separated)"
+        )
+    return tuple(Secret(part) for part in parts)
+
+
+def _encryption_keys(values: Mapping[str, str]) -> tuple[Secret, ...]:
+    parts = [part.strip() for part in values.get("PAYDESK_ENCRYPTION_KEYS", "").split(",") if part.strip()]
+    if any(not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", part) for part in parts):
+        raise SettingError(
+            "PAYDESK_ENCRYPTION_KEYS is malformed: each key is 32 random bytes in URL-safe base64, newest first; make one with "
+            "python -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+        )
+    return tuple(Secret(part) for part in parts)
+
+
+def _address(values: Mapping[str, str], name: str, default: str, good: str) -> str:
+    text = values.get(name, default).rstrip("/")
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise SettingError(f"{name} is malformed: {name}={good}")
+    return text
+
+
+def _database_url(values: Mapping[str, str]) -> Secret | None:
+    text = values.get("DATABASE_URL")
+    if text is None:
+        return None
+    if urlsplit(text).scheme not in ("postgresql", "postgres"):
+        raise SettingError(
+            "DATABASE_URL is malformed: DATABASE_URL=postgresql://user:password@host/paydesk (only PostgreSQL)"
+        )
+    return Secret(text)
+
+
+def _choice(values: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    text = values.get(name, choices[0]).lower()
+    if text not in choices:
+        raise SettingError(f"{name} is malformed: {name}={'|'.join(choices)}")
+    return text

@@ -1,0 +1,231 @@
+"""People: who somebody is on which channel, their Stripe customers, and the lock that all money work takes.
+
+A person is found by identity (channel and external id), never by e-mail: anybody can type an address.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from paydesk import ids
+from paydesk.errors import Conflict, Invalid, NotFound
+from paydesk.privacy import Vault
+from paydesk.store import Record, Store, Tx
+
+CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
+EXTERNAL_ID_MAX = 200
+LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z]{2,4})?", re.ASCII)
+EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,250}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Where a person can be met: a channel's name and the person's id there."""
+
+    channel: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A person as the API shows them."""
+
+    id: str
+    identities: tuple[Identity, ...]
+    email: str | None
+    name: str | None
+    locale: str | None
+    stripe_customer: str | None
+    metadata: dict[str, str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """Where a person was last talked with."""
+
+    channel: str
+    address: str
+    conversation: str | None
+
+
+def identity(channel: object, external_id: object) -> Identity:
+    """Return a checked identity; raises `Invalid` that names the part that is wrong."""
+    if not isinstance(channel, str) or not CHANNEL.fullmatch(channel):
+        raise Invalid("channel must be a short lower-case name such as telegram", param="channel")
+    if isinstance(external_id, int) and not isinstance(external_id, bool):
+        external_id = str(external_id)
+    if not isinstance(external_id, str) or not 0 < len(external_id) <= EXTERNAL_ID_MAX or not external_id.isprintable():
+        raise Invalid(f"external_id must be a text of 1 to {EXTERNAL_ID_MAX} printable characters", param="external_id")
+    return Identity(channel, external_id)
+
+
+# --- the lock --------------------------------------------------------------------------------------------------------
+
+
+async def lock(tx: Tx, people: Iterable[str]) -> set[str]:
+    """Lock people in one order for the rest of the transaction; return those that exist.
+
+    Every change of money, entitlements or holds of a person happens under this lock.
+    """
+    rows = await tx.fetch("SELECT id FROM customer WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE", sorted(people))
+    return {row["id"] for row in rows}
+
+
+async def of_orders(tx: Tx, order_ids: Iterable[str]) -> set[str]:
+    """Return whose orders these are."""
+    rows = await tx.fetch("SELECT DISTINCT customer_id FROM orders WHERE id = ANY($1::text[])", sorted(order_ids))
+    return {row["customer_id"] for row in rows}
+
+
+async def threads(tx: Tx, people: Iterable[str]) -> dict[str, Thread]:
+    """Return where each person's newest order was made, which is where they are told things."""
+    rows = await tx.fetch(
+        "SELECT DISTINCT ON (customer_id) customer_id, channel, external_id, conversation FROM orders "
+        "WHERE customer_id = ANY($1::text[]) AND channel IS NOT NULL AND external_id IS NOT NULL "
+        "ORDER BY customer_id, created_at DESC",
+        sorted(people),
+    )
+    return {row["customer_id"]: Thread(row["channel"], row["external_id"], row["conversation"]) for row in rows}
+
+
+# --- find and make ---------------------------------------------------------------------------------------------------
+
+FIND = "SELECT customer_id FROM identity WHERE channel = $1 AND external_id = $2"
+
+
+async def find(store: Store, who: Identity) -> str | None:
+    """Return the id of the person met there, or `None`."""
+    found: str | None = await store.fetchval(FIND, who.channel, who.external_id)
+    return found
+
+
+async def find_or_make(store: Store, who: Identity, *, locale: str | None = None, id_: str | None = None) -> str:
+    """Return the id of the person met there, made when they are new; two at once make one person."""
+    found = await find(store, who)
+    if found is not None:
+        return found
+    return await store.run(lambda tx: _make(tx, who, locale, id_ or ids.new("cst")))
+
+
+async def _make(tx: Tx, who: Identity, locale: str | None, id_: str) -> str:
+    await tx.execute("INSERT INTO customer (id, locale) VALUES ($1, $2) ON CONFLICT DO NOTHING", id_, locale)
+    owner: str = await tx.fetchval(
+        # The update that changes nothing returns the row of whoever was first, also one committed meanwhile.
+        "INSERT INTO identity (channel, external_id, customer_id) VALUES ($1, $2, $3) "
+        "ON CONFLICT (channel, external_id) DO UPDATE SET customer_id = identity.customer_id RETURNING customer_id",
+        who.channel,
+        who.external_id,
+        id_,
+    )
+    if owner != id_:
+        await tx.execute("DELETE FROM customer WHERE id = $1", id_)
+    return owner
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustomer:
+    """What a caller may say of a person; everything checked by `checked`."""
+
+    identities: tuple[Identity, ...]
+    email: str | None
+    name: str | None
+    locale: str | None
+    metadata: dict[str, str]
+
+
+def checked(
+    identities: Iterable[Identity], email: str | None, name: str | None, locale: str | None, metadata: dict[str, str]
+) -> NewCustomer:
+    """Return what may be stored; raises `Invalid` naming the parameter that is wrong."""
+    if email is not None and not EMAIL.fullmatch(email):
+        raise Invalid("email must be an e-mail address", param="email")
+    if name is not None and not (0 < len(name.strip()) <= 200 and name.isprintable()):
+        raise Invalid("name must be a text of 1 to 200 printable characters", param="name")
+    if locale is not None and not LOCALE.fullmatch(locale):
+        raise Invalid("locale must be a language such as en, pl or nl-BE", param="locale")
+    return NewCustomer(tuple(dict.fromkeys(identities)), email, name, locale, metadata)
+
+
+async def create(store: Store, vault: Vault, new: NewCustomer, *, id_: str) -> Customer:
+    """Make a person under `id_`, or return the one made under it before.
+
+    Raises `Conflict` when one of the identities is somebody else's.
+    """
+
+    async def work(tx: Tx) -> None:
+        key = vault.new_data_key(id_) if new.email or new.name else None
+        await tx.execute(
+            "INSERT INTO customer (id, locale, metadata, data_key, email_sealed, email_index, name_sealed) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            id_,
+            new.locale,
+            new.metadata,
+            key,
+            vault.seal(key, id_, "email", new.email) if key and new.email else None,
+            vault.index(new.email) if new.email else None,
+            vault.seal(key, id_, "name", new.name) if key and new.name else None,
+        )
+        for who in new.identities:
+            owner = await tx.fetchval(
+                "INSERT INTO identity (channel, external_id, customer_id) VALUES ($1, $2, $3) "
+                "ON CONFLICT (channel, external_id) DO UPDATE SET customer_id = identity.customer_id RETURNING customer_id",
+                who.channel,
+                who.external_id,
+                id_,
+            )
+            if owner != id_:
+                raise Conflict(f"{who.channel} {who.external_id} is known as {owner}", param="identities")
+
+    await store.run(work)
+    return await get(store, vault, id_)
+
+
+async def get(store: Store, vault: Vault, id_: str) -> Customer:
+    """Return a person by id; raises `NotFound`."""
+    async with store.transaction() as tx:
+        row = await tx.fetchrow("SELECT * FROM customer WHERE id = $1", id_)
+        if row is None:
+            raise NotFound(f"no customer {id_}", param="customer")
+        met = await tx.fetch(
+            "SELECT channel, external_id FROM identity WHERE customer_id = $1 ORDER BY created_at, channel, external_id",
+            id_,
+        )
+    return Customer(
+        id=id_,
+        identities=tuple(Identity(*identity_) for identity_ in met),
+        email=_opened(vault, row, "email"),
+        name=_opened(vault, row, "name"),
+        locale=row["locale"],
+        stripe_customer=row["stripe_customer"],
+        metadata=row["metadata"],
+        created_at=row["created_at"],
+    )
+
+
+def _opened(vault: Vault, row: Record, field: str) -> str | None:
+    sealed = row[f"{field}_sealed"]
+    return None if sealed is None else vault.open(row["data_key"], row["id"], field, sealed)
+
+
+async def resolve(store: Store, who: Any) -> str:
+    """Return the id of an existing person, given an id or an `Identity`; raises `NotFound`."""
+    if isinstance(who, Identity):
+        found = await find(store, who)
+        if found is None:
+            raise NotFound(f"nobody is known as {who.channel} {who.external_id}", param="customer")
+        return found
+    found = await store.fetchval("SELECT coalesce(merged_into, id) FROM customer WHERE id = $1", who)
+    if found is None:
+        raise NotFound(f"no customer {who}", param="customer")
+    return str(found)
+
+
+async def locale_of(store: Store, id_: str) -> str | None:
+    """Return the language a person reads, or `None` when they never said."""
+    locale: str | None = await store.fetchval("SELECT locale FROM customer WHERE id = $1", id_)
+    return locale

@@ -1,0 +1,75 @@
+"""Carrying out what the outbox holds: a message through its channel, or an instruction to Stripe.
+
+Turns every way in which an attempt can end into one `Result`. Nothing here opens a transaction of the money path.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from paydesk import customers, edge
+from paydesk.channels.base import Address, Channel, NeedsUser, Refused, RetryLater, Send, Unknown
+from paydesk.chat import texts
+from paydesk.errors import NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
+from paydesk.outbox import Delivery, Result
+from paydesk.store import Store
+from paydesk.stripe.gateway import Gateway
+
+log = logging.getLogger("paydesk.deliver")
+
+
+class Deliverer:
+    """Knows the channels. A channel without an adapter is served by `fallback`: its messages are kept to be fetched."""
+
+    def __init__(self, store: Store, gateway: Gateway, channels: Mapping[str, Channel], fallback: Channel) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._channels = channels
+        self._fallback = fallback
+
+    async def attempt(self, delivery: Delivery) -> Result:
+        """Try once; never raises but for a lost database or a shutdown."""
+        edge.outside_transaction(f"a delivery to {delivery.channel}")
+        try:
+            if delivery.channel == "stripe":
+                return await self._instruct_stripe(delivery)
+            return await self._send(delivery)
+        except StoreUnavailable as error:
+            return Result("later", str(error), wait_s=1)
+        except Exception as error:
+            log.exception("delivery %s failed", delivery.id)
+            return Result("later", f"{type(error).__name__}: {error}"[:400])
+
+    async def _send(self, delivery: Delivery) -> Result:
+        locale = None
+        if delivery.customer is not None:
+            locale = await customers.locale_of(self._store, delivery.customer)
+        text, buttons = texts.render(delivery.template, delivery.params, locale)
+        to = Address(delivery.channel, delivery.address, delivery.conversation)
+        channel = self._channels.get(delivery.channel, self._fallback)
+        edge.point("send:before")
+        try:
+            receipt = await channel.deliver(Send(delivery.key, to, text, buttons), None)
+        except RetryLater as later:
+            return Result("later", str(later), wait_s=later.after_s)
+        except Unknown as unknown:
+            return Result("later", f"unknown: {unknown}", wait_s=60)
+        except (NeedsUser, Refused) as refused:
+            return Result("dead", f"{type(refused).__name__}: {refused}")
+        edge.point("send:after")
+        return Result("sent", receipt=receipt.data)
+
+    async def _instruct_stripe(self, delivery: Delivery) -> Result:
+        params = delivery.params
+        try:
+            refund = await self._gateway.refund(
+                params["payment_intent"], params["reason"], params["order"], delivery.key
+            )
+        except StripeUnavailable as error:
+            return Result("later", error.message)
+        except (StripeRefused, NotFound) as error:
+            if "already been refunded" in error.message:
+                return Result("sent", error.message)
+            return Result("dead", error.message)
+        return Result("sent", receipt={"refund": refund["id"]})

@@ -1,0 +1,177 @@
+"""`paydesk check`: look at everything that can be wrong, and say for each how to mend it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from paydesk import account, pushing, status
+from paydesk import catalog as catalogs
+from paydesk.app import open_store
+from paydesk.clock import wall_s
+from paydesk.config import Settings
+from paydesk.errors import PaydeskError, SettingError
+from paydesk.store import Store
+from paydesk.stripe.events import TABLE
+from paydesk.stripe.gateway import Gateway
+from paydesk.web.hooks import STRIPE_PATHS
+
+SKEW_S_MAX = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: fine or not, what was seen, and what mends it."""
+
+    ok: bool
+    what: str
+    seen: str
+    mend: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding as a command prints it."""
+        return {"ok": self.ok, "what": self.what, "seen": self.seen, "mend": self.mend}
+
+
+def line(finding: dict[str, Any]) -> str:
+    """Return a finding in one line, with its mend."""
+    mend = f"  →  {finding['mend']}" if finding["mend"] else ""
+    return f"{'ok ' if finding['ok'] else 'BAD'}  {finding['what']}: {finding['seen']}{mend}"
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at settings, catalogue, database, Stripe and the webhook, as far as each can be reached."""
+    findings = [_secrets(settings), _public_url(settings), _catalogue(settings)]
+    try:
+        gateway = Gateway(settings)
+    except SettingError as error:
+        return [
+            *findings,
+            Finding(False, "STRIPE_API_KEY", "not usable", error.message),
+            await _database(settings, None),
+        ]
+    findings.append(await _guarded("Stripe", lambda: _stripe(gateway)))
+    findings.append(await _guarded("clock", lambda: _skew(settings)))
+    findings.append(await _guarded("webhook endpoint", lambda: _endpoint(settings, gateway)))
+    findings.append(await _guarded("catalogue in Stripe", lambda: _pushed(settings, gateway)))
+    findings.append(await _database(settings, gateway))
+    await gateway.close()
+    return findings
+
+
+async def _guarded(what: str, look: Callable[[], Awaitable[Finding]]) -> Finding:
+    try:
+        return await look()
+    except PaydeskError as error:
+        return Finding(False, what, error.message, "mend that, then look again")
+
+
+def _secrets(settings: Settings) -> Finding:
+    what = "STRIPE_WEBHOOK_SECRET"
+    number = len(settings.stripe_webhook_secrets)
+    if number == 0 and settings.stripe_events != "poll":
+        return Finding(
+            False, what, "not set: there is no webhook route", f"{what}=whsec_… from the endpoint's page in Stripe"
+        )
+    return Finding(True, what, f"{number} secret{'s' if number != 1 else ''}")
+
+
+def _public_url(settings: Settings) -> Finding:
+    insecure = settings.livemode and not settings.public_url.startswith("https://")
+    mend = "PAYDESK_PUBLIC_URL=https://pay.example.com" if insecure else None
+    return Finding(not insecure, "PAYDESK_PUBLIC_URL", settings.public_url, mend)
+
+
+def _catalogue(settings: Settings) -> Finding:
+    try:
+        loaded = catalogs.load(settings.catalog, os.environ)
+    except SettingError as error:
+        return Finding(False, "catalogue", error.message, "mend that line, or write a fresh one: paydesk init")
+    return Finding(True, "catalogue", f"{len(loaded.products)} products, {len(loaded.prices)} prices")
+
+
+async def _stripe(gateway: Gateway) -> Finding:
+    mode = "live" if gateway.livemode else "test"
+    return Finding(True, "Stripe", f"account {await gateway.account()}, {mode} mode, at {gateway.base}")
+
+
+async def _skew(settings: Settings) -> Finding:
+    """Compare our clock with the `Date` of Stripe's answer: signatures bear a time and are refused after 300 s."""
+    try:
+        async with httpx.AsyncClient(timeout=10) as client:
+            answer = await client.get(f"{settings.stripe_api_base}/healthcheck")
+        skew_s = abs(parsedate_to_datetime(answer.headers["date"]).timestamp() - wall_s())
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        return Finding(False, "clock", f"Stripe's time could not be read ({type(error).__name__})", "look again later")
+    mend = "set this machine's clock (for example with chrony)" if skew_s > SKEW_S_MAX else None
+    return Finding(mend is None, "clock", f"{skew_s:.0f} s away from Stripe's", mend)
+
+
+async def _endpoint(settings: Settings, gateway: Gateway) -> Finding:
+    """Look whether Stripe has an enabled endpoint for us, with every event we handle and a version we read."""
+    what = "webhook endpoint"
+    if settings.stripe_events == "poll":
+        return Finding(True, what, "not needed: STRIPE_EVENTS=poll")
+    wanted = settings.public_url + "/webhooks/stripe"
+    ours = [
+        endpoint
+        for endpoint in await gateway.webhook_endpoints()
+        if any(endpoint["url"] == settings.public_url + path for path in STRIPE_PATHS)
+    ]
+    if not ours:
+        return Finding(
+            False, what, f"Stripe has none for {wanted}", f"add {wanted} in Stripe, with the events {', '.join(TABLE)}"
+        )
+    endpoint = ours[0]
+    if endpoint["status"] != "enabled":
+        return Finding(False, what, f"{endpoint['url']} is {endpoint['status']}", "enable it in Stripe")
+    missing = [] if "*" in endpoint["enabled_events"] else sorted(set(TABLE) - set(endpoint["enabled_events"]))
+    if missing:
+        return Finding(
+            False, what, f"{endpoint['url']} does not send {', '.join(missing)}", "add these events in Stripe"
+        )
+    version = endpoint.get("api_version") or "the account's default"
+    return Finding(True, what, f"{endpoint['url']} sends all {len(TABLE)} events, version {version}")
+
+
+async def _pushed(settings: Settings, gateway: Gateway) -> Finding:
+    changes = await pushing.plan(gateway, catalogs.load(settings.catalog, os.environ))
+    if changes:
+        return Finding(
+            False,
+            "catalogue in Stripe",
+            f"differs: {changes[0].what} …",
+            "paydesk catalog plan, then paydesk catalog push",
+        )
+    return Finding(True, "catalogue in Stripe", "the same")
+
+
+async def _database(settings: Settings, gateway: Gateway | None) -> Finding:
+    where = "DATABASE_URL" if settings.database_url is not None else f"embedded, in {settings.data}"
+    try:
+        async with open_store(settings) as store:
+            return await _inside(store, gateway, settings, where)
+    except PaydeskError as error:
+        return Finding(False, "database", error.message, "mend that, then look again")
+
+
+async def _inside(store: Store, gateway: Gateway | None, settings: Settings, where: str) -> Finding:
+    if gateway is not None:
+        await account.fix(store, gateway, settings)
+    queues = await status.queues(store)
+    trouble = [f"{queues['inbox']['quarantined']} events quarantined"] if queues["inbox"]["quarantined"] else []
+    trouble += [f"{queues['outbox']['dead']} deliveries dead"] if queues["outbox"]["dead"] else []
+    if trouble:
+        return Finding(
+            False,
+            "database",
+            f"{where}: {', '.join(trouble)}",
+            "paydesk events list --state quarantined, paydesk deliveries list --state dead",
+        )
+    version = await store.fetchval("SHOW server_version")
+    return Finding(True, "database", f"{where}, PostgreSQL {version}, durable, nothing stuck")

@@ -1,0 +1,132 @@
+"""Every error Paydesk raises on purpose, in one tree.
+
+```
+PaydeskError                    status 500  something we know how to name
+├── SettingError                exit 2      a setting or the catalogue is missing or malformed
+│   └── CatalogError
+├── Invalid                     400         the caller sent something we refuse, `param` names it
+├── Unauthorized                401         no key, or one we do not know
+├── InsufficientCredits         402         spending more than there is; nothing changed
+├── Forbidden                   403         the key lacks the scope
+├── NotFound                    404         no such thing, or not the caller's
+├── Conflict                    409         the same key with another body, or still under way
+├── TooLarge                    413
+├── StoreUnavailable            503         the database is away: nothing was stored, try again
+└── StripeUnavailable           503         Stripe did not answer: the same call is safe to repeat
+```
+
+The docstring of a class says what the reader should do; `message` says what happened.
+"""
+
+from __future__ import annotations
+
+
+class PaydeskError(Exception):
+    """The root: has an HTTP status, a stable code, a sentence a person can read, and perhaps the parameter."""
+
+    status = 500
+    code = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+    def body(self, request_id: str | None = None) -> dict[str, object]:
+        """Return the error as CONTRACT's JSON: `{"error": {"code", "message", "param"?, "request_id"}}`."""
+        error: dict[str, object] = {"code": self.code, "message": self.message}
+        if self.param is not None:
+            error["param"] = self.param
+        if request_id is not None:
+            error["request_id"] = request_id
+        return {"error": error}
+
+
+class SettingError(PaydeskError):
+    """Mend the setting that the message names, then start again."""
+
+    code = "setting_error"
+
+
+class CatalogError(SettingError):
+    """Mend the catalogue at the line that the message names."""
+
+    code = "catalog_error"
+
+
+class Invalid(PaydeskError):
+    """Change the request: `param` names what we refuse."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class Unauthorized(PaydeskError):
+    """Send a valid key as `Authorization: Bearer pdk_…`."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class InsufficientCredits(PaydeskError):
+    """Top up, then repeat: nothing was taken."""
+
+    status = 402
+    code = "insufficient_credits"
+
+
+class Forbidden(PaydeskError):
+    """Use a key that has the scope named in the message."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(PaydeskError):
+    """Check the id; what belongs to somebody else is not found either."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(PaydeskError):
+    """Another request holds or held this key or object: read the message before repeating."""
+
+    status = 409
+    code = "conflict"
+
+
+class TooLarge(PaydeskError):
+    """Send less."""
+
+    status = 413
+    code = "too_large"
+
+
+class StoreUnavailable(PaydeskError):
+    """Repeat later: the database is away and nothing was stored."""
+
+    status = 503
+    code = "store_unavailable"
+
+
+class StripeUnavailable(PaydeskError):
+    """Repeat later with the same key: the call may or may not have reached Stripe."""
+
+    status = 503
+    code = "stripe_unavailable"
+
+
+class StripeRefused(PaydeskError):
+    """Stripe understood and said no: the message may be shown to a buyer, repeating changes nothing."""
+
+    status = 402
+    code = "stripe_refused"
+
+
+class StaleClaim(PaydeskError):
+    """Our lease ended and another worker took over: drop the work, it is being done."""
+
+    code = "stale_claim"

@@ -1,0 +1,28 @@
+"""Ids and secrets: random, unguessable, and telling at a glance what they name."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new(prefix: str) -> str:
+    """Return a fresh id such as `ord_7h3k…` with 130 random bits: two never collide."""
+    return f"{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(26))}"
+
+
+def derived(prefix: str, seed: str) -> str:
+    """Return the id that belongs to `seed`, always the same: a resumed operation finds what it made."""
+    number = int.from_bytes(hashlib.sha256(f"{prefix}:{seed}".encode()).digest()[:17])
+    letters = []
+    for _ in range(26):
+        number, rest = divmod(number, 32)
+        letters.append(_ALPHABET[rest])
+    return f"{prefix}_{''.join(letters)}"
+
+
+def token() -> str:
+    """Return a link token with 130 random bits."""
+    return new("l").removeprefix("l_")

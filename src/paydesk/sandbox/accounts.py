@@ -1,0 +1,132 @@
+"""One account per secret key: its objects, by kind, in order of creation.
+
+Objects are plain dicts in the shape of the newest API version, with ids where other objects are meant. Fields whose
+name begins with "_" are the sandbox's own and never leave it; kinds that begin with "_" are not Stripe's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .clock import Clock
+from .errors import Json, no_such
+from .ids import derived_text, new_id
+
+# Fields by which an object is looked up instead of its id, by kind.
+_NAMES = {"price": "lookup_key", "payment_intent": "_ticket"}
+
+
+@dataclass
+class Table:
+    """The objects of one kind; `order` holds their ids, oldest first (None where one was removed)."""
+
+    rows: dict[str, Json] = field(default_factory=dict)
+    order: list[str | None] = field(default_factory=list)
+    place: dict[str, int] = field(default_factory=dict)
+
+    def put(self, row: Json) -> None:
+        """Add an object, or replace the one with its id."""
+        if row["id"] not in self.place:
+            self.place[row["id"]] = len(self.order)
+            self.order.append(row["id"])
+        self.rows[row["id"]] = row
+
+    def remove(self, object_id: str) -> None:
+        """Forget an object."""
+        del self.rows[object_id]
+        self.order[self.place.pop(object_id)] = None
+
+    def walk(self, start: int, *, forward: bool) -> Iterator[Json]:
+        """The objects after a place in `order` (forward) or before it (backward)."""
+        places = range(start + 1, len(self.order)) if forward else range(min(start, len(self.order)) - 1, -1, -1)
+        for place in places:
+            object_id = self.order[place]
+            if object_id is not None:
+                yield self.rows[object_id]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The request that is being answered; both empty for what happens by itself."""
+
+    request_id: str | None = None
+    idempotency_key: str | None = None
+
+
+class Account:
+    """All that belongs to one secret key."""
+
+    def __init__(self, key: str, clock: Clock, public_url: str) -> None:
+        self.key = key
+        self.id = "acct_1" + derived_text(key, 15)
+        self.clock = clock
+        self.public_url = public_url
+        self.tables: dict[str, Table] = {}
+        self._named: dict[tuple[str, str], str] = {}
+        self.cause = Cause()
+        self.changed: dict[tuple[str, str], Json | None] = {}
+        self.fresh_deliveries: list[Json] = []
+
+    def table(self, kind: str) -> Table:
+        """The objects of a kind; empty when there are none yet."""
+        return self.tables.setdefault(kind, Table())
+
+    def add(self, kind: str, values: Json, *, object_id: str | None = None) -> Json:
+        """A new object of a kind, with `id`, `object`, `created` and `livemode` filled in."""
+        row = {
+            "id": object_id or new_id(kind),
+            "object": kind,
+            "created": self.clock.now_s(),
+            "livemode": False,
+            **values,
+        }
+        return self.save(row)
+
+    def save(self, row: Json) -> Json:
+        """Keep an object as it is now; written to the file at the end of the request."""
+        self.restore(row)
+        self.changed[row["object"], row["id"]] = row
+        return row
+
+    def restore(self, row: Json) -> None:
+        """Take up an object as the file has it."""
+        self.table(row["object"]).put(row)
+        name = row.get(_NAMES.get(row["object"], ""))
+        if name:
+            self._named[row["object"], name] = row["id"]
+
+    def remove(self, kind: str, object_id: str) -> None:
+        """Forget an object for good."""
+        self.table(kind).remove(object_id)
+        self.changed[kind, object_id] = None
+
+    def change(self, row: Json, **values: Any) -> Json:
+        """Set fields of an object and keep it; gives the previous values of those that differ."""
+        previous = {name: copy.deepcopy(row.get(name)) for name, value in values.items() if row.get(name) != value}
+        row.update(values)
+        self.save(row)
+        return previous
+
+    def find(self, kind: str, object_id: str) -> Json | None:
+        """The object with this id, or None."""
+        table = self.tables.get(kind)
+        return table.rows.get(object_id) if table else None
+
+    def find_named(self, kind: str, name: str) -> Json | None:
+        """The object that has this lookup key (prices) or 3-D Secure ticket (payment intents) now, or None."""
+        row = self.find(kind, self._named.get((kind, name), ""))
+        return row if row is not None and row[_NAMES[kind]] == name else None
+
+    def get(self, kind: str, object_id: str, param: str, *, status: int = 400, noun: str = "") -> Json:
+        """The object with this id; refused as `resource_missing` when there is none."""
+        row = self.find(kind, object_id)
+        if row is None:
+            raise no_such(noun or kind, object_id, param, status)
+        return row
+
+    def all(self, kind: str) -> Iterator[Json]:
+        """The objects of a kind, oldest first."""
+        return self.table(kind).walk(-1, forward=True)

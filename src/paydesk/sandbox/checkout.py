@@ -1,0 +1,359 @@
+"""Checkout sessions in payment mode: made, listed, changed, expired. Paying them is in `checkout_pay`."""
+
+from __future__ import annotations
+
+from . import lists
+from .accounts import Account
+from .calls import Call, Operation, get, listing, post
+from .catalog import PRICE_DATA, add_price
+from .customers import live_customer
+from .errors import Json, StripeError, invalid, missing_parameter, unreadable
+from .events import emit
+from .ids import new_id
+from .intents import DESCRIPTIVE, cancel_intent
+from .money import MAXIMUM_MINOR, currency_code, minimum_minor
+from .params import (
+    LIST,
+    Shape,
+    choice,
+    email,
+    fields,
+    flag,
+    integer,
+    items,
+    merged_metadata,
+    metadata,
+    text,
+    url,
+    whole,
+)
+from .present import INCLUDABLE
+
+_SHORTEST_S = 30 * 60
+_LONGEST_S = 24 * 3600
+
+_LINE: Shape = {
+    "adjustable_quantity": fields({"enabled": flag, "maximum": whole(1), "minimum": whole(0)}, ("enabled",)),
+    "metadata": metadata,
+    "price": text(clearable=False),
+    "price_data": fields(PRICE_DATA, ("currency",)),
+    "quantity": whole(1, 999_999),
+}
+_CUSTOM_TEXT: Shape = {
+    name: fields({"message": text(1200)}, ("message",))
+    for name in ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
+}
+_CREATE: Shape = {
+    "allow_promotion_codes": flag,
+    "allowed_payment_method_types": items(choice("card", "link"), 20),
+    "billing_address_collection": choice("auto", "required"),
+    "cancel_url": url,
+    "client_reference_id": text(200),
+    "currency": text(3, clearable=False),
+    "custom_text": fields(_CUSTOM_TEXT),
+    "customer": text(clearable=False),
+    "customer_creation": choice("always", "if_required"),
+    "customer_email": email,
+    "expires_at": integer,
+    "line_items": items(fields(_LINE), 100),
+    "locale": text(10),
+    "metadata": metadata,
+    "mode": choice("payment", "setup", "subscription"),
+    "origin_context": choice("mobile_app", "web"),
+    "payment_intent_data": fields({**DESCRIPTIVE, "capture_method": choice("automatic", "automatic_async")}),
+    "payment_method_types": items(choice("card", "link"), 20),
+    "phone_number_collection": fields({"enabled": flag}, ("enabled",)),
+    "submit_type": choice("auto", "book", "donate", "pay", "subscribe"),
+    "success_url": url,
+    "ui_mode": choice("hosted_page", "hosted"),
+}
+
+
+def session_with(account: Account, session_id: str) -> Json:
+    """The session that a path names."""
+    return account.get("checkout.session", session_id, "session", status=404)
+
+
+def _create(call: Call) -> Json:
+    params = call.params
+    _refuse_wrong_use(params)
+    expires_at = _expiry(call.account, params)
+    customer = live_customer(call.account, params["customer"]) if params.get("customer") else None
+    session_id = new_id("checkout.session")
+    lines = [_line(call.account, given, f"line_items[{place}]") for place, given in enumerate(params["line_items"])]
+    currency, total = _total(lines)
+    session = call.account.add("checkout.session", {
+        **_settings(params),
+        "amount_subtotal": total,
+        "amount_total": total,
+        "currency": currency,
+        "customer": customer["id"] if customer else None,
+        "customer_creation": params.get("customer_creation", None if customer else "if_required"),
+        "customer_details": _details(params, customer),
+        "expires_at": expires_at,
+        "metadata": merged_metadata({}, params.get("metadata", {})),
+        "payment_status": "unpaid" if total else "no_payment_required",
+        "status": "open",
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "url": f"{call.account.public_url}/c/pay/{session_id}",
+        "_intent_data": params.get("payment_intent_data") or {},
+        "_lines": lines,
+        "_page": new_id("payment_page"),
+    }, object_id=session_id)  # fmt: skip
+    call.world.know_session(call.account, session)
+    return session
+
+
+def _refuse_wrong_use(params: Json) -> None:
+    """What Stripe refuses before it looks at any object."""
+    if params["mode"] != "payment":
+        raise invalid(f"Only `payment` mode is offered by this sandbox; `{params['mode']}` was asked for.", "mode")
+    if not params.get("success_url"):
+        raise missing_parameter("success_url")
+    if not params.get("line_items"):
+        raise unreadable("The `line_items` parameter is required in payment mode.", "line_items", "parameter_missing")
+    if params.get("customer") and params.get("customer_email"):
+        raise unreadable("You may only specify one of these parameters: customer, customer_email.", "customer")
+    if params.get("customer") and params.get("customer_creation"):
+        raise unreadable("`customer_creation` can only be used if `customer` is not provided.", "customer_creation")
+
+
+def _expiry(account: Account, params: Json) -> int:
+    """When the session expires, in seconds: a day after now unless set, at least half an hour."""
+    now = account.clock.now_s()
+    moment = int(params.get("expires_at", now + _LONGEST_S))
+    if moment < now + _SHORTEST_S - 5:
+        message = "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation."
+        raise invalid(message, "expires_at")
+    if moment > now + _LONGEST_S + 5:
+        message = "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation."
+        raise invalid(message, "expires_at")
+    return moment
+
+
+def _line(account: Account, given: Json, param: str) -> Json:
+    """One line of the order, in the shape of Stripe's line item."""
+    quantity = given.get("quantity")
+    if quantity is None:
+        raise invalid(f"Quantity is required. Add `quantity` to `{param}`", f"{param}[quantity]", "parameter_missing")
+    price = _line_price(account, given, param)
+    product = account.get("product", price["product"], param)
+    if price["unit_amount"] is None:
+        raise invalid("A price with a fractional unit amount cannot be used here.", f"{param}[price]")
+    amount = price["unit_amount"] * quantity
+    return {
+        "id": new_id("item"),
+        "object": "item",
+        "adjustable_quantity": given.get("adjustable_quantity"),
+        "amount_discount": 0,
+        "amount_subtotal": amount,
+        "amount_tax": 0,
+        "amount_total": amount,
+        "currency": price["currency"],
+        "description": product["name"],
+        "metadata": merged_metadata({}, given.get("metadata", {})),
+        "price": price["id"],
+        "quantity": quantity,
+    }
+
+
+def _line_price(account: Account, given: Json, param: str) -> Json:
+    """The price of a line, made on the spot when `price_data` describes one."""
+    if ("price" in given) == bool(given.get("price_data")):
+        if "price" in given:
+            raise invalid("You may only specify one of these parameters: price, price_data.", param)
+        raise missing_parameter(f"{param}[price]")
+    if "price" not in given:
+        if given["price_data"].get("recurring"):
+            raise _recurring_in_payment_mode(param)
+        price = add_price(account, given["price_data"], f"{param}[price_data]")
+        account.change(price, active=False)
+        return price
+    price = account.get("price", given["price"], f"{param}[price]")
+    if not price["active"]:
+        message = "The price specified is inactive. This field only accepts active prices."
+        raise invalid(message, f"{param}[price]", "price_inactive")
+    if price["type"] == "recurring":
+        raise _recurring_in_payment_mode(param)
+    return price
+
+
+def _recurring_in_payment_mode(param: str) -> StripeError:
+    return invalid(
+        "You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or use only "
+        "one-time prices.",
+        f"{param}[price]",
+    )
+
+
+def _total(lines: list[Json]) -> tuple[str, int]:
+    """Currency and sum of the lines, in the smallest unit; a sum that cannot be charged is refused."""
+    currencies = {line["currency"] for line in lines}
+    if len(currencies) > 1:
+        listed = ", ".join(sorted(currencies))
+        raise invalid(f"You cannot combine currencies on a single Checkout Session: {listed}.", "line_items")
+    currency = currency_code(currencies.pop())
+    total = sum(line["amount_total"] for line in lines)
+    if 0 < total < minimum_minor(currency):
+        raise invalid(
+            "The Checkout Session's total amount due must add up to at least the minimum charge amount "
+            f"({minimum_minor(currency)} in the smallest unit of {currency}).",
+            "line_items",
+            "amount_too_small",
+        )
+    if total > MAXIMUM_MINOR:
+        raise invalid("The Checkout Session's total amount is too large.", "line_items", "amount_too_large")
+    return currency, total
+
+
+def _settings(params: Json) -> Json:
+    """The fields of a session that follow from the parameters alone, or have no value."""
+    names = (
+        "after_expiration", "client_secret", "collected_information", "consent", "consent_collection",
+        "currency_conversion", "customer_account", "integration_identifier", "invoice", "managed_payments",
+        "payment_intent", "payment_link", "payment_method_configuration_details", "permissions",
+        "recovered_from", "saved_payment_method_options", "setup_intent", "shipping_address_collection",
+        "shipping_cost", "subscription",
+    )  # fmt: skip
+    echoed = (
+        "allow_promotion_codes", "billing_address_collection", "cancel_url", "client_reference_id", "customer_email",
+        "locale", "origin_context", "submit_type", "success_url",
+    )  # fmt: skip
+    allowed = params.get("allowed_payment_method_types") or params.get("payment_method_types")
+    return dict.fromkeys(names) | {name: params.get(name) for name in echoed} | {
+        "adaptive_pricing": {"enabled": False},
+        "allowed_payment_method_types": allowed,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "custom_fields": [],
+        "custom_text": dict.fromkeys(_CUSTOM_TEXT) | (params.get("custom_text") or {}),
+        "discounts": [],
+        "invoice_creation": _invoice_creation(),
+        "mode": params["mode"],
+        "payment_method_collection": "if_required",
+        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_types": allowed or ["card"],
+        "phone_number_collection": params.get("phone_number_collection") or {"enabled": False},
+        "shipping_options": [],
+        "ui_mode": "hosted_page",
+        "wallet_options": None,
+    }  # fmt: skip
+
+
+def _invoice_creation() -> Json:
+    data = dict.fromkeys(("account_tax_ids", "custom_fields", "description", "footer", "issuer", "rendering_options"))
+    return {"enabled": False, "invoice_data": {**data, "metadata": {}}}
+
+
+def _details(params: Json, customer: Json | None) -> Json | None:
+    """What is known of the buyer before the page was opened."""
+    known = params.get("customer_email") or (customer or {}).get("email")
+    return customer_details(email_address=known) if known else None
+
+
+def customer_details(*, email_address: str | None, name: str | None = None, address: Json | None = None) -> Json:
+    """A session's `customer_details`."""
+    return {
+        "address": address,
+        "business_name": None,
+        "email": email_address,
+        "individual_name": None,
+        "name": name,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [] if name or address else None,
+    }
+
+
+def _retrieve(call: Call) -> Json:
+    return session_with(call.account, call.id)
+
+
+def _update(call: Call) -> Json:
+    session = session_with(call.account, call.id)
+    if "metadata" in call.params:
+        call.account.change(session, metadata=merged_metadata(session["metadata"], call.params["metadata"]))
+    return session
+
+
+def _expire(call: Call) -> Json:
+    session = session_with(call.account, call.id)
+    if session["status"] != "open":
+        raise invalid(
+            "Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a status of "
+            f"`{session['status']}`."
+        )  # fmt: skip
+    expire_session(call.account, session)
+    return session
+
+
+def expire_session(account: Account, session: Json) -> None:
+    """End an open session and cancel its payment intent; tells it."""
+    account.change(session, status="expired", url=None)
+    intent = account.find("payment_intent", session["payment_intent"] or "")
+    if intent is not None and intent["status"] not in ("succeeded", "canceled"):
+        cancel_intent(account, intent, "expired")
+    emit(account, "checkout.session.expired", session)
+
+
+def _line_items(call: Call) -> Json:
+    session = session_with(call.account, call.id)
+    return _page_of_lines(call.account, session, call.params)
+
+
+def _page_of_lines(account: Account, session: Json, params: Json) -> Json:
+    """The lines of a session, in their order, as a list object."""
+    lines = session["_lines"]
+    ids = [line["id"] for line in lines]
+    limit = params.get("limit", 10)
+    if params.get("ending_before"):
+        end = _place(ids, params["ending_before"], "ending_before")
+        window, more = lines[max(0, end - limit) : end], end > limit
+    else:
+        start = _place(ids, params["starting_after"], "starting_after") + 1 if params.get("starting_after") else 0
+        window, more = lines[start : start + limit], start + limit < len(lines)
+    url_of_list = f"/v1/checkout/sessions/{session['id']}/line_items"
+    return lists.list_of([shown_line(account, line) for line in window], url_of_list, has_more=more)
+
+
+def _place(ids: list[str], object_id: str, param: str) -> int:
+    if object_id not in ids:
+        raise invalid(f"No such item: '{object_id}'", param, "resource_missing")
+    return ids.index(object_id)
+
+
+def shown_line(account: Account, line: Json) -> Json:
+    """A line with its price as an object, as Stripe shows it."""
+    return {**line, "price": account.find("price", line["price"])}
+
+
+def _included_lines(account: Account, session: Json) -> Json:
+    return _page_of_lines(account, session_with(account, session["id"]), {})
+
+
+INCLUDABLE["checkout.session", "line_items"] = _included_lines
+
+
+def _list(call: Call) -> Json:
+    keep = lists.same(call.params, "customer", "payment_intent", "status")
+    wanted = (call.params.get("customer_details") or {}).get("email")
+    return lists.page(
+        call.account, "checkout.session", call.params, "/v1/checkout/sessions",
+        lambda row: keep(row) and (not wanted or (row["customer_details"] or {}).get("email") == wanted),
+    )  # fmt: skip
+
+
+_FILTER: Shape = {
+    "customer": text(),
+    "customer_details": fields({"email": email}, ("email",)),
+    "payment_intent": text(),
+    "status": choice("open", "complete", "expired"),
+}
+
+OPERATIONS: list[Operation] = [
+    post("/v1/checkout/sessions", _create, _CREATE, ("mode",)),
+    listing("/v1/checkout/sessions", _list, _FILTER),
+    get("/v1/checkout/sessions/{id}", _retrieve),
+    post("/v1/checkout/sessions/{id}", _update, {"metadata": metadata}),
+    post("/v1/checkout/sessions/{id}/expire", _expire),
+    get("/v1/checkout/sessions/{id}/line_items", _line_items, LIST),
+]

@@ -1,0 +1,90 @@
+"""The sandbox's clock and what is due on it: one time line for session expiries and webhook retries."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Action = Callable[[], None]
+
+
+class Clock:
+    """Real time plus an offset that only grows. Seconds since 1970, UTC."""
+
+    def __init__(self) -> None:
+        self.offset_s = 0.0
+        self._held: float | None = None
+
+    def now(self) -> float:
+        """The sandbox's time in seconds; stands still while a due action runs."""
+        return self._held if self._held is not None else time.time() + self.offset_s
+
+    def now_s(self) -> int:
+        """The sandbox's time in whole seconds, as `created` fields have it."""
+        return int(self.now())
+
+    def iso(self) -> str:
+        """The sandbox's time as ISO 8601 in UTC."""
+        return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    def hold(self, moment: float | None) -> None:
+        """Stand still at a moment; None lets the clock run again."""
+        self._held = moment
+
+
+class Timeline:
+    """Actions due at moments of the clock, run in order, each at its own moment."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._due: list[tuple[float, int, Action]] = []
+        self._numbers = itertools.count()
+        self._changed = asyncio.Event()
+
+    def at(self, moment: float, action: Action) -> None:
+        """Run `action` when the clock reaches `moment`."""
+        heapq.heappush(self._due, (moment, next(self._numbers), action))
+        self._changed.set()
+
+    def clear(self) -> None:
+        """Forget everything that is due."""
+        self._due.clear()
+        self._changed.set()
+
+    def run_until(self, target: float) -> None:
+        """Run what is due up to `target`, in order of time; actions may add others on the way."""
+        try:
+            while self._due and self._due[0][0] <= target:
+                moment, _, action = heapq.heappop(self._due)
+                self.clock.hold(moment)
+                action()
+        finally:
+            self.clock.hold(None)
+
+    def move_to(self, target: float) -> None:
+        """Set the clock forward to `target`; everything due on the way happens first, at its own time."""
+        self.run_until(target)
+        self.clock.offset_s += target - self.clock.now()
+        self._changed.set()
+
+    async def run(self, after: Action) -> None:
+        """Run actions as real time passes, for ever; `after` is called when some have run."""
+        while True:
+            self._changed.clear()
+            if self._due and self._due[0][0] <= self.clock.now():
+                self.run_until(self.clock.now())
+                after()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Sleep until the next action is due or the time line has changed."""
+        pause_s = max(0.0, self._due[0][0] - self.clock.now()) if self._due else None
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,126 @@
+"""Webhooks on their way: signed, sent beside the API's work, tried again with growing gaps for three days.
+
+A delivery is one event for one endpoint. Its first attempt starts in the order of the events; `status` is `waiting`,
+`delivered`, `gave_up` or `canceled` (the endpoint is gone or disabled).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import orjson
+
+from .accounts import Account
+from .errors import Json
+from .present import public
+
+if TYPE_CHECKING:
+    from .world import World
+
+_GAPS_S = (0.5, 2, 5, 15, 60, 300)
+_LATER_GAP_S = 3600
+_GIVES_UP_AFTER_S = 3 * 24 * 3600
+_PATIENCE_S = 10
+_AT_ONCE = 20
+
+
+def signature(payload: bytes, secret: str, moment: int) -> str:
+    """The value of the header `Stripe-Signature` for a payload signed at a moment (seconds, real time)."""
+    mac = hmac.new(secret.encode(), f"{moment}.".encode() + payload, hashlib.sha256)
+    return f"t={moment},v1={mac.hexdigest()}"
+
+
+class Courier:
+    """Sends what is waiting. `gap_factor` stretches or shrinks the gaps between attempts."""
+
+    def __init__(self, world: World, gap_factor: float) -> None:
+        self._world = world
+        self._gap_factor = gap_factor
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._client: httpx.AsyncClient | None = None
+
+    def send(self, account: Account, delivery: Json) -> None:
+        """Start an attempt now; it runs beside everything else."""
+        if self._client is None:
+            limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)
+            self._client = httpx.AsyncClient(
+                timeout=_PATIENCE_S, limits=limits, follow_redirects=False, trust_env=False
+            )
+        task = asyncio.get_running_loop().create_task(self._attempt(account, delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def send_when_due(self, account: Account, delivery: Json) -> None:
+        """Put a waiting delivery on the time line."""
+        self._world.timeline.at(delivery["next_attempt_at"], lambda: self.send(account, delivery))
+
+    async def stop(self) -> None:
+        """Break off what is under way; it stays waiting."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    async def _attempt(self, account: Account, delivery: Json) -> None:
+        """One attempt, noted with its result; plans the next one when it failed."""
+        async with self._turns.setdefault(delivery["endpoint"], asyncio.Semaphore(_AT_ONCE)):
+            endpoint = account.find("webhook_endpoint", delivery["endpoint"])
+            event = account.find("event", delivery["event"])
+            if endpoint is None or event is None or endpoint["status"] != "enabled":
+                account.change(delivery, status="canceled")
+            elif delivery["status"] == "waiting":
+                started = time.monotonic()
+                status_code, problem = await self._post(endpoint, event)
+                self._note(account, delivery, status_code, problem, round((time.monotonic() - started) * 1000))
+                self._conclude(account, delivery, event, arrived=status_code is not None and 200 <= status_code < 300)
+            self._world.flush()
+
+    async def _post(self, endpoint: Json, event: Json) -> tuple[int | None, str | None]:
+        """Status code of the endpoint's answer, or what went wrong."""
+        payload = orjson.dumps(public(event), option=orjson.OPT_INDENT_2)
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Stripe-Signature": signature(payload, endpoint["_secret"], int(time.time())),
+            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+        }
+        client = self._client
+        if client is None:
+            return None, "stopped"
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                answer = await client.post(endpoint["url"], content=payload, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as problem:
+            return None, str(problem) or type(problem).__name__
+        return answer.status_code, None
+
+    def _note(
+        self, account: Account, delivery: Json, status_code: int | None, problem: str | None, took_ms: int
+    ) -> None:
+        attempt = {"at": account.clock.now(), "status_code": status_code, "error": problem, "duration_ms": took_ms}
+        account.change(delivery, attempts=[*delivery["attempts"], attempt])
+
+    def _conclude(self, account: Account, delivery: Json, event: Json, *, arrived: bool) -> None:
+        if arrived:
+            account.change(delivery, status="delivered", next_attempt_at=None)
+            account.change(event, pending_webhooks=max(0, event["pending_webhooks"] - 1))
+            return
+        moment = account.clock.now() + self._gap_s(len(delivery["attempts"]))
+        if moment - delivery["created"] > _GIVES_UP_AFTER_S * self._gap_factor:
+            account.change(delivery, status="gave_up", next_attempt_at=None)
+            return
+        account.change(delivery, next_attempt_at=moment)
+        self.send_when_due(account, delivery)
+
+    def _gap_s(self, attempts: int) -> float:
+        """Seconds to wait after so many attempts."""
+        gap_s = _GAPS_S[attempts - 1] if attempts <= len(_GAPS_S) else _LATER_GAP_S
+        return gap_s * self._gap_factor

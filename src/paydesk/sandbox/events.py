@@ -1,0 +1,92 @@
+"""Events: every change worth telling is written here once, and offered to each webhook endpoint that wants it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from . import lists
+from .accounts import Account
+from .calls import Call, Operation, get, listing
+from .errors import Json
+from .params import flag, items, text
+from .present import public
+
+API_VERSION = "2026-10-28.endive"
+VERSION_FORMAT = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
+
+_KEPT_S = 30 * 24 * 3600
+
+
+def emit(account: Account, event_type: str, row: Json, previous: Json | None = None) -> Json:
+    """Record that something happened to an object, as it is now; `previous` holds the former values of an update."""
+    data: Json = {"object": public(row)}
+    if previous is not None:
+        data["previous_attributes"] = previous
+    wanting = [endpoint for endpoint in account.all("webhook_endpoint") if wants(endpoint, event_type)]
+    event = account.add("event", {
+        "api_version": API_VERSION,
+        "data": data,
+        "pending_webhooks": len(wanting),
+        "request": {"id": account.cause.request_id, "idempotency_key": account.cause.idempotency_key},
+        "type": event_type,
+    })  # fmt: skip
+    for endpoint in wanting:
+        _offer(account, event, endpoint)
+    return event
+
+
+def emit_update(account: Account, event_type: str, row: Json, previous: Json) -> None:
+    """Record an update, unless nothing changed."""
+    if previous:
+        emit(account, event_type, row, previous)
+
+
+def wants(endpoint: Json, event_type: str) -> bool:
+    """Whether an endpoint is enabled and listens to this type."""
+    listened = endpoint["enabled_events"]
+    return endpoint["status"] == "enabled" and ("*" in listened or event_type in listened)
+
+
+def _offer(account: Account, event: Json, endpoint: Json) -> None:
+    delivery = account.add("_delivery", {
+        "event": event["id"],
+        "endpoint": endpoint["id"],
+        "status": "waiting",
+        "attempts": [],
+        "next_attempt_at": account.clock.now(),
+    })  # fmt: skip
+    account.fresh_deliveries.append(delivery)
+
+
+def _retrieve(call: Call) -> Json:
+    return call.account.get("event", call.id, "id", status=404)
+
+
+def _list(call: Call) -> Json:
+    types = set(call.params.get("types") or [])
+    single = call.params.get("type")
+    success = call.params.get("delivery_success")
+    oldest = call.account.clock.now_s() - _KEPT_S
+
+    def keep(event: Json) -> bool:
+        if event["created"] < oldest or (success is not None and success != (event["pending_webhooks"] == 0)):
+            return False
+        return _type_matches(single, event["type"]) and (not types or event["type"] in types)
+
+    return lists.page(call.account, "event", call.params, "/v1/events", keep)
+
+
+def _type_matches(wanted: Any, event_type: str) -> bool:
+    """`charge.*` takes every type that begins with `charge.`."""
+    if not wanted:
+        return True
+    if wanted.endswith("*"):
+        return event_type.startswith(wanted[:-1])
+    return bool(wanted == event_type)
+
+
+OPERATIONS: list[Operation] = [
+    listing("/v1/events", _list, {"type": text(), "types": items(text(), 20), "delivery_success": flag}),
+    get("/v1/events/{id}", _retrieve),
+]

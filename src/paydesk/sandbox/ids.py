@@ -1,0 +1,48 @@
+"""Ids and secrets in the formats of Stripe."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+# Prefix and number of random characters, by the `object` field of what is named.
+_FORMATS = {
+    "balance_transaction": ("txn_3", 23),
+    "charge": ("ch_3", 23),
+    "checkout.session": ("cs_test_a1", 56),
+    "customer": ("cus_", 14),
+    "event": ("evt_1", 23),
+    "item": ("li_1", 23),
+    "payment_intent": ("pi_3", 23),
+    "payment_method": ("pm_1", 23),
+    "payment_page": ("ppage_1", 23),
+    "price": ("price_1", 23),
+    "product": ("prod_", 14),
+    "refund": ("re_3", 23),
+    "webhook_endpoint": ("we_1", 23),
+    "_delivery": ("dlv_", 20),
+}
+
+
+def random_text(length: int) -> str:
+    """`length` unguessable letters and digits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def new_id(kind: str) -> str:
+    """A fresh id for an object of this kind (its `object` field)."""
+    prefix, length = _FORMATS[kind]
+    return prefix + random_text(length)
+
+
+def derived_text(seed: str, length: int) -> str:
+    """Letters and digits that are the same each time for the same seed (at most 40 of them)."""
+    number = int.from_bytes(hashlib.sha256(seed.encode()).digest(), "big")
+    characters = []
+    for _ in range(length):
+        number, digit = divmod(number, len(_ALPHABET))
+        characters.append(_ALPHABET[digit])
+    return "".join(characters)

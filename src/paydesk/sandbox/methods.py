@@ -1,0 +1,253 @@
+"""Payment methods. Cards for now; a token of Stripe's (`pm_card_visa`) becomes a method when it is first used."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from . import lists
+from .accounts import Account
+from .calls import Call, Operation, get, listing, post
+from .cards import CARDS, Card, card_error, card_of_number, card_of_token, refused
+from .customers import live_customer
+from .errors import Json, invalid, missing_parameter, no_such
+from .events import emit, emit_update
+from .ids import derived_text
+from .params import (
+    ADDRESS,
+    Shape,
+    choice,
+    email,
+    fields,
+    full_address,
+    integer,
+    merged_metadata,
+    metadata,
+    text,
+)
+
+_BILLING: Shape = {"address": fields(ADDRESS), "email": email, "name": text(), "phone": text(), "tax_id": text()}
+_CARD: Shape = {
+    "number": text(40, clearable=False),
+    "exp_month": integer,
+    "exp_year": integer,
+    "cvc": text(8),
+    "token": text(clearable=False),
+}
+METHOD_DATA: Shape = {
+    "allow_redisplay": choice("always", "limited", "unspecified"),
+    "billing_details": fields(_BILLING),
+    "card": fields(_CARD),
+    "metadata": metadata,
+    "type": choice("card"),
+}
+
+
+def add_method(account: Account, given: Json, param: str = "") -> Json:
+    """Make a payment method from checked `METHOD_DATA`; a card that cannot be right is refused with 402."""
+    if given.get("type") is None:
+        raise missing_parameter(f"{param}[type]" if param else "type")
+    if not given.get("card"):
+        raise missing_parameter(f"{param}[card]" if param else "card")
+    card, expiry, cvc = _read_card(account, given["card"])
+    return _store(account, card, expiry, has_cvc=bool(cvc), given=given)
+
+
+def usable_method(account: Account, method_id: str, param: str = "payment_method", *, status: int = 400) -> Json:
+    """The payment method with this id; a `pm_card_…` token gives a new method each time."""
+    method = account.find("payment_method", method_id)
+    if method is not None:
+        return method
+    card = card_of_token(method_id) if method_id.startswith("pm_card_") else None
+    if card is None:
+        raise no_such("PaymentMethod", method_id, param, status)
+    return _store(account, card, _token_expiry(account), has_cvc=True, given={})
+
+
+def behaviour(method: Json) -> Card:
+    """How the card of a payment method behaves."""
+    return CARDS[method["_number"]]
+
+
+def _read_card(account: Account, given: Json) -> tuple[Card, tuple[int, int], str | None]:
+    """The card, its expiry `(month, year)` and the CVC."""
+    if "token" in given:
+        card = card_of_token(given["token"])
+        if card is None:
+            raise no_such("token", given["token"], "card[token]")
+        return card, _token_expiry(account), "123"
+    for name in ("number", "exp_month", "exp_year"):
+        if name not in given:
+            raise missing_parameter(f"card[{name}]")
+    card = card_of_number(given["number"])
+    expiry = _checked_expiry(account, given["exp_month"], given["exp_year"])
+    _check_cvc(card, given.get("cvc"))
+    return card, expiry, given.get("cvc")
+
+
+def _token_expiry(account: Account) -> tuple[int, int]:
+    today = datetime.fromtimestamp(account.clock.now(), UTC)
+    return today.month, today.year + 1
+
+
+def _checked_expiry(account: Account, month: int, year: int) -> tuple[int, int]:
+    """Month and four-digit year, not in the past and not out of this world."""
+    today = datetime.fromtimestamp(account.clock.now(), UTC)
+    full_year = year + 2000 if year < 100 else year
+    if not 1 <= month <= 12:
+        raise card_error("invalid_expiry_month", "Your card's expiration month is invalid.", "exp_month")
+    if not today.year <= full_year <= today.year + 50:
+        raise card_error("invalid_expiry_year", "Your card's expiration year is invalid.", "exp_year")
+    if full_year == today.year and month < today.month:
+        raise card_error("invalid_expiry_month", "Your card's expiration month is invalid.", "exp_month")
+    return month, full_year
+
+
+def _check_cvc(card: Card, cvc: str | None) -> None:
+    if cvc is not None and not (cvc.isdecimal() and len(cvc) in ((3, 4) if card.brand == "amex" else (3,))):
+        raise card_error("invalid_cvc", "Your card's security code is invalid.", "cvc")
+
+
+def _store(account: Account, card: Card, expiry: tuple[int, int], *, has_cvc: bool, given: Json) -> Json:
+    billing = given.get("billing_details") or {}
+    return account.add("payment_method", {
+        "allow_redisplay": given.get("allow_redisplay", "unspecified"),
+        "billing_details": _billing_details(billing),
+        "card": _card_fields(card, expiry, has_cvc=has_cvc),
+        "customer": None,
+        "customer_account": None,
+        "metadata": merged_metadata({}, given.get("metadata")),
+        "type": "card",
+        "_number": card.number,
+    })  # fmt: skip
+
+
+def _billing_details(given: Json) -> Json:
+    address = full_address(given.get("address") or {})
+    return {"email": None, "name": None, "phone": None, "tax_id": None, **given, "address": address}
+
+
+def _card_fields(card: Card, expiry: tuple[int, int], *, has_cvc: bool) -> Json:
+    return {
+        "brand": card.brand,
+        "checks": {
+            "address_line1_check": None,
+            "address_postal_code_check": None,
+            "cvc_check": "unchecked" if has_cvc else None,
+        },
+        "country": card.country,
+        "display_brand": card.brand,
+        "exp_month": expiry[0],
+        "exp_year": expiry[1],
+        "fingerprint": derived_text(card.number, 16),
+        "funding": card.funding,
+        "generated_from": None,
+        "last4": card.last4,
+        "networks": {"available": [card.brand], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+        "wallet": None,
+    }
+
+
+def attach(account: Account, method: Json, customer: Json) -> None:
+    """Give a method to a customer; a card that declines is refused here already."""
+    decline = behaviour(method).attach
+    if decline is not None:
+        raise refused(decline, param="")
+    method["card"]["checks"]["cvc_check"] = "pass" if method["card"]["checks"]["cvc_check"] else None
+    account.change(method, customer=customer["id"])
+    emit(account, "payment_method.attached", method)
+
+
+def _create(call: Call) -> Json:
+    return add_method(call.account, call.params)
+
+
+def _retrieve(call: Call) -> Json:
+    return usable_method(call.account, call.id, status=404)
+
+
+def _update(call: Call) -> Json:
+    method = call.account.get("payment_method", call.id, "payment_method", status=404, noun="PaymentMethod")
+    values: Json = {}
+    if "billing_details" in call.params:
+        values["billing_details"] = _billing_details(
+            {**method["billing_details"], **(call.params["billing_details"] or {})}
+        )
+    if "card" in call.params:
+        values["card"] = {**method["card"], **_new_expiry(call, method)}
+    if "metadata" in call.params:
+        values["metadata"] = merged_metadata(method["metadata"], call.params["metadata"])
+    if "allow_redisplay" in call.params:
+        values["allow_redisplay"] = call.params["allow_redisplay"]
+    previous = call.account.change(method, **values)
+    emit_update(call.account, "payment_method.updated", method, previous)
+    return method
+
+
+def _new_expiry(call: Call, method: Json) -> Json:
+    given = call.params["card"] or {}
+    card = method["card"]
+    month, year = given.get("exp_month", card["exp_month"]), given.get("exp_year", card["exp_year"])
+    month, year = _checked_expiry(call.account, month, year)
+    return {"exp_month": month, "exp_year": year}
+
+
+def _attach(call: Call) -> Json:
+    method = usable_method(call.account, call.id, status=404)
+    customer = live_customer(call.account, call.params["customer"])
+    if method["customer"] not in (None, customer["id"]):
+        raise invalid("The payment method you provided has already been attached to a customer.", "payment_method")
+    if method.get("_detached"):
+        raise invalid(
+            "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
+            "Customer, and may not be used again."
+        )
+    if method["customer"] is None:
+        attach(call.account, method, customer)
+    return method
+
+
+def _detach(call: Call) -> Json:
+    method = call.account.get("payment_method", call.id, "payment_method", status=404, noun="PaymentMethod")
+    if method["customer"] is None:
+        raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.",
+                      "payment_method")  # fmt: skip
+    previous = call.account.change(method, customer=None, _detached=True)
+    emit(call.account, "payment_method.detached", method, {"customer": previous["customer"]})
+    return method
+
+
+def _list(call: Call) -> Json:
+    return lists.page(call.account, "payment_method", call.params, "/v1/payment_methods", _attached_to(call))
+
+
+def _attached_to(call: Call) -> lists.Filter:
+    keep = lists.same(call.params, "customer", "type")
+    return lambda row: row["customer"] is not None and keep(row)
+
+
+def _list_of_customer(call: Call) -> Json:
+    call.account.get("customer", call.id, "customer", status=404)
+    wanted = {**call.params, "customer": call.id}
+    url = f"/v1/customers/{call.id}/payment_methods"
+    return lists.page(call.account, "payment_method", wanted, url, lists.same(wanted, "customer", "type"))
+
+
+_UPDATE: Shape = {
+    "allow_redisplay": METHOD_DATA["allow_redisplay"],
+    "billing_details": METHOD_DATA["billing_details"],
+    "card": fields({"exp_month": integer, "exp_year": integer}),
+    "metadata": metadata,
+}
+_FILTER: Shape = {"customer": text(clearable=False), "type": choice("card")}
+
+OPERATIONS: list[Operation] = [
+    post("/v1/payment_methods", _create, METHOD_DATA, ("type",)),
+    listing("/v1/payment_methods", _list, _FILTER),
+    get("/v1/payment_methods/{id}", _retrieve),
+    post("/v1/payment_methods/{id}", _update, _UPDATE),
+    post("/v1/payment_methods/{id}/attach", _attach, {"customer": text(clearable=False)}, ("customer",)),
+    post("/v1/payment_methods/{id}/detach", _detach),
+    listing("/v1/customers/{id}/payment_methods", _list_of_customer, {"type": choice("card")}),
+]

@@ -1,0 +1,157 @@
+"""The sandbox's own calls under `/_sandbox`, and the feed of the page that watches it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .accounts import Account
+from .errors import Json
+from .world import World
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SPAN = re.compile(r"(\d+)\s*([smhdw])")
+_LATEST = 50
+
+
+def routes(world: World) -> list[Route]:
+    """The routes of `/_sandbox`."""
+
+    async def state(request: Request) -> Response:
+        return JSONResponse(_state(world))
+
+    async def reset(request: Request) -> Response:
+        world.reset()
+        return JSONResponse(_state(world))
+
+    async def clock(request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                world.move_clock(_target(world, await request.body()))
+            except ValueError as problem:
+                return JSONResponse({"error": {"code": "invalid_clock", "message": str(problem)}}, 400)
+        return JSONResponse(_clock(world))
+
+    async def feed(request: Request) -> Response:
+        return JSONResponse(_feed(world))
+
+    return [
+        Route("/_sandbox/state", state, methods=["GET"]),
+        Route("/_sandbox/reset", reset, methods=["POST"]),
+        Route("/_sandbox/clock", clock, methods=["GET", "POST"]),
+        Route("/_sandbox/feed", feed, methods=["GET"]),
+    ]
+
+
+def _clock(world: World) -> Json:
+    return {"now": world.clock.iso(), "offset_s": round(world.clock.offset_s)}
+
+
+def _target(world: World, body: bytes) -> float:
+    """The moment to which the clock shall move; ValueError with a helpful text."""
+    given = _json_object(body)
+    if set(given) == {"advance"}:
+        return world.clock.now() + _span_s(str(given["advance"]))
+    if set(given) == {"to"}:
+        moment = datetime.fromisoformat(str(given["to"]))
+        target = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+        if target < world.clock.now():
+            raise ValueError(f"The clock only moves forward; it is {world.clock.iso()} already.")
+        return target
+    raise ValueError('Send {"advance": "31d"} (s, m, h, d, w) or {"to": "2026-12-31T00:00:00Z"}.')
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as problem:
+        raise ValueError(f"The body is not JSON: {problem}.") from problem
+    if not isinstance(given, dict):
+        raise ValueError("The body must be a JSON object.")  # noqa: TRY004 (told to the client, as the others)
+    return given
+
+
+def _span_s(span: str) -> float:
+    """`31d`, `90s`, `1d12h` in seconds."""
+    parts = _SPAN.findall(span)
+    if not parts or _SPAN.sub("", span).strip():
+        raise ValueError(f"{span!r} is no span of time; write 90s, 30m, 12h, 31d or 2w.")
+    return float(sum(int(number) * _UNITS_S[unit] for number, unit in parts))
+
+
+def _state(world: World) -> Json:
+    """Counts of objects by kind, and of deliveries by status, in all and by account."""
+    accounts = [_account_state(account) for account in world.accounts.values()]
+    return {
+        **_clock(world),
+        "accounts": accounts,
+        "counts": _summed([account["counts"] for account in accounts]),
+        "deliveries": {"waiting": 0, "delivered": 0, "gave_up": 0, "canceled": 0}
+        | _summed([account["deliveries"] for account in accounts]),
+    }
+
+
+def _account_state(account: Account) -> Json:
+    kinds = {kind: len(table.rows) for kind, table in account.tables.items() if table.rows and not kind.startswith("_")}
+    deliveries = [{str(row["status"]): 1} for row in account.all("_delivery")]
+    return {"id": account.id, "counts": kinds, "deliveries": _summed(deliveries)}
+
+
+def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for count in counts:
+        for name, number in count.items():
+            total[name] = total.get(name, 0) + number
+    return total
+
+
+def _feed(world: World) -> Json:
+    """The latest requests, events and deliveries, newest first."""
+    events = _latest(world, "event")
+    deliveries = _latest(world, "_delivery")
+    return {
+        **_clock(world),
+        "requests": list(world.requests)[::-1][:_LATEST],
+        "events": [_event_line(event) for _, event in events],
+        "deliveries": [_delivery_line(account, row) for account, row in deliveries],
+    }
+
+
+def _latest(world: World, kind: str) -> list[tuple[Account, Json]]:
+    rows = [
+        (account, row)
+        for account in world.accounts.values()
+        for row in islice(account.table(kind).walk(len(account.table(kind).order), forward=False), _LATEST)
+    ]
+    return sorted(rows, key=lambda pair: pair[1]["created"], reverse=True)[:_LATEST]
+
+
+def _event_line(event: Json) -> Json:
+    about = event["data"]["object"]
+    return {"id": event["id"], "type": event["type"], "about": about["id"], "at": event["created"],
+            "pending_webhooks": event["pending_webhooks"]}  # fmt: skip
+
+
+def _delivery_line(account: Account, delivery: Json) -> Json:
+    event = account.find("event", delivery["event"])
+    endpoint = account.find("webhook_endpoint", delivery["endpoint"])
+    last = delivery["attempts"][-1] if delivery["attempts"] else {}
+    return {
+        "id": delivery["id"],
+        "type": event["type"] if event else "",
+        "event": delivery["event"],
+        "url": endpoint["url"] if endpoint else "(deleted)",
+        "status": delivery["status"],
+        "attempts": len(delivery["attempts"]),
+        "status_code": last.get("status_code"),
+        "error": last.get("error"),
+        "next_attempt_at": delivery["next_attempt_at"],
+        "at": delivery["created"],
+    }

@@ -1,0 +1,137 @@
+// The payment form: tidies what is typed, sends it, and goes where the answer leads.
+"use strict";
+
+const form = document.getElementById("form");
+const field = (id) => document.getElementById(id);
+const BRANDS = [["AMEX", /^3[47]/], ["VISA", /^4/], ["MC", /^(5[1-5]|2[2-7])/], ["DISC", /^6(011|5)/], ["JCB", /^35/], ["DINERS", /^3[068]/], ["UPAY", /^62/]];
+const digits = (text) => text.replace(/\D/g, "");
+const brandOf = (number) => (BRANDS.find(([, start]) => start.test(number)) || [""])[0];
+
+function grouped(number) {
+  const sizes = brandOf(number) === "AMEX" ? [4, 6, 5] : [4, 4, 4, 4, 3];
+  const parts = [];
+  let rest = number;
+  for (const size of sizes) { if (rest) { parts.push(rest.slice(0, size)); rest = rest.slice(size); } }
+  return parts.join(" ");
+}
+
+function showNumber(text) {
+  const number = digits(text);
+  field("number").value = grouped(number);
+  field("brand").textContent = brandOf(number);
+}
+
+function showExpiry(input, typed) {
+  let text = digits(input.value).slice(0, 4);
+  if (text.length === 1 && text > "1") text = "0" + text;
+  const deleting = typed && typed.startsWith("delete");
+  input.value = text.length > 2 || (text.length === 2 && !deleting) ? `${text.slice(0, 2)} / ${text.slice(2)}` : text;
+}
+
+// Errors: one line per group of fields, and the fields themselves marked.
+const PLACES = { email: ["email-error", ["email"]], number: ["card-error", ["number"]], expiry: ["card-error", ["expiry"]], cvc: ["card-error", ["cvc"]], card: ["card-error", ["number", "expiry", "cvc"]], name: ["name-error", ["name"]], general: ["general-error", []] };
+
+function clearErrors() {
+  for (const [line, ids] of Object.values(PLACES)) {
+    if (field(line)) field(line).textContent = "";
+    for (const id of ids) field(id)?.removeAttribute("aria-invalid");
+  }
+}
+
+function showError(place, message) {
+  const [line, ids] = field(PLACES[place][0]) ? PLACES[place] : PLACES.general;
+  field(line).textContent = message;
+  for (const id of ids) field(id)?.setAttribute("aria-invalid", "true");
+  field(ids[0])?.focus();
+}
+
+function mistake() {
+  const email = field("email");
+  if (email && !/^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(email.value.trim())) return ["email", "Your email is incomplete."];
+  if (!field("number")) return null;
+  const number = digits(field("number").value);
+  if (number.length < (brandOf(number) === "AMEX" ? 15 : brandOf(number) === "DINERS" ? 14 : 16)) return ["number", "Your card number is incomplete."];
+  const expiry = digits(field("expiry").value);
+  if (expiry.length < 4) return ["expiry", "Your card's expiration date is incomplete."];
+  const today = new Date(Number(form.dataset.now) * 1000);
+  if (2000 + Number(expiry.slice(2)) < today.getUTCFullYear()) return ["expiry", "Your card's expiration year is in the past."];
+  if (digits(field("cvc").value).length < 3) return ["cvc", "Your card's security code is incomplete."];
+  if (!field("name").value.trim()) return ["name", "Enter the name on your card."];
+  return null;
+}
+
+const BY_CODE = { incorrect_number: "number", invalid_number: "number", expired_card: "expiry", invalid_expiry_month: "expiry", invalid_expiry_year: "expiry", incorrect_cvc: "cvc", invalid_cvc: "cvc", email_invalid: "email" };
+
+function showRefusal(error) {
+  if (error.code && error.code.startsWith("checkout_session_")) { location.reload(); return; }
+  showError(BY_CODE[error.code] || (error.type === "card_error" ? "card" : "general"), error.message);
+}
+
+function values() {
+  const body = new URLSearchParams({ expected_amount: form.dataset.amount });
+  const email = field("email")?.value.trim();
+  if (email) body.set("customer_email", email);
+  if (!field("number")) return body;
+  const expiry = digits(field("expiry").value);
+  const card = { number: digits(field("number").value), exp_month: String(Number(expiry.slice(0, 2))), exp_year: "20" + expiry.slice(2), cvc: field("cvc").value };
+  body.set("payment_method_data[type]", "card");
+  for (const [name, value] of Object.entries(card)) body.set(`payment_method_data[card][${name}]`, value);
+  body.set("payment_method_data[billing_details][name]", field("name").value.trim());
+  if (email) body.set("payment_method_data[billing_details][email]", email);
+  return body;
+}
+
+function setState(state, status) {
+  form.dataset.state = state;
+  field("submit").setAttribute("aria-disabled", String(state !== ""));
+  field("status").textContent = status;
+}
+
+function goOn(page) {
+  const intent = page.payment_intent;
+  const action = intent && intent.next_action;
+  if (page.status === "complete") {
+    setState("paid", "Payment successful");
+    setTimeout(() => location.assign(page.success_url), 450);
+  } else if (action) {
+    location.assign(action.redirect_to_url ? action.redirect_to_url.url : action.use_stripe_sdk.stripe_js);
+  } else {
+    location.reload();
+  }
+}
+
+async function pay() {
+  setState("busy", "Processing");
+  try {
+    const answer = await fetch(`/v1/payment_pages/${form.dataset.session}/confirm`, { method: "POST", body: values() });
+    const page = await answer.json();
+    if (answer.ok) { goOn(page); return; }
+    setState("", "");
+    showRefusal(page.error);
+  } catch {
+    setState("", "");
+    showError("general", "We could not reach the payment server. You were not charged. Please try again.");
+  }
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (form.dataset.state) return;
+  clearErrors();
+  const found = mistake();
+  if (found) showError(...found); else pay();
+});
+field("number")?.addEventListener("input", (event) => showNumber(event.target.value));
+field("expiry")?.addEventListener("input", (event) => showExpiry(event.target, event.inputType));
+field("cvc")?.addEventListener("input", (event) => { event.target.value = digits(event.target.value).slice(0, 4); });
+for (const choice of document.querySelectorAll(".card-choice")) {
+  choice.addEventListener("click", () => {
+    showNumber(choice.dataset.number);
+    field("expiry").value = "12 / " + String(new Date(Number(form.dataset.now) * 1000).getUTCFullYear() + 2).slice(2);
+    field("cvc").value = choice.dataset.number.startsWith("3") ? "1234" : "123";
+    field("name").value ||= "Test Buyer";
+    field("submit").focus();
+  });
+}
+// Coming back with the browser's back button shows the session as it is now.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

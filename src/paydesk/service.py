@@ -1,0 +1,34 @@
+"""Everything a running Paydesk is made of, as one value that handlers and commands are given. Built by `app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paydesk.catalog import Catalog
+from paydesk.chat.commands import Conversation
+from paydesk.chat.thread import Threads
+from paydesk.clock import Clock
+from paydesk.config import Settings
+from paydesk.inbox import Receiver
+from paydesk.privacy import Vault
+from paydesk.store import Store
+from paydesk.store.bell import Bell
+from paydesk.stripe.gateway import Gateway
+from paydesk.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts, wired together."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    vault: Vault
+    catalog: Catalog
+    gateway: Gateway
+    bell: Bell
+    receiver: Receiver
+    threads: Threads
+    conversation: Conversation
+    worker: Worker

@@ -1,0 +1,102 @@
+"""Running as a process: HTTP with uvicorn, or background work alone, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from paydesk.app import background, create_app, open_service
+from paydesk.config import Settings, require_stripe
+from paydesk.errors import SettingError
+from paydesk.store import embedded
+
+log = logging.getLogger("paydesk")
+
+APP = "paydesk.app:from_environment"
+
+
+def serve(settings: Settings, *, host: str, port: int, workers: int, work: bool) -> None:
+    """Serve until told to stop. Raises `SettingError` for a setting that prevents it, before anything listens."""
+    require_stripe(settings)
+    if not settings.stripe_webhook_secrets and settings.stripe_events != "poll":
+        log.warning("STRIPE_WEBHOOK_SECRET is not set: there is no webhook route, payments will not be noticed")
+    listener = _listen(host, port)
+    if workers > 1:
+        _serve_many(settings, listener, workers, work=work)
+        return
+    app = create_app(settings, work=work)
+    server = uvicorn.Server(_config(app, listener))
+    log.info("Paydesk listens on http://%s:%s", host, port)
+    server.run(sockets=[listener])
+    if app.failure is not None:
+        raise app.failure
+
+
+def _serve_many(settings: Settings, listener: socket.socket, workers: int, *, work: bool) -> None:
+    """Serve with several processes; the database is ours meanwhile, so that no child stops it under another."""
+    os.environ["PAYDESK_FOLDER"] = str(Path.cwd())
+    os.environ["PAYDESK_NO_WORK"] = "0" if work else "1"
+    server = embedded.start(settings.data, say=log.info) if settings.database_url is None else None
+    try:
+        config = _config(APP, listener, workers=workers)
+        Multiprocess(config, sockets=[listener]).run()
+    finally:
+        if server is not None:
+            server.release()
+
+
+def _config(app: object, listener: socket.socket, *, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        factory=isinstance(app, str),
+        workers=workers,
+        fd=None,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=5,
+        backlog=2048,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; one line when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingError(f"--port {port}: cannot listen there ({error.strerror}); try --port {port + 1}") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def work(settings: Settings) -> None:
+    """Do background work until told to stop."""
+    require_stripe(settings)
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_service(settings) as service, background(service, work=True):
+        log.info("working")
+        await stop.wait()
+    log.info("stopped")

@@ -1,0 +1,49 @@
+"""`paydesk init`: the two files that a new shop begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from paydesk.catalog import TEMPLATE
+from paydesk.errors import SettingError
+
+ENVIRONMENT = """\
+# Copy this file to .env and fill in what you have. Every line may stay a comment at first.
+
+# --- Stripe: https://dashboard.stripe.com/apikeys (or any sk_test_… with the sandbox) ---
+#STRIPE_API_KEY=sk_test_…
+# One endpoint, https://YOUR-ADDRESS/webhooks/stripe; several secrets, comma-separated, during a rotation.
+#STRIPE_WEBHOOK_SECRET=whsec_…
+# Offline: run `paydesk sandbox` and point here.
+#STRIPE_API_BASE=http://127.0.0.1:12111
+
+# --- Paydesk ---
+# Where buyers reach this installation: links in chat begin with it.
+#PAYDESK_PUBLIC_URL=https://pay.example.com
+# A first API key with every scope, for set-up; later: paydesk keys create
+#PAYDESK_API_KEY=pdk_choose_at_least_16_letters
+# The folder of the embedded database. Unset: ./.paydesk
+#PAYDESK_DATA=./.paydesk
+# A PostgreSQL of your own, when one machine is not enough; then set the encryption keys too.
+#DATABASE_URL=postgresql://paydesk:secret@db.example.com/paydesk
+#PAYDESK_ENCRYPTION_KEYS=
+# text or json
+#PAYDESK_LOG=text
+"""
+
+
+def write_files(folder: Path) -> list[str]:
+    """Write `catalog.toml` and `.env.example` where they are missing; return a line for each."""
+    lines = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (("catalog.toml", TEMPLATE), (".env.example", ENVIRONMENT)):
+            path = folder / name
+            if path.exists():
+                lines.append(f"{path} is there already and stays")
+            else:
+                path.write_text(text, encoding="utf-8")
+                lines.append(f"{path} written")
+    except OSError as error:
+        raise SettingError(f"{folder}: cannot write there: {error.strerror}") from error
+    return lines

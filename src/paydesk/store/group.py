@@ -1,0 +1,119 @@
+"""Group commit: callers that wait at the same time share one round trip and one commit.
+
+The first caller opens a batch; the batch closes as soon as the writer is free. There is no timer: an idle writer
+takes a single item at once, a busy one finds many waiting. Each writer has one connection of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+
+from paydesk import edge
+from paydesk.errors import StoreUnavailable
+from paydesk.store.pool import AWAY, Store
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Write = Callable[[Any, list[Item]], Awaitable[list[Result]]]
+"""Writes a batch in ONE statement (so that it commits by itself) and returns a result for each item, in order."""
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Collects items and writes them in batches. `submit` returns only after the item's batch has committed."""
+
+    def __init__(
+        self, store: Store, write: Write[Item, Result], *, batch_max: int = 512, waiting_max: int = 20_000
+    ) -> None:
+        self._store = store
+        self._write = write
+        self._batch_max = batch_max
+        self._waiting_max = waiting_max
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._work = asyncio.Event()
+        self._connection: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the writer in the running loop."""
+        self._task = asyncio.create_task(self._run(), name="group-commit")
+
+    async def stop(self) -> None:
+        """Stop the writer; whoever still waits gets `StoreUnavailable`."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._refuse(self._waiting, StoreUnavailable("the service is stopping"))
+        self._waiting = []
+        await self._drop_connection()
+
+    async def submit(self, item: Item) -> Result:
+        """Write `item`; return its result once it is durable.
+
+        Raises `StoreUnavailable` when the database is away or too much is waiting: the outcome is then unknown.
+        """
+        if len(self._waiting) >= self._waiting_max:
+            raise StoreUnavailable("too many requests are waiting for the database")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._work.set()
+        return await future
+
+    async def _run(self) -> None:
+        while True:
+            await self._work.wait()
+            batch, self._waiting = self._waiting[: self._batch_max], self._waiting[self._batch_max :]
+            if not self._waiting:
+                self._work.clear()
+            try:
+                await self._commit(batch)
+            except Exception as error:  # the writer must outlive whatever one batch met
+                away = error if isinstance(error, StoreUnavailable) else self._store.away(error)
+                self._refuse(batch, away)
+
+    async def _commit(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        """Write a batch; a data error in it is found by writing row by row, so that nobody pays for another."""
+        try:
+            results = await self._write_surely([item for item, _ in batch])
+        except asyncpg.PostgresError as error:
+            if len(batch) == 1:
+                self._refuse(batch, error)
+                return
+            for single in batch:
+                await self._commit([single])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+
+    async def _write_surely(self, items: list[Item]) -> list[Result]:
+        """Write once, and once more on a fresh connection when the first broke: unique keys make that safe."""
+        for last_try in (False, True):
+            try:
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._store.connect()
+                edge.point("group:before")
+                results = await self._write(self._connection, items)
+                edge.point("group:after")
+            except AWAY as error:
+                await self._drop_connection()
+                if last_try:
+                    raise self._store.away(error) from error
+            else:
+                return results
+        raise AssertionError("unreachable")
+
+    async def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    @staticmethod
+    def _refuse(batch: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(error)

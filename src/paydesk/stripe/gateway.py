@@ -1,0 +1,188 @@
+"""The gateway to Stripe's API: the only module that imports the SDK.
+
+Every call passes `_call`: never while a transaction is open, within the rate Stripe allows, with our own
+deterministic idempotency key on what creates something, and with Stripe's errors turned into ours. The SDK repeats
+409, 5xx and broken connections twice with the same key (measured on 16.1.0); 429 it does not, so we wait and say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import stripe
+
+from paydesk import edge
+from paydesk.config import STRIPE_API_BASE, Settings, require_stripe
+from paydesk.errors import NotFound, SettingError, StripeRefused, StripeUnavailable
+
+T = TypeVar("T")
+TIMEOUT_S = 20
+RATE_TEST_PER_S = 20.0  # Stripe allows 25 in its test sandboxes and 100 in live mode
+RATE_LIVE_PER_S = 80.0
+RATE_SANDBOX_PER_S = 500.0
+
+
+class Gateway:
+    """Speaks with Stripe (or the sandbox) by one key. Methods return plain dictionaries as Stripe sent them."""
+
+    def __init__(self, settings: Settings) -> None:
+        key = require_stripe(settings)
+        addresses: Any = {"api": settings.stripe_api_base}
+        self._http = stripe.HTTPXClient(timeout=TIMEOUT_S)
+        self._client = stripe.StripeClient(
+            key.reveal(), base_addresses=addresses, http_client=self._http, max_network_retries=2
+        )
+        self.key = key
+        self.livemode = settings.livemode
+        self.base = settings.stripe_api_base
+        real = RATE_LIVE_PER_S if settings.livemode else RATE_TEST_PER_S
+        self._bucket = Bucket(real if settings.stripe_api_base == STRIPE_API_BASE else RATE_SANDBOX_PER_S)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    async def account(self) -> str:
+        """Return the id of the account that the key belongs to."""
+        account = await self._call("account", lambda: self._client.v1.accounts.retrieve_current_async())
+        return str(account["id"])
+
+    async def create_customer(self, params: Mapping[str, Any], key: str) -> str:
+        """Make a Stripe customer and return its id; the same key makes one."""
+        made = await self._create("customer", self._client.v1.customers.create_async, params, key)
+        return str(made["id"])
+
+    async def create_session(self, params: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Make a Checkout session; the same key makes one."""
+        return await self._create("session", self._client.v1.checkout.sessions.create_async, params, key)
+
+    async def session(self, id_: str) -> dict[str, Any]:
+        """Return a Checkout session as it is now; raises `NotFound`."""
+        return await self._call("session", lambda: self._client.v1.checkout.sessions.retrieve_async(id_))
+
+    async def expire_session(self, id_: str) -> dict[str, Any]:
+        """Expire an open Checkout session; raises `StripeRefused` when it is open no more."""
+        return await self._call("session", lambda: self._client.v1.checkout.sessions.expire_async(id_))
+
+    async def find_session(self, stripe_customer: str, order: str, attempt: str) -> dict[str, Any] | None:
+        """Look among a customer's sessions for the one made by `attempt` of `order`."""
+        params: Any = {"customer": stripe_customer, "limit": 100}
+        page = await self._call("sessions", lambda: self._client.v1.checkout.sessions.list_async(params))
+        for session in page["data"]:
+            metadata = session.get("metadata") or {}
+            if metadata.get("paydesk_order") == order and metadata.get("paydesk_attempt") == attempt:
+                return dict(session)
+        return None
+
+    async def look(self, kind: str, id_: str) -> dict[str, Any]:
+        """Return the object that a reader asked for; raises `NotFound` when Stripe does not know it."""
+        services: dict[str, Any] = {
+            "payment_intent": self._client.v1.payment_intents,
+            "charge": self._client.v1.charges,
+            "checkout.session": self._client.v1.checkout.sessions,
+        }
+        return await self._call(kind, lambda: services[kind].retrieve_async(id_))
+
+    async def refund(self, intent: str, reason: str, order: str, key: str) -> dict[str, Any]:
+        """Give a payment back in full; the same key gives it back once."""
+        params = {"payment_intent": intent, "reason": reason, "metadata": {"paydesk_order": order}}
+        return await self._create("refund", self._client.v1.refunds.create_async, params, key)
+
+    # --- the catalogue ---------------------------------------------------------------------------------------------
+
+    async def prices_by_lookup_key(self, lookup_keys: list[str]) -> dict[str, dict[str, Any]]:
+        """Return active prices by lookup key, those that exist."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(lookup_keys), 10):  # Stripe takes ten lookup keys at a time
+            params: Any = {"lookup_keys": lookup_keys[start : start + 10], "active": True, "limit": 100}
+            page = await self._call("prices", partial(self._client.v1.prices.list_async, params))
+            found |= {price["lookup_key"]: price for price in page["data"]}
+        return found
+
+    async def price(self, id_: str) -> dict[str, Any]:
+        """Return a price; raises `NotFound`."""
+        return await self._call("price", lambda: self._client.v1.prices.retrieve_async(id_))
+
+    async def product(self, id_: str) -> dict[str, Any] | None:
+        """Return a product, or `None` when Stripe does not know it."""
+        try:
+            return await self._call("product", lambda: self._client.v1.products.retrieve_async(id_))
+        except NotFound:
+            return None
+
+    async def create_product(self, params: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Make a product."""
+        return await self._create("product", self._client.v1.products.create_async, params, key)
+
+    async def update_product(self, id_: str, params: Any) -> dict[str, Any]:
+        """Change a product."""
+        return await self._call("product", lambda: self._client.v1.products.update_async(id_, params))
+
+    async def create_price(self, params: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Make a price."""
+        return await self._create("price", self._client.v1.prices.create_async, params, key)
+
+    async def webhook_endpoints(self) -> list[dict[str, Any]]:
+        """Return the account's webhook endpoints."""
+        params: Any = {"limit": 100}
+        page = await self._call("endpoints", lambda: self._client.v1.webhook_endpoints.list_async(params))
+        return [dict(endpoint) for endpoint in page["data"]]
+
+    async def events(self, *, limit: int = 1) -> list[dict[str, Any]]:
+        """Return the newest events."""
+        params: Any = {"limit": limit}
+        page = await self._call("events", lambda: self._client.v1.events.list_async(params))
+        return [dict(event) for event in page["data"]]
+
+    # --- how a call is made ----------------------------------------------------------------------------------------
+
+    async def _create(
+        self, what: str, create: Callable[..., Awaitable[Any]], params: Mapping[str, Any], key: str
+    ) -> dict[str, Any]:
+        return await self._call(what, lambda: create(dict(params), options={"idempotency_key": key}))
+
+    async def _call(self, what: str, call: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+        edge.outside_transaction(f"a call to Stripe ({what})")
+        await self._bucket.take()
+        edge.point("stripe:before")
+        try:
+            answer = await call()
+        except stripe.StripeError as error:
+            raise translated(error, what) from error
+        edge.point("stripe:after")
+        plain: dict[str, Any] = answer.to_dict()
+        return plain
+
+
+def translated(error: stripe.StripeError, what: str) -> Exception:
+    """Return our error for one of Stripe's: repeat later, never, or mend a setting."""
+    detail = f"{error.user_message or error}".strip() or type(error).__name__
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        return SettingError(f"STRIPE_API_KEY: Stripe refuses the key: {detail}")
+    if isinstance(error, stripe.APIConnectionError | stripe.RateLimitError):
+        return StripeUnavailable(f"Stripe did not answer ({what}): {type(error).__name__}")
+    if isinstance(error, stripe.InvalidRequestError) and error.http_status == 404:
+        return NotFound(f"Stripe does not know this {what}: {detail}", param=what)
+    if isinstance(error, stripe.CardError | stripe.InvalidRequestError | stripe.IdempotencyError):
+        return StripeRefused(detail)
+    return StripeUnavailable(f"Stripe failed ({what}): {detail}")
+
+
+class Bucket:
+    """Lets so many calls a second pass, and makes the others wait their turn."""
+
+    def __init__(self, rate_per_s: float) -> None:
+        self._gap_s = 1 / rate_per_s
+        self._next_s = 0.0
+
+    async def take(self) -> None:
+        """Wait until the next call may start."""
+        now = time.monotonic()
+        start = max(now, self._next_s)
+        self._next_s = start + self._gap_s
+        if start > now:
+            await asyncio.sleep(start - now)

@@ -1,0 +1,81 @@
+"""Where things stand in Stripe's objects, in every API version we read: 2023-10-16 to 2026-10-28.endive.
+
+The only place that knows where a field moved. Readers return our types or raise `Shape`, which names the field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+REFERENCE = "paydesk_order"
+"""The metadata key that carries our order id on sessions, intents and charges."""
+
+Object = Mapping[str, Any]
+_ORDER = re.compile(r"ord_[0-9a-z]{26}", re.ASCII)
+
+
+class Shape(ValueError):
+    """An object lacks something that its kind always has; the message names it."""
+
+
+def text(of: Object, name: str) -> str:
+    """Return a text field that must be there."""
+    value = of.get(name)
+    if not isinstance(value, str) or not value or "\x00" in value:
+        raise Shape(f"{of.get('object', 'object')} has no {name}")
+    return value
+
+
+def words(of: Object, name: str) -> str | None:
+    """Return a text for people, cut and without what a database refuses, or `None`."""
+    value = of.get(name)
+    if not isinstance(value, str):
+        return None
+    return value.replace("\x00", "").encode("utf-8", "replace").decode()[:500]
+
+
+def number(of: Object, name: str) -> int:
+    """Return an integer field that must be there."""
+    value = of.get(name)
+    if type(value) is not int:
+        raise Shape(f"{of.get('object', 'object')} has no integer {name}")
+    return value
+
+
+def id_of(of: Object, name: str) -> str | None:
+    """Return the id in an expandable field: an id, an object with an id, or nothing."""
+    value = of.get(name)
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return value if isinstance(value, str) and value else None
+
+
+def reference(of: Object) -> str | None:
+    """Return our order id from an object's metadata, else a session's `client_reference_id`; `None` if not ours."""
+    metadata = of.get("metadata")
+    ours = metadata.get(REFERENCE) if isinstance(metadata, Mapping) else None
+    ours = ours or of.get("client_reference_id")
+    return ours if isinstance(ours, str) and _ORDER.fullmatch(ours) else None
+
+
+def latest_charge(intent: Object) -> str | None:
+    """Return the id of an intent's newest charge: `latest_charge`, or in older shapes the first of `charges`."""
+    found = id_of(intent, "latest_charge")
+    charges = intent.get("charges")
+    if found is None and isinstance(charges, Mapping) and charges.get("data"):
+        return id_of({"charge": charges["data"][0]}, "charge")
+    return found
+
+
+def card(charge: Object) -> tuple[str | None, str | None]:
+    """Return brand and last four digits of the card a charge was made with, or the method's name and nothing."""
+    details = charge.get("payment_method_details")
+    if not isinstance(details, Mapping):
+        return None, None
+    kind = details.get("type")
+    inner = details.get(kind) if isinstance(kind, str) else None
+    if kind == "card" and isinstance(inner, Mapping):
+        return inner.get("brand"), inner.get("last4")
+    return (kind if isinstance(kind, str) else None), None

@@ -1,0 +1,68 @@
+"""Logs and figures. No secret passes: keys and tokens are cut out of every line, whoever logs it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+
+RECEIVED = Counter("paydesk_events_received_total", "Webhook requests, by answer", ["answer"], registry=REGISTRY)
+SETTLED = Counter("paydesk_inbox_rows_total", "Inbox rows finished, by state", ["state"], registry=REGISTRY)
+DELIVERED = Counter(
+    "paydesk_deliveries_total", "Delivery attempts, by channel and outcome", ["channel", "outcome"], registry=REGISTRY
+)
+SETTLE_SECONDS = Histogram("paydesk_settle_seconds", "Time of one settling transaction", registry=REGISTRY)
+WAITING = Gauge("paydesk_waiting", "Rows that wait, by queue and state", ["queue", "state"], registry=REGISTRY)
+REQUESTS = Counter(
+    "paydesk_http_requests_total", "API requests, by route and status", ["route", "status"], registry=REGISTRY
+)
+
+_SECRET = re.compile(
+    r"\b(sk|rk|pk|whsec|pdk)_[A-Za-z0-9_]{6,}|\b\d{6,12}:[A-Za-z0-9_-]{30,}|(?<=://)[^/\s:@]+:[^@\s/]+(?=@)"
+)
+
+
+def redact(text: str) -> str:
+    """Return `text` without anything that looks like a key, a bot token or a password in an address."""
+    return _SECRET.sub(lambda found: f"{found.group(1) or ''}…", text)
+
+
+class _Redacted(logging.Formatter):
+    """One line per record, as text for people or JSON for machines; secrets cut out, locals never shown."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S")
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not self._as_json:
+            return redact(super().format(record))
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return redact(orjson.dumps(line).decode())
+
+
+def set_up_logging(style: str, *, level: int = logging.INFO) -> None:
+    """Log to standard error in `text` or `json`; libraries that log addresses (with keys in them) are quieted."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacted(as_json=style == "json"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("httpx", "httpcore", "stripe", "uvicorn.access", "alembic", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def exposition() -> bytes:
+    """Return all figures in Prometheus' text format."""
+    return generate_latest(REGISTRY)

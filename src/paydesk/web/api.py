@@ -1,0 +1,366 @@
+"""The API: parse, call one function, render. Errors and idempotency keys as CONTRACT §5 says."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from paydesk import checkout, customers, entitlements, ids, ledger, lists, status, why
+from paydesk.catalog import CREDITS
+from paydesk.channels.base import Address
+from paydesk.clock import iso
+from paydesk.customers import Identity, Thread
+from paydesk.errors import Invalid, NotFound, PaydeskError, StoreUnavailable
+from paydesk.service import Service
+from paydesk.telemetry import exposition
+from paydesk.web import pages, shapes
+from paydesk.web.auth import Caller, Keys
+from paydesk.web.once import once
+from paydesk.web.returns import checked_return
+
+log = logging.getLogger("paydesk.api")
+router = APIRouter(prefix="/v1")
+BODY_BYTES_MAX = 256 * 1024
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+After = Annotated[str | None, Query(max_length=300)]
+
+
+def service_of(request: Request) -> Service:
+    """Return the running service."""
+    service: Service = request.app.state.service
+    return service
+
+
+def allowed(scope: str) -> Any:
+    """Return a dependency: the caller, whose key has `scope`."""
+
+    async def check(request: Request) -> Caller:
+        caller = await request.app.state.keys.caller(request.headers.get("Authorization"))
+        caller.require(scope)
+        return caller  # type: ignore[no-any-return]
+
+    return Depends(check)
+
+
+Here = Annotated[Service, Depends(service_of)]
+Reader = Annotated[Caller, allowed("read")]
+Seller = Annotated[Caller, allowed("sell")]
+Admin = Annotated[Caller, allowed("admin")]
+
+
+# --- catalogue and people --------------------------------------------------------------------------------------------
+
+
+@router.get("/products", tags=["Catalogue"])
+async def list_products(here: Here, _caller: Reader) -> dict[str, Any]:
+    """List what is sold, as the catalogue says now."""
+    return shapes.products(here.catalog)
+
+
+@router.post("/customers", tags=["Customers"], status_code=201)
+async def create_customer(request: Request, here: Here, caller: Seller, given: shapes.CustomerGiven) -> Response:
+    """Make a person. An identity that is somebody else's is refused with 409."""
+    met = [customers.identity(i.channel, i.external_id) for i in given.identities]
+    new = customers.checked(met, given.email, given.name, given.locale, given.metadata)
+
+    async def work(operation: str) -> dict[str, Any]:
+        made = await customers.create(here.store, here.vault, new, id_=ids.derived("cst", operation))
+        return shapes.customer(made)
+
+    return await once(here.store, caller.key_id, request, work, status=201)
+
+
+@router.get("/customers", tags=["Customers"])
+async def find_customer(
+    here: Here,
+    _caller: Reader,
+    channel: Annotated[str, Query(max_length=32)],
+    external_id: Annotated[str, Query(max_length=200)],
+) -> dict[str, Any]:
+    """Find a person by where they can be met: a list of one or none."""
+    found = await customers.find(here.store, customers.identity(channel, external_id))
+    data = [shapes.customer(await customers.get(here.store, here.vault, found))] if found is not None else []
+    return {"data": data, "has_more": False}
+
+
+@router.get("/customers/{customer}", tags=["Customers"])
+async def get_customer(here: Here, _caller: Reader, customer: str) -> dict[str, Any]:
+    """Return a person."""
+    return shapes.customer(await customers.get(here.store, here.vault, customer))
+
+
+@router.get("/customers/{customer}/credits", tags=["Credits"])
+async def get_credits(
+    here: Here, _caller: Reader, customer: str, unit: Annotated[str, Query(max_length=64)] = CREDITS
+) -> dict[str, Any]:
+    """Return what can be spent now, with the lots it is in; other units are under `units`."""
+    id_ = await customers.resolve(here.store, customer)
+    async with here.store.transaction() as tx:
+        wallets = await ledger.wallets(tx, id_, here.clock.now())
+    empty = ledger.Wallet(0, 0, 0, ())
+    others = {name: shapes.wallet(name, wallet) for name, wallet in wallets.items() if name != unit}
+    return {**shapes.wallet(unit, wallets.get(unit, empty)), "units": others}
+
+
+@router.get("/customers/{customer}/access", tags=["Access"])
+async def get_access(
+    here: Here, _caller: Reader, customer: str, feature: Annotated[str, Query(min_length=1, max_length=64)]
+) -> dict[str, Any]:
+    """Tell whether a person may have a feature now, until when, and because of what."""
+    id_ = await customers.resolve(here.store, customer)
+    async with here.store.transaction() as tx:
+        reasons = await entitlements.load(tx, [id_], feature)
+    return shapes.access(entitlements.access(reasons, here.clock.now()))
+
+
+@router.get("/customers/{customer}/timeline", tags=["Customers"])
+async def get_timeline(here: Here, _caller: Reader, customer: str) -> dict[str, Any]:
+    """Return the whole trace: orders, events, ledger entries, grants, deliveries, oldest first."""
+    id_ = await customers.resolve(here.store, customer)
+    return {"data": await why.trace(here.store, id_), "has_more": False}
+
+
+# --- selling ---------------------------------------------------------------------------------------------------------
+
+
+@router.post("/checkouts", tags=["Checkouts"], status_code=201)
+async def create_checkout(request: Request, here: Here, caller: Seller, given: shapes.CheckoutGiven) -> Response:
+    """Make an order and its Checkout session at once. Prices come from the catalogue, never from the caller."""
+    lines = tuple([await _line(here, item) for item in given.items])
+    success_url = checked_return(given.success_url, "success_url", here.settings)
+    cancel_url = checked_return(given.cancel_url, "cancel_url", here.settings)
+
+    async def work(operation: str) -> dict[str, Any]:
+        customer, thread = await _buyer(here, given, operation)
+        new = checkout.NewOrder(customer, lines, thread, success_url, cancel_url, given.metadata)
+        id_ = ids.derived("ord", operation)
+        await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=id_)
+        await checkout.open_session(here.store, here.gateway, id_, public_url=here.settings.public_url)
+        return await _order(here, id_)
+
+    return await once(here.store, caller.key_id, request, work, status=201)
+
+
+async def _line(here: Service, item: shapes.ItemGiven) -> checkout.Line:
+    if item.price is not None:
+        if item.name is not None or item.amount is not None or item.currency is not None:
+            raise Invalid("an item has a price, or name, amount and currency, not both", param="items")
+        own = here.catalog.find_price(item.price)
+        pushed = {} if own is not None else await checkout.price_of_stripe(here.store, item.price)
+        return checkout.line_of(here.catalog, item.price, item.quantity, pushed)
+    if item.name is None or item.amount is None or item.currency is None:
+        raise Invalid("an item needs a price of the catalogue, or name, amount and currency", param="items")
+    return checkout.Line(item.name, item.quantity, item.amount, item.currency)
+
+
+async def _buyer(here: Service, given: shapes.CheckoutGiven, operation: str) -> tuple[str, Thread | None]:
+    if isinstance(given.customer, str):
+        return await customers.resolve(here.store, given.customer), None
+    who: Identity = customers.identity(given.customer.channel, given.customer.external_id)
+    customer = await customers.find_or_make(here.store, who, id_=ids.derived("cst", operation))
+    return customer, Thread(who.channel, who.external_id, given.conversation)
+
+
+async def _order(here: Service, id_: str) -> dict[str, Any]:
+    row = await checkout.get(here.store, id_)
+    return shapes.order(row, await checkout.lines(here.store, id_), here.settings.public_url)
+
+
+@router.get("/orders/{order}", tags=["Orders"])
+async def get_order(here: Here, _caller: Reader, order: str) -> dict[str, Any]:
+    """Return an order."""
+    return await _order(here, order)
+
+
+@router.post("/orders/{order}/cancel", tags=["Orders"])
+async def cancel_order(request: Request, here: Here, caller: Seller, order: str) -> Response:
+    """Cancel an unpaid order; its session is expired first, so that nobody can pay it any more."""
+
+    async def work(_operation: str) -> dict[str, Any]:
+        await checkout.cancel(here.store, here.gateway, order)
+        return await _order(here, order)
+
+    return await once(here.store, caller.key_id, request, work)
+
+
+# --- operation -------------------------------------------------------------------------------------------------------
+
+
+@router.get("/events", tags=["Operation"])
+async def list_events(
+    here: Here, _caller: Reader, state: str | None = None, limit: Limit = 20, starting_after: After = None
+) -> dict[str, Any]:
+    """List what came in, newest first, and what became of it."""
+    rows = await lists.events(here.store, state=state, starting_after=starting_after, limit=limit + 1)
+    return shapes.page([shapes.event(row) for row in rows], limit)
+
+
+@router.post("/events/{event}/replay", tags=["Operation"])
+async def replay_event(request: Request, here: Here, caller: Admin, event: str) -> Response:
+    """Send an event through the money path again. What it has done already it does not do twice."""
+
+    async def work(_operation: str) -> dict[str, Any]:
+        await lists.replay(here.store, [event], actor=caller.key_id)
+        here.bell.ring("inbox")
+        row = await lists.event(here.store, event)
+        if row is None:
+            raise NotFound(f"no event {event}", param="event")
+        return shapes.event(row)
+
+    return await once(here.store, caller.key_id, request, work)
+
+
+@router.get("/deliveries", tags=["Operation"])
+async def list_deliveries(
+    here: Here, _caller: Reader, state: str | None = None, limit: Limit = 20, starting_after: After = None
+) -> dict[str, Any]:
+    """List what was to be said or done outside, newest first."""
+    rows = await lists.deliveries(here.store, state=state, starting_after=starting_after, limit=limit + 1)
+    return shapes.page([shapes.delivery(row) for row in rows], limit)
+
+
+@router.post("/deliveries/{delivery}/retry", tags=["Operation"])
+async def retry_delivery(request: Request, here: Here, caller: Admin, delivery: str) -> Response:
+    """Try a dead or waiting delivery again now."""
+    number = lists.delivery_id(delivery, "delivery")
+
+    async def work(_operation: str) -> dict[str, Any]:
+        row = await lists.retry(here.store, number, actor=caller.key_id)
+        here.bell.ring("outbox")
+        return shapes.delivery(row)
+
+    return await once(here.store, caller.key_id, request, work)
+
+
+@router.get("/status", tags=["Operation"])
+async def get_status(here: Here, _caller: Reader) -> dict[str, Any]:
+    """Return how much waits where."""
+    return await status.queues(here.store)
+
+
+# --- conversation ----------------------------------------------------------------------------------------------------
+
+
+@router.post("/chat", tags=["Chat"])
+async def chat(request: Request, here: Here, caller: Seller, given: shapes.ChatGiven) -> Response:
+    """Say something for somebody; any agent or bot can speak to Paydesk with this."""
+    who = customers.identity(given.channel, given.external_id)
+    where = Address(who.channel, who.external_id, given.conversation)
+
+    async def work(_operation: str) -> dict[str, Any]:
+        replies = await here.conversation.answer(where, given.text, locale=given.locale)
+        return {"replies": [reply.as_json() for reply in replies]}
+
+    return await once(here.store, caller.key_id, request, work)
+
+
+@router.get("/chat/messages", tags=["Chat"])
+async def chat_messages(
+    here: Here,
+    _caller: Reader,
+    channel: Annotated[str, Query(max_length=32)],
+    external_id: Annotated[str, Query(max_length=200)],
+    after: Annotated[int, Query(ge=0, le=lists.ID_MAX)] = 0,
+    limit: Limit = 20,
+) -> dict[str, Any]:
+    """Return later messages to somebody (a payment arrived, a pass ended), oldest first."""
+    who = customers.identity(channel, external_id)
+    said = await here.threads.after(Address(who.channel, who.external_id), after, limit=limit + 1)
+    rows = [
+        {"id": one.id, "direction": one.direction, "text": one.text, "buttons": one.buttons,
+         "conversation": one.conversation, "created_at": iso(one.created_at)}
+        for one in said
+    ]  # fmt: skip
+    return shapes.page(rows, limit)
+
+
+# --- the application -------------------------------------------------------------------------------------------------
+
+
+def build(service: Service) -> FastAPI:
+    """Return the application for a running service: API, pages, health and figures."""
+    app = FastAPI(
+        title="Paydesk", version="1", description="The pay desk for chat products.", docs_url=None, redoc_url=None
+    )
+    app.state.service = service
+    app.state.keys = Keys(service.store, service.settings.api_key)
+    app.include_router(router)
+    app.add_api_route("/healthz", _healthy, include_in_schema=False)
+    app.add_api_route("/readyz", _ready, include_in_schema=False)
+    app.add_api_route("/metrics", _metrics, include_in_schema=False)
+    app.router.routes.extend(pages.routes(service_of))
+    app.add_exception_handler(PaydeskError, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _failed)
+    app.middleware("http")(_numbered)
+    return app
+
+
+async def _healthy() -> Response:
+    return PlainTextResponse("ok\n")
+
+
+async def _ready(request: Request) -> Response:
+    try:
+        await service_of(request).store.fetchval("SELECT 1")
+    except StoreUnavailable as error:
+        return PlainTextResponse(f"{error}\n", 503)
+    return PlainTextResponse("ok\n")
+
+
+async def _metrics(request: Request) -> Response:
+    await status.measure(service_of(request).store)
+    return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _numbered(request: Request, call_next: Any) -> Response:
+    """Give every request a number, which stands in the answer, in errors and in the log; refuse bodies too large."""
+    request.state.id = ids.new("req")
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length[:20]) > BODY_BYTES_MAX:
+        response: Response = JSONResponse(_body("too_large", f"at most {BODY_BYTES_MAX} bytes", request), 413)
+    else:
+        response = await call_next(request)
+    response.headers["Request-Id"] = request.state.id
+    return response
+
+
+def _body(code: str, message: str, request: Request, param: str | None = None) -> dict[str, object]:
+    return PaydeskError(message, param=param, code=code).body(request.state.id)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PaydeskError)  # noqa: S101 - registered for this class
+    if error.status >= 500:
+        log.warning("%s %s: %s", request.state.id, request.url.path, error.message)
+    headers = {"Retry-After": "5"} if error.status == 503 else {}
+    return JSONResponse(error.body(request.state.id), error.status, headers=headers)
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    param = ".".join(where) or None
+    return JSONResponse(_body("invalid_request", f"{param or 'the body'}: {first['msg']}", request, param), 422)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    if not request.url.path.startswith("/v1") and "text/html" in request.headers.get("accept", ""):
+        page: Response = await pages.not_found(request, error)
+        return page
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    return JSONResponse(_body(code, str(error.detail), request), error.status_code, headers=error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.state.id, request.url.path, exc_info=error)
+    return JSONResponse(_body("internal_error", "something went wrong here; it is in the log", request), 500)

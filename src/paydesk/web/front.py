@@ -1,0 +1,59 @@
+"""The front: one ASGI application. Webhooks are answered right here, everything else goes to the API and the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from paydesk.config import Settings
+from paydesk.service import Service
+from paydesk.web.hooks import STRIPE_PATHS, Receive, Scope, Send, StripeHook
+
+Lifespan = Callable[[], AbstractAsyncContextManager[Service]]
+
+
+class Front:
+    """Routes by path. Without a webhook secret there is no webhook: its paths answer 404 like any unknown one.
+
+    `failure` is what kept the service from starting or from stopping well.
+    """
+
+    def __init__(self, settings: Settings, lifespan: Lifespan) -> None:
+        self._settings = settings
+        self._lifespan = lifespan
+        self._hook: StripeHook | None = None
+        self._inner: Any = None
+        self.failure: Exception | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection of the server."""
+        if scope["type"] == "http":
+            if self._hook is not None and scope["path"] in STRIPE_PATHS:
+                await self._hook(scope, receive, send)
+            else:
+                await self._inner(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Build the service when the server starts, take it down when the server stops."""
+        await receive()
+        try:
+            async with self._lifespan() as service:
+                self._open(service)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            self.failure = error
+            stage = "startup" if self._inner is None else "shutdown"
+            await send({"type": f"lifespan.{stage}.failed", "message": ""})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _open(self, service: Service) -> None:
+        from paydesk.web.api import build
+
+        self._inner = build(service)
+        if self._settings.stripe_webhook_secrets:
+            self._hook = StripeHook(service.receiver, self._settings.stripe_webhook_secrets)

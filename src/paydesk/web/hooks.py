@@ -1,0 +1,157 @@
+"""Stripe's webhook: check the signature, store, answer. Plain ASGI, in front of everything else.
+
+200 only when the event is durable (now or since an earlier delivery), 400 for a bad signature or body, 413 when too
+large, 415 when compressed, 503 when it cannot be stored: Stripe then sends it again. Nothing is acted upon here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+import orjson
+
+from paydesk.clock import wall_s
+from paydesk.config import Secret
+from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, TooLarge
+from paydesk.inbox import Envelope, Receiver, lane_of
+from paydesk.stripe.signature import BODY_BYTES_MAX, BadSignature, read_json, verify
+from paydesk.telemetry import RECEIVED
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+STRIPE_PATHS = frozenset(
+    (
+        "/webhooks/stripe",
+        "/stripe/webhook",
+        "/stripe-webhook",
+        "/payments/webhook",
+        "/webhook/payments",
+        "/api/stripe/webhook",
+    )
+)
+BODY_S_MAX = 10.0
+
+_ID = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
+_TYPE = re.compile(r"[a-z0-9_.]{1,100}", re.ASCII)
+_ACCEPTED = RECEIVED.labels("200")
+
+
+class BadEncoding(PaydeskError):
+    """Send the body as it is: a compressed one could unpack to anything."""
+
+    status = 415
+    code = "unsupported_encoding"
+
+
+class StripeHook:
+    """The webhook endpoint. `secrets` are all that are valid now; during a rotation there are two."""
+
+    def __init__(self, receiver: Receiver, secrets: Sequence[Secret]) -> None:
+        self._receiver = receiver
+        self._secrets = [secret.reveal().encode() for secret in secrets]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            if scope["method"] != "POST":
+                await _answer(send, 405, b'{"error":{"code":"method_not_allowed","message":"use POST"}}')
+                return
+            signature = _read_headers(scope["headers"])
+            body = await _read_body(receive)
+            verify(body, signature, self._secrets, wall_s())
+            await self._receiver.receive(envelope(body))
+        except PaydeskError as error:
+            RECEIVED.labels(str(error.status)).inc()
+            await _answer(send, error.status, orjson.dumps(error.body()))
+        except Exception as error:  # a data error of this one event; whatever it is, it was not stored
+            RECEIVED.labels("503").inc()
+            message = f"the event could not be stored: {type(error).__name__}"
+            await _answer(send, 503, orjson.dumps(StoreUnavailable(message).body()))
+        else:
+            _ACCEPTED.inc()
+            await _answer(send, 200, b'{"received":true}')
+
+
+def envelope(body: bytes) -> Envelope:
+    """Return the envelope of a verified event; raises `Invalid` for a body that is no snapshot event."""
+    event = read_json(body)
+    if event.get("object") == "v2.core.event":
+        raise Invalid(
+            "this is a thin event; this address takes snapshot events: set the endpoint's payload style to snapshot"
+        )
+    id_, kind = event.get("id"), event.get("type")
+    if not isinstance(id_, str) or not _ID.fullmatch(id_) or not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+        raise Invalid("the body is not a Stripe event: id or type is missing")
+    livemode = event.get("livemode")
+    if not isinstance(livemode, bool):
+        raise Invalid("the body is not a Stripe event: livemode is missing")
+    return Envelope("stripe", id_, kind, lane_of(_whose(event) or id_), body, livemode)
+
+
+def _whose(event: dict[str, Any]) -> str | None:
+    """Return the customer that the event's object names, else the object's own id: events of one go the same lane."""
+    data = event.get("data")
+    about = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(about, dict):
+        return None
+    for name in ("customer", "id"):
+        value = about.get(name)
+        if isinstance(value, dict):
+            value = value.get("id")
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _read_headers(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """Return the signature header; refuse a compressed body or one that says it is too large, before reading it."""
+    signature = None
+    for name, value in headers:
+        if name == b"stripe-signature":
+            signature = value
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise BadEncoding("the body must not be compressed")
+        elif name == b"content-length" and (not value.isdigit() or int(value[:20]) > BODY_BYTES_MAX):
+            raise TooLarge(f"an event has at most {BODY_BYTES_MAX} bytes")
+    if signature is None:
+        raise BadSignature("the Stripe-Signature header is missing")
+    return signature.decode("latin-1")
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """Return the body, counting while reading; a sender who takes longer than ten seconds is refused."""
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            message = await receive()
+            if not message.get("more_body"):
+                return _within(message.get("body", b""))
+            parts = [message.get("body", b"")]
+            size = len(parts[0])
+            while message.get("more_body"):
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Invalid("the sender went away before the body was complete")
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > BODY_BYTES_MAX:
+                    raise TooLarge(f"an event has at most {BODY_BYTES_MAX} bytes")
+            return b"".join(parts)
+    except TimeoutError:
+        raise Invalid(f"the body did not arrive within {BODY_S_MAX:.0f} seconds") from None
+
+
+def _within(body: bytes) -> bytes:
+    if len(body) > BODY_BYTES_MAX:
+        raise TooLarge(f"an event has at most {BODY_BYTES_MAX} bytes")
+    return body
+
+
+async def _answer(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

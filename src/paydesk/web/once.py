@@ -1,0 +1,106 @@
+"""Idempotency keys: a POST with a key takes effect once, and its repeats get the first answer.
+
+Key and a fingerprint of the request go together: the same key with another request is refused. While the first is
+under way, repeats get 409 for at most a minute; then the same key resumes the stored operation, which finds what it
+has already made by the operation's name. Only 2xx answers are kept: a 402 does not outlive the top-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from paydesk import ids
+from paydesk.errors import Conflict, Invalid, PaydeskError
+from paydesk.store import Store, Tx
+
+LOCK_S = 60
+_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+Operation = Callable[[str], Awaitable[Any]]
+"""Does the work under a name; the same name again goes on where it stopped. Returns what is answered as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    body: bytes
+    status: int
+
+
+async def once(store: Store, key_id: str, request: Request, work: Operation, *, status: int = 200) -> Response:
+    """Run `work` once for the request's `Idempotency-Key`, or without protection when there is none."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return _response(orjson.dumps(await work(ids.new("op"))), status)
+    if not _KEY.fullmatch(key):
+        raise Invalid("Idempotency-Key must be 1 to 255 visible characters", param="Idempotency-Key")
+    fingerprint = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).digest()
+    started = await store.run(lambda tx: _start(tx, key_id, key, fingerprint))
+    if isinstance(started, _Answer):
+        return _response(started.body, started.status, replayed=True)
+    try:
+        body = orjson.dumps(await work(started))
+    except PaydeskError as error:
+        await _give_up(store, key_id, key, forget=error.status < 500)
+        raise
+    await store.execute(
+        "UPDATE idempotency_key SET status = $3, body = $4 WHERE scope = $1 AND key = $2", key_id, key, status, body
+    )
+    return _response(body, status)
+
+
+async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> str | _Answer:
+    """Return the operation to run or resume, or the answer that is already there."""
+    operation: str | None = await tx.fetchval(
+        "INSERT INTO idempotency_key (scope, key, fingerprint, operation, locked_until) "
+        f"VALUES ($1, $2, $3, $4, now() + interval '{LOCK_S} s') ON CONFLICT DO NOTHING RETURNING operation",
+        scope,
+        key,
+        fingerprint,
+        ids.new("op"),
+    )
+    if operation is not None:
+        return operation
+    row = await tx.fetchrow(
+        "SELECT *, locked_until > now() AS locked FROM idempotency_key WHERE scope = $1 AND key = $2 FOR UPDATE",
+        scope,
+        key,
+    )
+    if row is None:
+        raise Conflict(
+            "a request with this Idempotency-Key has just failed: send it again", code="idempotency_key_in_use"
+        )
+    if row["fingerprint"] != fingerprint:
+        raise Conflict(
+            "this Idempotency-Key was used for another request", param="Idempotency-Key", code="idempotency_mismatch"
+        )
+    if row["status"] is not None:
+        return _Answer(row["body"], row["status"])
+    if row["locked"]:
+        raise Conflict("the first request with this Idempotency-Key is under way", code="idempotency_key_in_use")
+    await tx.execute(
+        f"UPDATE idempotency_key SET locked_until = now() + interval '{LOCK_S} s' WHERE scope = $1 AND key = $2",
+        scope,
+        key,
+    )
+    return str(row["operation"])
+
+
+async def _give_up(store: Store, scope: str, key: str, *, forget: bool) -> None:
+    """Forget a key whose request was refused; keep one whose outcome is unknown, to be resumed at once."""
+    if forget:
+        await store.execute("DELETE FROM idempotency_key WHERE scope = $1 AND key = $2 AND status IS NULL", scope, key)
+    else:
+        await store.execute("UPDATE idempotency_key SET locked_until = now() WHERE scope = $1 AND key = $2", scope, key)
+
+
+def _response(body: bytes, status: int, *, replayed: bool = False) -> Response:
+    headers = {"Idempotent-Replayed": "true"} if replayed else {}
+    return Response(body, status, headers=headers, media_type="application/json")

@@ -1,0 +1,81 @@
+"""Files that never change while we run: styles, scripts, pictures. Read once, served with their own hash as version.
+
+`address` gives the versioned address, which browsers may keep for a year; without the version they ask each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from paydesk.errors import NotFound
+
+FOLDER = Path(__file__).parent / "static"
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+KEPT = "public, max-age=31536000, immutable"
+ASKED = "public, no-cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file as it is served: its bytes, media type and version (the start of their SHA-256)."""
+
+    body: bytes
+    media_type: str
+    version: str
+
+
+def _read(path: Path) -> Asset:
+    body = path.read_bytes()
+    return Asset(body, MEDIA_TYPES[path.suffix], hashlib.sha256(body).hexdigest()[:16])
+
+
+ASSETS = {path.name: _read(path) for path in sorted(FOLDER.iterdir()) if path.suffix in MEDIA_TYPES}
+
+
+def address(name: str) -> str:
+    """Return the versioned address of a file; raises `KeyError` for one that does not exist."""
+    return f"/static/{name}?v={ASSETS[name].version}"
+
+
+def routes() -> list[BaseRoute]:
+    """Return the routes of the files, and of the icon that browsers ask for by themselves."""
+    return [
+        Route("/static/{name}", _asset, methods=["GET"]),
+        Route("/favicon.svg", _icon, methods=["GET"]),
+        Route("/favicon.ico", _icon, methods=["GET"]),
+    ]
+
+
+async def _asset(request: Request) -> Response:
+    return _answer(request, request.path_params["name"])
+
+
+async def _icon(request: Request) -> Response:
+    return _answer(request, "favicon.svg")
+
+
+def _answer(request: Request, name: str) -> Response:
+    """Serve a file by name, or say that the browser's copy is still good."""
+    asset = ASSETS.get(name)
+    if asset is None:
+        raise NotFound(f"no file {name[:100]}")
+    etag = f'"{asset.version}"'
+    headers = {
+        "ETag": etag,
+        "Cache-Control": KEPT if request.query_params.get("v") == asset.version else ASKED,
+        "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(asset.body, media_type=asset.media_type, headers=headers)

@@ -1,0 +1,153 @@
+"""The payable link `/r/{token}`: it always leads somewhere sensible.
+
+Opening it makes nothing, because messengers open links to preview them; pressing its button makes the Checkout
+session, or finds the open one. Coming back from Stripe proves nothing: what the page says is our order's status.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from paydesk import checkout, ledger
+from paydesk.chat.texts import given, short
+from paydesk.config import STRIPE_API_BASE, Settings
+from paydesk.errors import NotFound, PaydeskError, StripeRefused
+from paydesk.service import Service
+from paydesk.store import Record
+from paydesk.web.pages.render import ServiceOf, for_people, render
+
+log = logging.getLogger("paydesk.pages")
+
+CHECKOUT = "https://checkout.stripe.com"
+HEADERS = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
+STATES = {"expired": "open", "fulfilled": "paid", "partially_refunded": "paid"}
+"""Statuses of an order that its buyer sees as another."""
+
+_TOKEN = re.compile(r"[0-9a-z]{16,64}", re.ASCII)
+
+
+def routes(service_of: ServiceOf) -> list[BaseRoute]:
+    """Return the routes of the payable link."""
+    link = PayLink(service_of)
+    return [
+        Route("/r/{token}", link.show, methods=["GET"]),
+        Route("/r/{token}", link.press, methods=["POST"]),
+        Route("/r/{token}/status", link.status, methods=["GET"]),
+    ]
+
+
+class PayLink:
+    """The link's handlers."""
+
+    def __init__(self, service_of: ServiceOf) -> None:
+        self._service_of = service_of
+
+    @for_people
+    async def show(self, request: Request) -> Response:
+        """Show what is bought and how it stands. Makes nothing."""
+        here = self._service_of(request)
+        try:
+            order = await _order(here, request)
+        except NotFound:
+            return _page(here, 404, {"state": "unknown"})
+        return _page(here, 200, await _seen(here, order))
+
+    @for_people
+    async def press(self, request: Request) -> Response:
+        """Send the buyer to Stripe's page, or back to the link when there is nothing to pay."""
+        here = self._service_of(request)
+        try:
+            order = await _order(here, request)
+        except NotFound:
+            return _page(here, 404, {"state": "unknown"})
+        try:
+            to = await checkout.open_session(here.store, here.gateway, order["id"], public_url=here.settings.public_url)
+        except PaydeskError as error:
+            return await _trouble(here, order, error)
+        if to.url is None:
+            return RedirectResponse(f"/r/{order['link_token']}", 303, {**HEADERS, "Cache-Control": "no-store"})
+        return _onward(here, to.url)
+
+    async def status(self, request: Request) -> Response:
+        """Return the state that the page shows, for the page to notice a change."""
+        order = await _order(self._service_of(request), request)
+        body = {"state": _state(order), "session": order["session"] is not None}
+        return JSONResponse(body, headers={**HEADERS, "Cache-Control": "no-store"})
+
+
+async def _order(here: Service, request: Request) -> Record:
+    token = request.path_params["token"]
+    if not _TOKEN.fullmatch(token):
+        raise NotFound("this link leads nowhere: ask for a new one in the chat")
+    return await checkout.by_token(here.store, token)
+
+
+def _state(order: Record) -> str:
+    status: str = order["status"]
+    return STATES.get(status, status)
+
+
+async def _seen(here: Service, order: Record) -> dict[str, Any]:
+    """Return what the page shows of an order."""
+    state = _state(order)
+    return {
+        "state": state,
+        "token": order["link_token"],
+        "amount": order["amount"],
+        "currency": order["currency"],
+        "reference": short(order["id"]),
+        "lines": await checkout.lines(here.store, order["id"]),
+        "gave": await _gave(here, order["id"]) if state == "paid" else "",
+        "watch": state == "pending" or (state == "open" and order["session"] is not None),
+        "chat": order["channel"] == "web",
+    }
+
+
+async def _gave(here: Service, order: str) -> str:
+    """Return in words what a paid order is worth to its buyer now."""
+    async with here.store.transaction() as tx:
+        sources = await ledger.load_sources(tx, [order])
+    kept = [source for _, source in sorted(sources.items()) if source.kind != "money" and source.worth > 0]
+    return given([{**source.terms, "worth": source.worth} for source in kept], {}).strip()
+
+
+async def _trouble(here: Service, order: Record, error: PaydeskError) -> Response:
+    """Show the order with what went wrong on the way to Stripe, and how to go on."""
+    log.warning("the session of %s could not be opened: %s", order["id"], error.message)
+    if isinstance(error, StripeRefused):
+        return _page(here, error.status, {**await _seen(here, order), "state": "refused", "watch": False})
+    seen = {**await _seen(here, order), "state": "unavailable", "watch": False}
+    return _page(here, 503, seen, {"Retry-After": "10"})
+
+
+def _page(here: Service, status: int, values: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    values = {"test": not here.gateway.livemode, **values}
+    every = {**HEADERS, **(headers or {})}
+    return render("link.html", status=status, headers=every, form_targets=payment_origins(here.settings), **values)
+
+
+def payment_origins(settings: Settings) -> list[str]:
+    """Return the origins that our form may lead to: Stripe's Checkout, and the sandbox where one is set."""
+    if settings.stripe_api_base == STRIPE_API_BASE:
+        return [CHECKOUT]
+    return [CHECKOUT, origin_of(settings.stripe_api_base)]
+
+
+def origin_of(address: str) -> str:
+    """Return scheme, host and port of an address."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _onward(here: Service, url: str) -> Response:
+    """Redirect to the payment page. A custom Checkout domain is not in the content policy: there a page leads on."""
+    if origin_of(url) in payment_origins(here.settings):
+        return RedirectResponse(url, 303, {**HEADERS, "Cache-Control": "no-store"})
+    return render("onward.html", headers={**HEADERS, "Refresh": f"0; url={url}"}, url=url, test=not here.gateway.livemode)

@@ -1,0 +1,101 @@
+"""Rendering: templates that escape everything, and the headers that every page carries."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from paydesk import money
+from paydesk.clock import iso
+from paydesk.errors import PaydeskError
+from paydesk.service import Service
+from paydesk.web.pages.assets import address
+
+T = TypeVar("T")
+ServiceOf = Callable[[Request], Service]
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.globals["asset"] = address
+_environment.filters["money"] = money.display
+_environment.filters["iso"] = iso
+
+
+def policy(form_targets: Sequence[str] = ()) -> str:
+    """Return the content policy. `form_targets` are origins that a form's answer may redirect to, besides our own."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "connect-src 'self'",
+            " ".join(("form-action 'self'", *form_targets)),
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def render(
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    form_targets: Sequence[str] = (),
+    **values: Any,
+) -> HTMLResponse:
+    """Return a page made of `template` with `values`, under the content policy and never stored by anybody."""
+    body = _environment.get_template(template).render(values)
+    every = {**HEADERS, "Content-Security-Policy": policy(form_targets), **(headers or {})}
+    return HTMLResponse(body, status, every)
+
+
+def notice(status: int, title: str, text: str, *, again: str | None = None, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a page that says one thing. `again` is the address of its "Try again" button."""
+    return render("notice.html", status=status, headers=headers, title=title, text=text, again=again)
+
+
+def refusal(error: PaydeskError, again: str | None) -> Response:
+    """Return the page for an error of ours: what happened and what to do, without inner details."""
+    if error.status == 503:
+        text = "Nothing was lost and nothing was charged. It usually passes within a minute."
+        return notice(503, "We cannot answer just now", text, again=again, headers={"Retry-After": "5"})
+    if error.status == 404:
+        return notice(404, "There is nothing here", "The address may be incomplete, or what it led to is gone.")
+    return notice(error.status, "That did not work", error.message)
+
+
+def for_people(
+    handler: Callable[[T, Request], Awaitable[Response]],
+) -> Callable[[T, Request], Awaitable[Response]]:
+    """Let a page's handler answer our errors with a page instead of JSON."""
+
+    @wraps(handler)
+    async def guarded(self: T, request: Request) -> Response:
+        try:
+            return await handler(self, request)
+        except PaydeskError as error:
+            return refusal(error, request.url.path if request.method == "GET" else None)
+
+    return guarded

@@ -1,0 +1,90 @@
+"""Live messages by server-sent events: what is new in a thread, as it comes, resumed where the browser left off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import orjson
+from starlette.responses import StreamingResponse
+
+from paydesk.channels.base import Address
+from paydesk.chat.thread import Said, topic
+from paydesk.clock import iso
+from paydesk.errors import StoreUnavailable
+from paydesk.service import Service
+
+LOOK_S = 5.0
+OVERLAP = 64
+"""Numbers are given before commit: one a little lower than the newest may appear after it."""
+PAGE = 100
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
+
+_open: set[asyncio.Event] = set()
+
+
+def end_streams() -> None:
+    """End every open stream of this process at once, so that the server can stop. Browsers come back by themselves."""
+    ending = list(_open)
+    _open.clear()
+    for event in ending:
+        event.set()
+
+
+def as_json(said: Said) -> dict[str, object]:
+    """Return a message as the chat page gets it."""
+    return {
+        "id": said.id,
+        "direction": said.direction,
+        "text": said.text,
+        "buttons": said.buttons,
+        "created_at": iso(said.created_at),
+    }
+
+
+def answer(here: Service, who: Address, after: int) -> StreamingResponse:
+    """Return the stream of a thread's messages with numbers above `after`; it ends only with the browser or the server."""
+    return StreamingResponse(_events(here, who, after), media_type="text/event-stream", headers=HEADERS)
+
+
+async def _events(here: Service, who: Address, after: int) -> AsyncIterator[bytes]:
+    """Yield every message once, and a comment when there was none for a while, which finds out dead connections."""
+    event = here.bell.subscribe(topic(who))
+    _open.add(event)
+    sent: set[int] = set()
+    try:
+        yield b"retry: 1000\n\n"
+        while event in _open:
+            event.clear()
+            news = await _news(here, who, after, sent)
+            for said in news:
+                sent.add(said.id)
+                yield _frame(said)
+            if not news and not await _rang(event):
+                yield b": still here\n\n"
+    except StoreUnavailable:
+        return
+    finally:
+        _open.discard(event)
+        here.bell.unsubscribe(topic(who), event)
+
+
+async def _news(here: Service, who: Address, after: int, sent: set[int]) -> list[Said]:
+    """Return what was not sent yet, and forget numbers that no late message can have."""
+    newest = max(sent, default=after)
+    sent.difference_update([number for number in sent if number < newest - OVERLAP])
+    rows = await here.threads.after(who, max(after, newest - OVERLAP), limit=PAGE)
+    return [said for said in rows if said.id not in sent]
+
+
+def _frame(said: Said) -> bytes:
+    return b"id: %d\nevent: message\ndata: %s\n\n" % (said.id, orjson.dumps(as_json(said)))
+
+
+async def _rang(event: asyncio.Event) -> bool:
+    """Wait for a ring, but not for ever: a ring may be lost."""
+    try:
+        await asyncio.wait_for(event.wait(), LOOK_S)
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,205 @@
+"""JSON in and out: what the API takes, checked and strict, and how it shows things (CONTRACT §5)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from paydesk import money
+from paydesk.catalog import Catalog, Product
+from paydesk.clock import iso
+from paydesk.customers import Customer
+from paydesk.entitlements import Access
+from paydesk.ledger import Lot, Wallet
+from paydesk.store import Record
+
+
+class Given(BaseModel):
+    """What a caller sends: unknown fields are refused by name, and types are not guessed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+Metadata = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\[\]\x00]+$")],
+        Annotated[str, Field(max_length=500)],
+    ],
+    Field(max_length=40),
+]
+ExternalId = Annotated[str | int, Field(description="the person's id on the channel", examples=["42"])]
+
+
+class IdentityGiven(Given):
+    """Where a person can be met."""
+
+    channel: str = Field(examples=["telegram"])
+    external_id: ExternalId
+
+
+class CustomerGiven(Given):
+    """A person to make."""
+
+    identities: list[IdentityGiven] = Field(default=[], max_length=20)
+    email: str | None = Field(None, max_length=320, examples=["ann@example.com"])
+    name: str | None = Field(None, max_length=200)
+    locale: str | None = Field(None, max_length=12, examples=["en"])
+    metadata: Metadata = {}
+
+
+class ItemGiven(Given):
+    """A line: a price of the catalogue, or an ad hoc amount (`name`, `amount`, `currency`) that grants nothing."""
+
+    price: str | None = Field(None, max_length=200, examples=["credits-10"])
+    quantity: int = Field(1, ge=1, le=10_000)
+    name: str | None = Field(None, min_length=1, max_length=120)
+    amount: int | None = Field(None, ge=1, le=money.AMOUNT_MAX, description="in the smallest unit")
+    currency: str | None = Field(None, pattern=r"^[a-z]{3}$")
+
+
+class CheckoutGiven(Given):
+    """Who buys what. The buyer is an id, or an identity that becomes a person when nobody knows it yet."""
+
+    customer: IdentityGiven | str = Field(examples=[{"channel": "telegram", "external_id": "42"}])
+    items: list[ItemGiven] = Field(min_length=1, max_length=100)
+    success_url: str | None = Field(None, max_length=2000)
+    cancel_url: str | None = Field(None, max_length=2000)
+    conversation: str | None = Field(None, max_length=200)
+    metadata: Metadata = {}
+
+
+class ChatGiven(Given):
+    """What somebody said to an agent or bot that passes it on."""
+
+    channel: str = Field(examples=["telegram"])
+    external_id: ExternalId
+    text: str = Field(max_length=4000, examples=["/buy credits-10"])
+    locale: str | None = Field(None, max_length=12)
+    conversation: str | None = Field(None, max_length=200)
+
+
+# --- out -------------------------------------------------------------------------------------------------------------
+
+
+def page(rows: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+    """Return a list answer: `rows` was read with one more than `limit`, to know whether there are more."""
+    return {"data": rows[:limit], "has_more": len(rows) > limit}
+
+
+def product(of: Product) -> dict[str, Any]:
+    """Show a product of the catalogue."""
+    return {
+        "key": of.key,
+        "name": of.name,
+        "description": of.description,
+        "image": of.image,
+        "goods": of.goods,
+        "prices": [
+            {"key": p.key, "currency": p.currency, "amount": p.amount, "display": p.display()} for p in of.prices
+        ],
+        "grants": [grant.terms() for grant in of.grants],
+    }
+
+
+def products(of: Catalog) -> dict[str, Any]:
+    """Show the catalogue."""
+    return {"data": [product(each) for each in of.products.values()], "has_more": False}
+
+
+def customer(of: Customer) -> dict[str, Any]:
+    """Show a person."""
+    return {
+        "id": of.id,
+        "identities": [{"channel": i.channel, "external_id": i.external_id} for i in of.identities],
+        "email": of.email,
+        "name": of.name,
+        "locale": of.locale,
+        "stripe_customer": of.stripe_customer,
+        "metadata": of.metadata,
+        "created_at": iso(of.created_at),
+    }
+
+
+def order(row: Record, lines: list[Record], public_url: str) -> dict[str, Any]:
+    """Show an order: `url` is Stripe's page, `link` is ours and never dies."""
+    return {
+        "id": row["id"],
+        "status": row["status"],
+        "customer": row["customer_id"],
+        "items": [
+            {
+                "price": line["price_key"],
+                "name": line["name"],
+                "quantity": line["quantity"],
+                "amount": line["unit_amount"],
+            }
+            for line in lines
+        ],
+        "amount": row["amount"],
+        "currency": row["currency"],
+        "session": row["session"],
+        "url": row["session_url"] if row["status"] == "open" else None,
+        "link": f"{public_url}/r/{row['link_token']}",
+        "conversation": row["conversation"],
+        "metadata": row["metadata"],
+        "livemode": row["livemode"],
+        "created_at": iso(row["created_at"]),
+        "paid_at": iso(row["paid_at"]),
+        "canceled_at": iso(row["canceled_at"]),
+    }
+
+
+def wallet(unit: str, of: Wallet) -> dict[str, Any]:
+    """Show a wallet of one unit."""
+    return {
+        "unit": unit,
+        "balance": of.balance,
+        "held": of.held,
+        "debt": of.debt,
+        "lots": [_lot(lot) for lot in of.lots],
+    }
+
+
+def _lot(of: Lot) -> dict[str, Any]:
+    return {
+        "source": of.source,
+        "remaining": of.remaining,
+        "priority": of.priority,
+        "expires_at": iso(of.expires_at),
+    }
+
+
+def access(of: Access) -> dict[str, Any]:
+    """Show an access check."""
+    return {"allowed": of.allowed, "until": iso(of.until), "because": list(of.because)}
+
+
+def event(row: Record) -> dict[str, Any]:
+    """Show an inbox row, without its body."""
+    return {
+        "id": row["external_id"],
+        "source": row["source"],
+        "type": row["kind"],
+        "state": row["state"],
+        "detail": row["detail"],
+        "attempts": row["attempts"],
+        "livemode": row["livemode"],
+        "received_at": iso(row["received_at"]),
+        "finished_at": iso(row["finished_at"]),
+    }
+
+
+def delivery(row: Record) -> dict[str, Any]:
+    """Show an outbox row."""
+    return {
+        "id": str(row["id"]),
+        "channel": row["channel"],
+        "customer": row["customer_id"],
+        "template": row["template"],
+        "state": "waiting" if row["state"] in ("ready", "leased") else row["state"],
+        "attempts": row["attempts"],
+        "detail": row["detail"],
+        "created_at": iso(row["created_at"]),
+        "finished_at": iso(row["finished_at"]),
+    }

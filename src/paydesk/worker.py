@@ -1,0 +1,226 @@
+"""The loop: inbox, outbox, timers. Any number of workers share the work; a dead one's is taken over.
+
+A batch that fails is halved until the bad row stands alone; only then is it blamed, at most five times, then it is
+set aside for a person. Database and Stripe being away, and our own shutdown, are nobody's fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+
+from paydesk import inbox, outbox, timers
+from paydesk.deliver import Deliverer
+from paydesk.errors import NotFound, StaleClaim, StoreUnavailable, StripeUnavailable
+from paydesk.facts import Ignored, Impossible, Look
+from paydesk.inbox import Claim, Row
+from paydesk.settle import Settled, Work, settle
+from paydesk.store import Store
+from paydesk.store.bell import Bell
+from paydesk.store.pool import ROLLED_BACK
+from paydesk.store.schema import LANES
+from paydesk.stripe import events
+from paydesk.stripe.gateway import Gateway
+from paydesk.stripe.signature import read_json
+from paydesk.telemetry import DELIVERED, SETTLE_SECONDS, SETTLED
+
+log = logging.getLogger("paydesk.worker")
+
+LANES_MAX = 256
+ROWS_MAX = 500
+DELIVERIES_MAX = 32
+IDLE_S = 1.0
+STRIPE_AWAY_S = 15.0
+
+
+class Worker:
+    """Moves what is due. `run` until cancelled, or `drain` once (tests, demo, commands)."""
+
+    def __init__(self, store: Store, gateway: Gateway, deliverer: Deliverer, bell: Bell, *, livemode: bool) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._deliverer = deliverer
+        self._bell = bell
+        self._livemode = livemode
+        self._next_lane = 0
+
+    async def run(self) -> None:
+        """Work until cancelled. A lost database is waited for; nothing is lost meanwhile."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._loop("inbox", self.work_inbox), name="inbox")
+            group.create_task(self._loop("outbox", self.work_outbox), name="outbox")
+            group.create_task(self._loop("timers", self.work_timers), name="timers")
+
+    async def drain(self) -> None:
+        """Work until nothing is due any more."""
+        while await self.work_timers() + await self.work_inbox() + await self.work_outbox():
+            pass
+
+    async def _loop(self, topic: str, step: Callable[[], Awaitable[int]]) -> None:
+        rung = self._bell.subscribe(topic)
+        while True:
+            rung.clear()
+            try:
+                done = await step()
+            except StoreUnavailable as error:
+                log.warning("%s waits: %s", topic, error)
+                done = 0
+            except Exception:
+                log.exception("%s: a step failed", topic)
+                done = 0
+            if not done:
+                try:
+                    await asyncio.wait_for(rung.wait(), IDLE_S)
+                except TimeoutError:
+                    continue
+
+    # --- inbox -----------------------------------------------------------------------------------------------------
+
+    async def work_inbox(self) -> int:
+        """Lease lanes, settle what is due in them, give them back; return how many rows were handled."""
+        held = await inbox.claim(self._store, start_lane=self._next_lane, lanes_max=LANES_MAX, rows_max=ROWS_MAX)
+        if held is None:
+            return 0
+        self._next_lane = (held.lanes[-1] + 1) % LANES
+        heartbeat = asyncio.create_task(self._keep(held), name="heartbeat")
+        try:
+            rows = await inbox.read(self._store, held)
+            await self._handle(held, rows)
+        except StaleClaim:
+            log.warning("lanes were taken over; their work is done by somebody else")
+            return 1
+        finally:
+            heartbeat.cancel()
+        await inbox.release(self._store, held)
+        return len(rows)
+
+    async def _keep(self, held: Claim) -> None:
+        while await asyncio.sleep(inbox.LEASE_S / 3, True):
+            try:
+                await inbox.renew(self._store, held)
+            except StoreUnavailable:
+                continue
+
+    async def _handle(self, held: Claim, rows: Sequence[Row]) -> None:
+        """Read rows, look where a look is needed, settle together; rows known to have failed run alone."""
+        readings = [self._read(row) for row in rows]
+        together: list[Work] = []
+        for row, reading in zip(rows, await self._looked(rows, readings), strict=True):
+            if reading is None:
+                continue
+            work = Work(row, reading)
+            if row.alone or held.rows_max == 1:
+                await self._settle_alone(held, work)
+            else:
+                together.append(work)
+        await self._settle(held, together)
+
+    def _read(self, row: Row, looked: events.Looked | None = None) -> Settled | Look:
+        """Return what a row tells. Never raises: what cannot be read is for a person."""
+        if row.livemode != self._livemode:
+            return Ignored("foreign mode: a test event in live mode, or the reverse")
+        try:
+            if row.source == timers.SOURCE:
+                return timers.read(row.body)
+            return events.read(read_json(row.body), looked)
+        except Exception as error:  # a bug in a reader must not stop the lane
+            return Impossible(f"unreadable: {type(error).__name__}: {error}"[:400])
+
+    async def _looked(self, rows: Sequence[Row], readings: Sequence[Settled | Look]) -> list[Settled | None]:
+        """Look at Stripe for the rows that need it, once per object; `None` where Stripe is away and the row waits."""
+        wanted: dict[Look, list[Row]] = defaultdict(list)
+        for row, reading in zip(rows, readings, strict=True):
+            if isinstance(reading, Look):
+                wanted[reading].append(row)
+        found: dict[Look, dict[str, object]] = {}
+        for look, waiting in wanted.items():
+            try:
+                found[look] = await self._gateway.look(look.kind, look.id)
+            except NotFound:
+                found[look] = {}
+            except StripeUnavailable as error:
+                await inbox.postpone(self._store, [row.id for row in waiting], STRIPE_AWAY_S, error.message)
+        results: list[Settled | None] = []
+        for row, reading in zip(rows, readings, strict=True):
+            if isinstance(reading, Look):
+                again = self._read(row, found) if reading in found else None
+                results.append(Ignored("foreign: looked in vain") if isinstance(again, Look) else again)
+            else:
+                results.append(reading)
+        return results
+
+    async def _settle(self, held: Claim, batch: Sequence[Work]) -> None:
+        """Settle a batch; when it fails, its halves, down to rows that stand alone."""
+        if not batch:
+            return
+        if len(batch) == 1:
+            await self._settle_alone(held, batch[0])
+            return
+        try:
+            await self._settle_once(held, batch)
+        except (StaleClaim, StoreUnavailable):
+            raise
+        except ROLLED_BACK:
+            await asyncio.sleep(0.05)
+            await self._settle_once(held, batch)
+        except Exception as error:
+            log.warning("a batch of %d failed (%s), halving it", len(batch), type(error).__name__)
+            middle = len(batch) // 2
+            await self._settle(held, batch[:middle])
+            await self._settle(held, batch[middle:])
+
+    async def _settle_alone(self, held: Claim, work: Work) -> None:
+        """Settle one row, its attempt counted first; the only place where a row is blamed for a failure."""
+        attempts = await inbox.count_attempt(self._store, work.row)
+        if attempts > inbox.ATTEMPTS_MAX:  # it took its worker down each time
+            await inbox.fail(self._store, work.row, attempts, "its worker died each time it was tried")
+            return
+        try:
+            await self._settle_once(held, [work])
+        except (StaleClaim, StoreUnavailable):
+            raise
+        except ROLLED_BACK as error:
+            await inbox.give_back_attempt(self._store, work.row, wait_s=1, detail=type(error).__name__)
+        except asyncio.CancelledError:
+            await asyncio.shield(inbox.give_back_attempt(self._store, work.row, wait_s=0, detail="stopped"))
+            raise
+        except Exception as error:
+            log.exception("inbox row %s (%s) failed", work.row.id, work.row.kind)
+            quarantined = await inbox.fail(self._store, work.row, attempts, f"{type(error).__name__}: {error}")
+            if quarantined:
+                SETTLED.labels("quarantined").inc()
+
+    async def _settle_once(self, held: Claim, batch: Sequence[Work]) -> None:
+        with SETTLE_SECONDS.time():
+            outcomes = await settle(self._store, held, batch)
+        for outcome in outcomes:
+            SETTLED.labels(outcome.state).inc()
+            if outcome.state == "quarantined":
+                log.error("quarantined: %s", outcome.detail)
+        self._bell.ring("outbox")
+
+    # --- outbox and timers -----------------------------------------------------------------------------------------
+
+    async def work_outbox(self) -> int:
+        """Claim messages, attempt each outside any transaction, note how it ended; return how many."""
+        claimed = await outbox.claim(self._store, rows_max=DELIVERIES_MAX)
+        if claimed:
+            await asyncio.gather(*(self._deliver(delivery) for delivery in claimed))
+        return len(claimed)
+
+    async def _deliver(self, delivery: outbox.Delivery) -> None:
+        result = await self._deliverer.attempt(delivery)
+        DELIVERED.labels(delivery.channel, result.outcome).inc()
+        if result.outcome == "dead":
+            log.error("delivery %s to %s is dead: %s", delivery.id, delivery.channel, result.detail)
+        if not await outbox.finish(self._store, delivery, result):
+            log.warning("delivery %s had been taken over", delivery.id)
+
+    async def work_timers(self) -> int:
+        """Move due timers into the inbox; return how many."""
+        fired = await timers.fire(self._store)
+        if fired:
+            self._bell.ring("inbox")
+        return fired

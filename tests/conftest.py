@@ -1,0 +1,115 @@
+"""What every test may ask for: a database, a desk (service and sandbox as real processes), a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from desk import Desk, running_desk
+from paydesk.app import open_service
+from paydesk.config import Settings, load
+from paydesk.service import Service
+from paydesk.store import embedded
+from paydesk.store.migrate import migrate
+from sandbox_fixtures import Sandbox, new_key, running_sandbox
+
+CATALOG = Path(__file__).parent / "catalog.toml"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Embedded]:
+    """One PostgreSQL for the whole run."""
+    running = embedded.start(tmp_path_factory.mktemp("postgres"))
+    yield running
+    running.release()
+
+
+@pytest.fixture(scope="session")
+def new_database(server: embedded.Embedded) -> Callable[[], str]:
+    """A function that makes an empty database with our schema, quickly, and returns its address."""
+    template = _create(server, None)
+    asyncio.run(migrate(template))
+    return lambda: _create(server, template)
+
+
+def _create(server: embedded.Embedded, template: str | None) -> str:
+    name = f"t_{secrets.token_hex(6)}"
+    origin = "" if template is None else f' TEMPLATE "{template.split("/paydesk@/")[-1].split("@/")[-1].split("?")[0]}"'
+
+    async def create() -> None:
+        connection = await asyncpg.connect(server.admin_dsn)
+        try:
+            await connection.execute(f'CREATE DATABASE "{name}" OWNER paydesk{origin}')
+        finally:
+            await connection.close()
+
+    asyncio.run(create())
+    return server.dsn.replace("@/paydesk?", f"@/{name}?")
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> str:
+    """The address of a database that nobody else uses."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def stripe_sandbox() -> Iterator[Sandbox]:
+    """One Stripe sandbox for the whole run; each key has its own data."""
+    with running_sandbox() as sandbox:
+        yield sandbox
+
+
+def settings_for(database: str, sandbox_url: str, **more: str) -> dict[str, str]:
+    """Settings of a service on that database and sandbox, with secrets of its own."""
+    return {
+        "DATABASE_URL": database,
+        "PAYDESK_CATALOG": str(CATALOG),
+        "PAYDESK_API_KEY": f"pdk_{secrets.token_hex(16)}",
+        "PAYDESK_ENCRYPTION_KEYS": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+        "STRIPE_API_KEY": new_key(),
+        "STRIPE_API_BASE": sandbox_url,
+        "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(12)}",
+        **more,
+    }
+
+
+@pytest.fixture(scope="session")
+def desk(new_database: Callable[[], str], stripe_sandbox: Sandbox) -> Iterator[Desk]:
+    """A running desk: `paydesk serve` and the sandbox, real processes on a real database. Each test brings new people."""
+    with running_desk(settings_for(new_database(), stripe_sandbox.url), stripe_sandbox) as running:
+        yield running
+
+
+@pytest.fixture
+def own_desk(new_database: Callable[[], str], stripe_sandbox: Sandbox) -> Iterator[Desk]:
+    """A desk for one test alone."""
+    with running_desk(settings_for(new_database(), stripe_sandbox.url), stripe_sandbox) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(database: str, stripe_sandbox: Sandbox, tmp_path: Path) -> Settings:
+    """Settings of a service in this process, on a database of its own."""
+    return load(settings_for(database, stripe_sandbox.url, PAYDESK_DATA=str(tmp_path / "data")), folder=tmp_path)
+
+
+@pytest.fixture
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    """A service in this process; its worker moves only when told: `await service.worker.drain()`."""
+    async with open_service(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def anyone() -> Any:
+    """A function that returns a person nobody has met."""
+    return lambda: {"channel": "web", "external_id": secrets.token_hex(8)}

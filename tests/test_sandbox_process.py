@@ -1,0 +1,127 @@
+"""The sandbox as a process: its file survives restarts and crashes, its start is quick and clear."""
+
+# ruff: noqa: F401, F811 (fixtures are imported and then named as arguments)
+
+from __future__ import annotations
+
+import ast
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+import paydesk.sandbox
+from sandbox_fixtures import Receiver, confirm, free_port, new_key, receiver, running_sandbox, session_of, until
+
+
+def test_a_file_keeps_everything_across_a_restart(tmp_path: Path, receiver: Receiver) -> None:
+    file, port = str(tmp_path / "sandbox.db"), free_port()
+    with running_sandbox("--data", file, port=port) as sandbox:
+        key, account = sandbox.key, sandbox.call("GET", "/v1/account").json()["id"]
+        paid, open_one = session_of(sandbox), session_of(sandbox)
+        confirm(sandbox, paid["id"])
+        sandbox.call("POST", "/v1/customers", {"name": "A"}, Idempotency_Key="once")
+        sandbox.advance("2h")
+        before = sandbox.events()
+        assert sandbox.stop() == 0
+    with running_sandbox("--data", file, port=port) as sandbox:
+        sandbox.key = key
+        assert sandbox.call("GET", "/v1/account").json()["id"] == account
+        assert sandbox.events() == before
+        assert sandbox.call("GET", f"/v1/checkout/sessions/{paid['id']}").json()["payment_status"] == "paid"
+        assert 7190 < httpx.get(f"{sandbox.url}/_sandbox/clock").json()["offset_s"] < 7210
+        again = sandbox.call("POST", "/v1/customers", {"name": "A"}, Idempotency_Key="once")
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert confirm(sandbox, open_one["id"]).status_code == 200
+        sandbox.advance("25h")
+        assert "checkout.session.expired" not in sandbox.event_types()
+
+
+def test_waiting_webhooks_and_expiries_survive_a_kill(tmp_path: Path, receiver: Receiver) -> None:
+    file, port = str(tmp_path / "sandbox.db"), free_port()
+    with running_sandbox("--data", file, port=port) as sandbox:
+        key = sandbox.key
+        receiver.answers = [500, 500]
+        sandbox.call("POST", "/v1/webhook_endpoints", {"url": receiver.url, "enabled_events[]": "customer.created"})
+        sandbox.call("POST", "/v1/customers", {"name": "A"})
+        session = session_of(sandbox)
+        until(lambda: receiver.hooks, what="the first attempt")
+        sandbox.stop(signal.SIGKILL)
+    with running_sandbox("--data", file, "--gap-factor", "0.1", port=port) as sandbox:
+        sandbox.key = key
+        until(lambda: len(receiver.hooks) >= 3, what="the attempts after the restart")
+        assert len({json.loads(hook.body)["id"] for hook in receiver.hooks}) == 1
+        sandbox.advance("25h")
+        assert sandbox.call("GET", f"/v1/checkout/sessions/{session['id']}").json()["status"] == "expired"
+
+
+def test_every_answered_request_survives_a_kill_under_load(tmp_path: Path) -> None:
+    file, port = str(tmp_path / "sandbox.db"), free_port()
+    answered: list[str] = []
+    with running_sandbox("--data", file, port=port) as sandbox:
+        key = sandbox.key
+        with sandbox.http() as http:
+            answered = [http.post("/v1/customers").json()["id"] for _ in range(200)]
+            sandbox.stop(signal.SIGKILL)
+    with running_sandbox("--data", file, port=port) as sandbox, sandbox.http(key) as http:
+        listed: list[str] = []
+        while len(listed) < 200:
+            cursor = {"starting_after": listed[-1]} if listed else {}
+            listed += [row["id"] for row in http.get("/v1/customers", params={"limit": 100, **cursor}).json()["data"]]
+    assert listed == answered[::-1]
+
+
+def test_the_configured_webhook_serves_every_account(receiver: Receiver) -> None:
+    secret = "whsec_" + "x" * 24
+    with running_sandbox("--webhook", receiver.url, "--webhook-secret", secret) as sandbox:
+        for _ in range(2):
+            sandbox.key = new_key()
+            sandbox.call("POST", "/v1/customers")
+        until(lambda: len(receiver.hooks) == 2, what="both webhooks")
+        assert all(hook.signed_with(secret) for hook in receiver.hooks)
+
+
+def test_reset_forgets_everything(tmp_path: Path) -> None:
+    with running_sandbox("--data", str(tmp_path / "sandbox.db")) as sandbox:
+        customer = sandbox.call("POST", "/v1/customers").json()["id"]
+        sandbox.advance("3d")
+        assert httpx.post(f"{sandbox.url}/_sandbox/reset").json()["counts"] == {}
+        assert sandbox.call("GET", f"/v1/customers/{customer}").status_code == 404
+        assert httpx.get(f"{sandbox.url}/_sandbox/clock").json()["offset_s"] == 0
+
+
+def test_a_port_in_use_and_a_bad_file_are_one_clear_line(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.db"
+    bad.write_bytes(b"this is no database at all" * 50)
+    with running_sandbox() as sandbox:
+        for arguments, words in (
+            (["--port", str(sandbox.port)], "--port"),
+            (["--port", str(free_port()), "--data", str(bad)], "bad.db"),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "paydesk.sandbox", *arguments], capture_output=True, text=True, timeout=20
+            )
+            assert done.returncode == 1
+            assert len(done.stderr.strip().splitlines()) == 1
+            assert words in done.stderr
+
+
+def test_a_signal_ends_it_in_order() -> None:
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        with running_sandbox() as sandbox:
+            assert sandbox.call("GET", "/v1/customers").status_code == 200
+            assert sandbox.stop(sig) == 0
+
+
+def test_the_sandbox_imports_nothing_of_paydesk() -> None:
+    folder = Path(str(paydesk.sandbox.__file__)).parent
+    for file in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level < 2, file
+                assert node.level == 1 or not str(node.module).startswith("paydesk"), file
+            elif isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("paydesk") for alias in node.names), file
