@@ -29,19 +29,20 @@ class Database:
 def opened(folder: Path, url: str | None) -> Iterator[Database]:
     """Give the database at `url`, or an embedded one in `folder` that is stopped and deleted afterwards."""
     if url is not None:
-        yield asyncio.run(_described(url))
+        yield asyncio.run(described(url))
         return
     from paydesk.store import embedded  # only here: the other half needs nothing of Paydesk's
 
     server = embedded.start(folder)
     try:
-        yield asyncio.run(_described(server.dsn))
+        yield asyncio.run(described(server.dsn))
     finally:
         server.release()
         embedded.remove(folder)
 
 
-async def _described(dsn: str) -> Database:
+async def described(dsn: str) -> Database:
+    """Return what is to know of the database at `dsn`."""
     connection = await asyncpg.connect(dsn)
     try:
         settings = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in SETTINGS}

@@ -85,7 +85,7 @@ class Server:
             if self.process.poll() is not None or time.monotonic() > give_up_at:
                 self.stop()
                 raise SystemExit(f"{self.name} is not ready at {self.url}. Its last words:\n{self._last_words()}")
-            time.sleep(0.05)
+            time.sleep(0.01)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

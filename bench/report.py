@@ -5,7 +5,7 @@ reference measured moments before or after it, and what counts is the median of 
 """
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -56,7 +56,7 @@ def table(samples: Sequence[Sample]) -> str:
         for name in _distinct(sample.variant for sample in samples):
             chosen = [sample for sample in samples if (sample.variant, sample.connections) == (name, connections)]
             rows.append((str(connections), name, *_medians(chosen), _answers(chosen)))
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _medians(samples: Sequence[Sample]) -> list[str]:
@@ -91,13 +91,12 @@ def ratio_table(compared: Sequence[Ratio]) -> str:
             if (one.connections, one.variant, one.reference) == (connections, name, reference)
         ]
         rows.append((str(connections), name, reference, *cells))
-    return _aligned(rows)
+    return aligned(rows)
 
 
-def as_json(samples: Sequence[Sample], compared: Sequence[Ratio], about: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(samples: Sequence[Sample], compared: Sequence[Ratio]) -> dict[str, Any]:
     """Return everything a later reader needs, as plain JSON values."""
     return {
-        "about": dict(about),
         "ratios": [asdict(ratio) for ratio in compared],
         "samples": [asdict(sample) for sample in samples],
     }
@@ -107,7 +106,8 @@ def _distinct(values: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(values))
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as text, every column as wide as its widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)

@@ -18,7 +18,7 @@ _ACCOUNT = "Lt4dXK03v5"  # the ids of one Stripe account share a middle part
 _NO_SHIPPING = {"amount": 0, "from_postal_code": None, "to_postal_code": None}
 
 # Every "@…@" is replaced per event; the rest is the same for all of them.
-_PAYMENT_INTENT: dict[str, Any] = {
+PAYMENT_INTENT: dict[str, Any] = {
     "id": "pi_@INTENT@",
     "object": "payment_intent",
     "allowed_payment_method_types": None,
@@ -96,7 +96,7 @@ def _template(created_s: int) -> str:
         "object": "event",
         "api_version": API_VERSION,
         "created": created_s,
-        "data": {"object": {**_PAYMENT_INTENT, "created": created_s - 1}},
+        "data": {"object": {**PAYMENT_INTENT, "created": created_s - 1}},
         "livemode": False,
         "pending_webhooks": 1,
         "request": {"id": "req_@NONCE@", "idempotency_key": "5f1c6a0e-7c9b-4d0e-9a57-@NONCE@"},

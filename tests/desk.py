@@ -97,7 +97,7 @@ class Desk:
 
     @property
     def secret(self) -> str:
-        return self.settings["STRIPE_WEBHOOK_SECRET"]
+        return self.settings["STRIPE_WEBHOOK_SECRET"].split(",")[0]
 
     def buyer(self, channel: str = "web") -> Buyer:
         """Somebody new."""

@@ -316,3 +316,20 @@ def test_events_are_listed_by_type_and_delivery(sandbox: Sandbox) -> None:
     oldest = sandbox.events()[0]["id"]
     assert len(types(ending_before=oldest)) == 7
     assert until(lambda: sandbox.events()[-3]["pending_webhooks"] == 1)
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "shown"),
+    [
+        ("usd", 123456, "$1,234.56"),
+        ("eur", 50, "€0.50"),
+        ("jpy", 500, "¥500"),
+        ("pln", 1999, "zł\u00a019.99"),
+        ("kwd", 1500, "KWD\u00a01.500"),
+    ],
+)
+def test_the_page_writes_amounts_as_their_currency_does(
+    sandbox: Sandbox, currency: str, amount: int, shown: str
+) -> None:
+    session = session_of(sandbox, **{"line_items[0][price]": price_of(sandbox, amount, currency)})
+    assert f"Pay {shown}<" in httpx.get(session["url"]).text

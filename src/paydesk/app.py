@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from paydesk import account, catalog, privacy
+from paydesk import account, catalog, poll, privacy
 from paydesk.channels.web import WebChannel
 from paydesk.chat.commands import Conversation
 from paydesk.chat.thread import Threads
@@ -66,10 +66,10 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> tuple[str, asy
 
 
 async def _patiently(step: Callable[[], Awaitable[object]]) -> None:
-    """Run a first step on the database; one line for a person when it does not answer."""
+    """Run a first step on the database; one line for a person when it does not answer or refuses us."""
     try:
         await step()
-    except (OSError, TimeoutError) as error:
+    except (StoreUnavailable, OSError, TimeoutError) as error:
         raise SettingError(f"DATABASE_URL: the database does not answer: {error}") from error
 
 
@@ -165,10 +165,11 @@ async def _fix_later(store: Store, gateway: Gateway, settings: Settings) -> None
 
 @asynccontextmanager
 async def background(service: Service, *, work: bool) -> AsyncIterator[None]:
-    """Run the worker (if `work`) and follow the sandbox's clock, until the block ends."""
+    """Run the worker and the poller (if `work`) and follow the sandbox's clock, until the block ends."""
     tasks = [asyncio.create_task(_follow_clock(service), name="clock")]
     if work:
         tasks.append(asyncio.create_task(service.worker.run(), name="worker"))
+        tasks.append(asyncio.create_task(poll.run(service), name="poll"))
     try:
         yield
     finally:

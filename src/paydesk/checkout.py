@@ -124,11 +124,15 @@ def _total(lines: Sequence[Line]) -> tuple[int, str]:
 
 
 async def _write_lines(tx: Tx, order: str, new: NewOrder) -> None:
-    """Write lines and, for what each grants, a source with the terms of today, worth nothing yet."""
+    """Write lines and, for what each grants, a source with the terms of today, worth nothing yet.
+
+    A line names the Stripe price that was pushed for it, if that one still has today's amount.
+    """
     for position, line in enumerate(new.lines):
         await tx.execute(
             "INSERT INTO order_line (order_id, position, price_key, name, quantity, unit_amount, stripe_price) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, "
+            "(SELECT stripe_price FROM price WHERE key = $3 AND amount = $6 AND currency = $8)))",
             order,
             position,
             line.price.key if line.price else None,
@@ -136,6 +140,7 @@ async def _write_lines(tx: Tx, order: str, new: NewOrder) -> None:
             line.quantity,
             line.unit_amount,
             line.price.stripe_price if line.price else None,
+            line.currency,
         )
         for number, grant in enumerate(line.product.grants if line.product else ()):
             unit = {"credits": grant.unit, "pass": "seconds"}.get(grant.kind, "one")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from paydesk.errors import PaydeskError, SettingError
+from paydesk.errors import Invalid, PaydeskError, SettingError
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class _Lines(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().main(*args, **kwargs)
-        except SettingError as error:
+        except (SettingError, Invalid) as error:
             click.echo(f"paydesk: {error.message}", err=True)
             sys.exit(2)
         except PaydeskError as error:
@@ -142,12 +142,16 @@ def work() -> None:
 @click.option("--data", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Keep state in this file.")
 def sandbox(host: str, port: int, webhook: str | None, webhook_secret: str | None, data: Path | None) -> None:
     """Run the Stripe sandbox alone."""
+    from paydesk.sandbox import CannotStart
     from paydesk.sandbox import serve as serve_sandbox
 
     if (webhook is None) != (webhook_secret is None):
         raise click.UsageError("--webhook and --webhook-secret go together")
     hook = (webhook, webhook_secret) if webhook is not None and webhook_secret is not None else None
-    serve_sandbox(host, port, data, hook, lambda: click.echo(f"The Stripe sandbox is ready: http://{host}:{port}"))
+    try:
+        serve_sandbox(host, port, data, hook, lambda: click.echo(f"The Stripe sandbox is ready: http://{host}:{port}"))
+    except CannotStart as error:
+        raise SettingError(str(error)) from error
 
 
 @main.command(epilog="Example: paydesk check")

@@ -20,6 +20,8 @@ from paydesk.errors import SettingError
 STRIPE_API_BASE = "https://api.stripe.com"
 EVENT_MODES = ("webhook", "poll", "both")
 
+_PLAIN_ADDRESS = re.compile(r"[^\s?#@\\]+")
+
 
 class Secret:
     """A value that is used, never shown."""
@@ -66,7 +68,7 @@ class Settings:
     def livemode(self) -> bool:
         """Tell whether the Stripe key is a live one."""
         key = self.stripe_api_key
-        return key is not None and "_live_" in key.reveal()
+        return key is not None and key.reveal().startswith(("sk_live_", "rk_live_"))
 
     @property
     def sandbox(self) -> bool:
@@ -81,7 +83,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     """
     folder = folder or Path.cwd()
     own = os.environ if environ is None else environ
-    stored = {k: v for k, v in dotenv_values(folder / ".env").items() if v is not None}
+    stored = _stored(folder / ".env")
     values = {k: v.strip() for k, v in {**stored, **own}.items() if v.strip()}
     return Settings(
         data=(folder / values.get("PAYDESK_DATA", ".paydesk")).absolute(),
@@ -98,6 +100,13 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         stripe_events=_choice(values, "STRIPE_EVENTS", EVENT_MODES),
         stripe_debug=values.get("STRIPE_DEBUG", "").lower() in ("1", "true", "yes"),
     )
+
+
+def _stored(path: Path) -> dict[str, str]:
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} cannot be read: {error}") from error
 
 
 def require_stripe(settings: Settings) -> Secret:
@@ -145,8 +154,12 @@ def _encryption_keys(values: Mapping[str, str]) -> tuple[Secret, ...]:
 
 def _address(values: Mapping[str, str], name: str, default: str, good: str) -> str:
     text = values.get(name, default).rstrip("/")
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket too few, a port out of range
+        sound = False
+    if not sound or not _PLAIN_ADDRESS.fullmatch(text):
         raise SettingError(f"{name} is malformed: {name}={good}")
     return text
 
@@ -155,7 +168,12 @@ def _database_url(values: Mapping[str, str]) -> Secret | None:
     text = values.get("DATABASE_URL")
     if text is None:
         return None
-    if urlsplit(text).scheme not in ("postgresql", "postgres"):
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("postgresql", "postgres") and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
         raise SettingError(
             "DATABASE_URL is malformed: DATABASE_URL=postgresql://user:password@host/paydesk (only PostgreSQL)"
         )

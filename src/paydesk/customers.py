@@ -229,3 +229,16 @@ async def locale_of(store: Store, id_: str) -> str | None:
     """Return the language a person reads, or `None` when they never said."""
     locale: str | None = await store.fetchval("SELECT locale FROM customer WHERE id = $1", id_)
     return locale
+
+
+async def thread_of(store: Store, id_: str, conversation: str | None = None) -> Thread | None:
+    """Return where to tell a person things when nobody said: where they bought last, else where they were met last."""
+    async with store.transaction() as tx:
+        last = (await threads(tx, [id_])).get(id_)
+        if last is not None and conversation is None:
+            return last
+        row = await tx.fetchrow(
+            "SELECT channel, external_id FROM identity WHERE customer_id = $1 ORDER BY created_at DESC, channel LIMIT 1",
+            id_,
+        )
+    return Thread(row["channel"], row["external_id"], conversation) if row is not None else None

@@ -81,7 +81,9 @@ def _refuse_taken(port: int, option: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise SettingError(f"{option} {port} cannot be used ({error.strerror}); try {option} {port + 100}") from error
+            raise SettingError(
+                f"{option} {port} cannot be used ({error.strerror}); try {option} {port + 100}"
+            ) from error
 
 
 def _prepare(port: int, sandbox_port: int, data: Path) -> Place:
@@ -132,13 +134,20 @@ def _started(place: Place, port: int, sandbox_port: int) -> Iterator[list[subpro
     processes: list[subprocess.Popen[bytes]] = []
     log = (place.data / "demo.log").open("ab")
     try:
-        for arguments, address in ((sandbox, f"{place.sandbox}/_sandbox/clock"), (["serve", "--port", str(port)], f"{place.service}/readyz")):
+        for arguments, address in (
+            (sandbox, f"{place.sandbox}/_sandbox/clock"),
+            (["serve", "--port", str(port)], f"{place.service}/readyz"),
+        ):
             began = time.monotonic()
             # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
             processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "paydesk", *arguments],
-                    env=environ, cwd=place.data, stdout=log, stderr=log, start_new_session=True,
+                    env=environ,
+                    cwd=place.data,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )  # fmt: skip
             )
             _wait_until_ready(processes[-1], address, place)
@@ -156,7 +165,10 @@ def _wait_until_ready(process: subprocess.Popen[bytes], address: str, place: Pla
         if process.poll() is not None:
             raise StepFailed(f"{address} did not start; the reason is at the end of {place.data / 'demo.log'}")
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(address, headers={"Authorization": f"Bearer {place.stripe_key}"}, timeout=2).status_code == 200:
+            if (
+                httpx.get(address, headers={"Authorization": f"Bearer {place.stripe_key}"}, timeout=2).status_code
+                == 200
+            ):
                 return
         time.sleep(0.05)
     raise StepFailed(f"{address} did not answer within {READY_S_MAX:.0f} s")
@@ -181,7 +193,9 @@ class Tour:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.who = {"channel": "web", "external_id": f"tour-{secrets.token_hex(6)}"}
-        self.desk = httpx.Client(base_url=place.service, headers={"Authorization": f"Bearer {place.api_key}"}, timeout=20)
+        self.desk = httpx.Client(
+            base_url=place.service, headers={"Authorization": f"Bearer {place.api_key}"}, timeout=20
+        )
         self.browser = httpx.Client(timeout=20)
 
     def push(self) -> str:

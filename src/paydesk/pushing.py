@@ -128,22 +128,18 @@ async def _apply(gateway: Gateway, change: Change) -> None:
 async def _note(store: Store, there: dict[str, dict[str, Any]], catalog: Catalog) -> None:
     """Keep which Stripe price stands for which price, so that either name can be sold."""
     rows = [
-        (key, price.product, there[PREFIX + key]["product"], there[PREFIX + key]["id"], _fingerprint(price))
+        (key, price.product, there[PREFIX + key]["product"], there[PREFIX + key]["id"], price.amount, price.currency)
         for key, price in catalog.prices.items()
         if PREFIX + key in there
     ]
     if rows:
         await store.execute(
-            "INSERT INTO price (key, product, stripe_product, stripe_price, fingerprint) "
-            "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[]) "
+            "INSERT INTO price (key, product, stripe_product, stripe_price, amount, currency) "
+            "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[]) "
             "ON CONFLICT (key) DO UPDATE SET stripe_product = excluded.stripe_product, "
-            "stripe_price = excluded.stripe_price, fingerprint = excluded.fingerprint, pushed_at = now()",
+            "stripe_price = excluded.stripe_price, amount = excluded.amount, currency = excluded.currency, pushed_at = now()",
             *(list(column) for column in zip(*rows, strict=True)),
         )
-
-
-def _fingerprint(price: Price) -> bytes:
-    return hashlib.sha256(f"{price.amount} {price.currency}".encode()).digest()[:16]
 
 
 def _product_params(product: Product) -> dict[str, Any]:

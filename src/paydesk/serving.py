@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -32,11 +33,28 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, work: bool)
         _serve_many(settings, listener, workers, work=work)
         return
     app = create_app(settings, work=work)
-    server = uvicorn.Server(_config(app, listener))
-    log.info("Paydesk listens on http://%s:%s", host, port)
-    server.run(sockets=[listener])
+    server = _Server(_config(app, listener))
+    logging.getLogger("uvicorn.error").addFilter(_says_more_than_failed)
+    with contextlib.suppress(SystemExit):  # uvicorn's way to say that the start failed; why is in `failure`
+        server.run(sockets=[listener])
     if app.failure is not None:
         raise app.failure
+
+
+class _Server(uvicorn.Server):
+    """A server that says where it listens once it answers, and nothing when it does not start."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer, then tell."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            log.info("Paydesk listens on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+
+
+def _says_more_than_failed(record: logging.LogRecord) -> bool:
+    """Drop uvicorn's line that the start failed: ours, with the reason, follows."""
+    return record.getMessage() != "Application startup failed. Exiting."
 
 
 def _serve_many(settings: Settings, listener: socket.socket, workers: int, *, work: bool) -> None:
@@ -45,11 +63,18 @@ def _serve_many(settings: Settings, listener: socket.socket, workers: int, *, wo
     os.environ["PAYDESK_NO_WORK"] = "0" if work else "1"
     server = embedded.start(settings.data, say=log.info) if settings.database_url is None else None
     try:
+        asyncio.run(_rehearse(settings))
         config = _config(APP, listener, workers=workers)
         Multiprocess(config, sockets=[listener]).run()
     finally:
         if server is not None:
             server.release()
+
+
+async def _rehearse(settings: Settings) -> None:
+    """Open the service once before there are many, so that what prevents it is said once, and by us."""
+    async with open_service(settings):
+        log.info("starting")
 
 
 def _config(app: object, listener: socket.socket, *, workers: int = 1) -> uvicorn.Config:
@@ -65,6 +90,7 @@ def _config(app: object, listener: socket.socket, *, workers: int = 1) -> uvicor
         log_config=None,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # nothing here trusts an address that a client can write
         date_header=True,
         timeout_graceful_shutdown=5,
         backlog=2048,

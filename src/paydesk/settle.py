@@ -80,7 +80,8 @@ async def _load(tx: Tx, facts: Sequence[Fact]) -> Desk:
     if not people:
         return Desk(now, {}, {}, {}, {}, {}, Book({}, {}))
     people = await customers.lock(tx, people)
-    known = await orders.load(tx, order_ids)
+    # An order that was written after we looked whose it is has no lock yet: it stays unknown, its row parks.
+    known = {id_: order for id_, order in (await orders.load(tx, order_ids)).items() if order.customer in people}
     intents = {fact.intent for fact in facts if not isinstance(fact, TimerFired) and fact.intent is not None}
     payments = await orders.load_payments(tx, intents)
     sources = await ledger.load_sources(tx, known)

@@ -7,6 +7,7 @@ set aside for a person. Database and Stripe being away, and our own shutdown, ar
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -93,7 +94,8 @@ class Worker:
             return 1
         finally:
             heartbeat.cancel()
-        await inbox.release(self._store, held)
+            with contextlib.suppress(StoreUnavailable):  # then the lease runs out by itself
+                await inbox.release(self._store, held)
         return len(rows)
 
     async def _keep(self, held: Claim) -> None:

@@ -140,8 +140,7 @@ class World:
     def resume_deliveries(self) -> None:
         """Take up what was waiting when the sandbox stopped; needs the running event loop."""
         for account, delivery in self.waiting_deliveries():
-            if delivery not in account.fresh_deliveries:
-                self.courier.send_when_due(account, delivery)
+            self.courier.send_when_due(account, delivery)
 
     def waiting_deliveries(self) -> Iterator[tuple[Account, Json]]:
         """Every delivery that has neither arrived nor been given up."""

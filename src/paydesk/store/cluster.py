@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from paydesk.store import places, postmaster
@@ -81,13 +82,13 @@ class Cluster:
         """Return the address of a database over the private socket, for asyncpg and for libpq."""
         return f"postgresql://{user}@/{database}?host={quote(str(self.socket))}&port={SETTINGS['port']}"
 
-    def launch(self) -> subprocess.Popen[bytes]:
+    def launch(self) -> subprocess.Popen[Any]:
         """Start the server and return at once. It gets a session of its own, so Ctrl-C reaches it only through us."""
         own = {"unix_socket_directories": str(self.socket), "cluster_name": postmaster.title(self.folder)}
-        command = [self.binaries / "postgres", "-D", self.folder, *_as_options(SETTINGS | own)]
+        command = [str(self.binaries / "postgres"), "-D", str(self.folder), *_as_options(SETTINGS | own)]
         _shorten(self.log)
         with open(self.log, "ab", opener=_private) as log:
-            server: subprocess.Popen[bytes] = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -98,7 +99,6 @@ class Cluster:
                 start_new_session=True,
                 **places.run_as(self.account),
             )
-        return server
 
     def clear_stale(self) -> None:
         """Remove what a dead server left and the next would stumble over; see `postmaster.clear_stale`."""
@@ -185,8 +185,8 @@ def made(data: Path) -> Cluster:
 
 def _initdb(folder: Path, account: Account | None) -> None:
     command = [
-        places.binaries(account) / "initdb",
-        "-D", folder, "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "-k", "--no-instructions",
+        str(places.binaries(account) / "initdb"),
+        "-D", str(folder), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "-k", "--no-instructions",
         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
     ]  # fmt: skip
     options = places.run_as(account)

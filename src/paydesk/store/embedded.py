@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 from paydesk.store import cluster as clusters
 from paydesk.store import places, postmaster
@@ -85,7 +86,7 @@ class Embedded:
         self._wait_s = wait_s
         self._users: int | None = None
         self._cluster: Cluster | None = None
-        self._child: Popen[bytes] | None = None
+        self._child: Popen[Any] | None = None
         self._busy = threading.Lock()
         self._leaving = threading.Event()
         self._restarts = 0

@@ -71,6 +71,9 @@ class GroupCommit(Generic[Item, Result]):
                 self._work.clear()
             try:
                 await self._commit(batch)
+            except asyncio.CancelledError:
+                self._refuse(batch, StoreUnavailable("the service is stopping"))
+                raise
             except Exception as error:  # the writer must outlive whatever one batch met
                 away = error if isinstance(error, StoreUnavailable) else self._store.away(error)
                 self._refuse(batch, away)

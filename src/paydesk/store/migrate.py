@@ -11,8 +11,8 @@ from typing import Any
 
 import asyncpg
 
-from paydesk.errors import SettingError
-from paydesk.store.pool import SESSION_SETTINGS
+from paydesk.errors import SettingError, StoreUnavailable
+from paydesk.store.pool import AWAY, SESSION_SETTINGS
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 LOCK = 0x7061796465736B  # "paydesk"
@@ -28,9 +28,7 @@ async def migrate(dsn: str) -> bool:
 
     Raises `SettingError` when the database is newer than this code.
     """
-    connection = await asyncpg.connect(
-        dsn, server_settings={**SESSION_SETTINGS, "statement_timeout": "0", "lock_timeout": "0"}
-    )
+    connection = await _connect(dsn)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         current = await _current(connection)
@@ -46,6 +44,17 @@ async def migrate(dsn: str) -> bool:
         await connection.close()
 
 
+async def _connect(dsn: str) -> Any:
+    """Return a connection without time limits: a migration takes as long as it takes."""
+    settings = {**SESSION_SETTINGS, "statement_timeout": "0", "lock_timeout": "0"}
+    try:
+        return await asyncpg.connect(dsn, server_settings=settings, timeout=30)
+    except AWAY as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    except (asyncpg.PostgresError, ValueError) as error:
+        raise SettingError(f"DATABASE_URL: the database refuses us: {error}") from error
+
+
 async def _current(connection: Any) -> str | None:
     if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
         return None
@@ -58,12 +67,7 @@ async def _upgrade(dsn: str) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    settings = {**SESSION_SETTINGS, "statement_timeout": "0", "lock_timeout": "0"}
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(dsn, server_settings=settings),
-        poolclass=NullPool,
-    )
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connect(dsn), poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
     await engine.dispose()

@@ -164,8 +164,8 @@ class Store:
                     edge.point("commit:before")
                     await transaction.commit()
                     edge.point("commit:after")
-        except PaydeskError:
-            raise
+        except (PaydeskError, asyncpg.QueryCanceledError):
+            raise  # a statement that took too long is somebody's fault, not the database's
         except AWAY as error:
             raise self.away(error) from error
 

@@ -12,7 +12,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
+import orjson
 import stripe
 
 from paydesk import edge
@@ -132,11 +134,23 @@ class Gateway:
         page = await self._call("endpoints", lambda: self._client.v1.webhook_endpoints.list_async(params))
         return [dict(endpoint) for endpoint in page["data"]]
 
-    async def events(self, *, limit: int = 1) -> list[dict[str, Any]]:
-        """Return the newest events."""
-        params: Any = {"limit": limit}
-        page = await self._call("events", lambda: self._client.v1.events.list_async(params))
-        return [dict(event) for event in page["data"]]
+    async def events_between(self, start_s: int, end_s: int) -> list[dict[str, Any]]:
+        """Return all events created from `start_s` up to before `end_s`, newest first, as Stripe wrote them."""
+        events: list[dict[str, Any]] = []
+        params: dict[str, Any] = {"limit": 100, "created": {"gte": start_s, "lt": end_s}}
+        while True:
+            page = await self._raw("events", "/v1/events", params)
+            events += page["data"]
+            if not page["has_more"]:
+                return events
+            params["starting_after"] = page["data"][-1]["id"]
+
+    async def _raw(self, what: str, path: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Read from Stripe without the SDK's own types: what is stored must be what Stripe wrote."""
+        query = urlencode(sorted(_flat(params)))
+        response = await self._guarded(what, lambda: self._client.raw_request_async("get", f"{path}?{query}"))
+        found: dict[str, Any] = orjson.loads(response.body)
+        return found
 
     # --- how a call is made ----------------------------------------------------------------------------------------
 
@@ -146,6 +160,10 @@ class Gateway:
         return await self._call(what, lambda: create(dict(params), options={"idempotency_key": key}))
 
     async def _call(self, what: str, call: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+        plain: dict[str, Any] = (await self._guarded(what, call)).to_dict()
+        return plain
+
+    async def _guarded(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         edge.outside_transaction(f"a call to Stripe ({what})")
         await self._bucket.take()
         edge.point("stripe:before")
@@ -154,8 +172,18 @@ class Gateway:
         except stripe.StripeError as error:
             raise translated(error, what) from error
         edge.point("stripe:after")
-        plain: dict[str, Any] = answer.to_dict()
-        return plain
+        return answer
+
+
+def _flat(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return parameters as Stripe wants them in a query: `created[gte]=…`."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            pairs += [(f"{name}[{key}]", str(inner)) for key, inner in value.items()]
+        else:
+            pairs.append((name, str(value)))
+    return pairs
 
 
 def translated(error: stripe.StripeError, what: str) -> Exception:

@@ -49,7 +49,11 @@ def id_of(of: Object, name: str) -> str | None:
     value = of.get(name)
     if isinstance(value, Mapping):
         value = value.get("id")
-    return value if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    if "\x00" in value:
+        raise Shape(f"{of.get('object', 'object')} has a {name} that cannot be stored")
+    return value
 
 
 def reference(of: Object) -> str | None:
@@ -77,5 +81,5 @@ def card(charge: Object) -> tuple[str | None, str | None]:
     kind = details.get("type")
     inner = details.get(kind) if isinstance(kind, str) else None
     if kind == "card" and isinstance(inner, Mapping):
-        return inner.get("brand"), inner.get("last4")
-    return (kind if isinstance(kind, str) else None), None
+        return words(inner, "brand"), words(inner, "last4")
+    return words(details, "type"), None

@@ -1,7 +1,6 @@
 """Checking that bytes come from Stripe, and reading them strictly.
 
-Our own check instead of the SDK's: it takes 10 µs instead of 600, accepts several secrets during a rotation, and
-also refuses time stamps from the future (stripe-python 16 accepts them however far ahead).
+Our own check instead of the SDK's: it is far quicker, accepts several secrets during a rotation, and also refuses time stamps from the future (stripe-python 16 accepts them however far ahead).
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ BODY_BYTES_MAX = 512 * 1024
 DEPTH_MAX = 64
 DIGITS_MAX = 18
 
-_OPENERS = re.compile(rb"[\[{]")
-_LONG_NUMBER = re.compile(rb"[\d.eE+-]{%d,}" % (DIGITS_MAX + 1))
+# Digits become zeros and everything else spaces, so that a run of digits is found by a plain search.
+_DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else ord(" ") for byte in range(256))
+_LONG_NUMBER = b"0" * (DIGITS_MAX + 1)
 
 
 class BadSignature(Invalid):
@@ -66,10 +66,10 @@ def _parse(header: str) -> tuple[int, list[str]]:
 def read_json(body: bytes) -> dict[str, Any]:
     """Return the JSON object in `body`, strictly.
 
-    Raises `Invalid` for anything but an object, for duplicate keys, NaN and infinities, integers of more than 18
+    Raises `Invalid` for anything but an object, for duplicate keys, NaN and Infinity, integers of more than 18
     digits, nesting deeper than 64, and text that PostgreSQL could not hold.
     """
-    if len(_OPENERS.findall(body)) > DEPTH_MAX and depth(body) > DEPTH_MAX:
+    if body.count(b"{") + body.count(b"[") > DEPTH_MAX and depth(body) > DEPTH_MAX:
         raise Invalid(f"the JSON is nested deeper than {DEPTH_MAX}")
     try:
         value = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
@@ -77,7 +77,7 @@ def read_json(body: bytes) -> dict[str, Any]:
         raise Invalid(f"the body is not the JSON we take: {error}") from error
     if not isinstance(value, dict):
         raise Invalid("the body must be a JSON object")
-    if _LONG_NUMBER.search(body) is not None:
+    if _LONG_NUMBER in body.translate(_DIGITS):
         _refuse_huge(value)
     return value
 

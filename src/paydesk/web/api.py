@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paydesk import checkout, customers, entitlements, ids, ledger, lists, status, why
 from paydesk.catalog import CREDITS
@@ -161,7 +162,8 @@ async def _line(here: Service, item: shapes.ItemGiven) -> checkout.Line:
 
 async def _buyer(here: Service, given: shapes.CheckoutGiven, operation: str) -> tuple[str, Thread | None]:
     if isinstance(given.customer, str):
-        return await customers.resolve(here.store, given.customer), None
+        customer = await customers.resolve(here.store, given.customer)
+        return customer, await customers.thread_of(here.store, customer, given.conversation)
     who: Identity = customers.identity(given.customer.channel, given.customer.external_id)
     customer = await customers.find_or_make(here.store, who, id_=ids.derived("cst", operation))
     return customer, Thread(who.channel, who.external_id, given.conversation)
@@ -300,7 +302,29 @@ def build(service: Service) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _failed)
     app.middleware("http")(_numbered)
+    app.add_middleware(_Limited)
     return app
+
+
+class _Limited:
+    """Counts a body while it is read: one that did not tell its length is refused when it turns out too large."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > BODY_BYTES_MAX:
+                raise HTTPException(413, f"at most {BODY_BYTES_MAX} bytes")
+            return message
+
+        await self._app(scope, counted, send)
 
 
 async def _healthy() -> Response:
@@ -321,11 +345,13 @@ async def _metrics(request: Request) -> Response:
 
 
 async def _numbered(request: Request, call_next: Any) -> Response:
-    """Give every request a number, which stands in the answer, in errors and in the log; refuse bodies too large."""
+    """Give every request a number, which stands in the answer, in errors and in the log; refuse what nobody takes."""
     request.state.id = ids.new("req")
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length[:20]) > BODY_BYTES_MAX:
         response: Response = JSONResponse(_body("too_large", f"at most {BODY_BYTES_MAX} bytes", request), 413)
+    elif "\x00" in request.scope["path"] or "%00" in request.url.query:
+        response = JSONResponse(_body("invalid_request", "an address must not contain the character NUL", request), 400)
     else:
         response = await call_next(request)
     response.headers["Request-Id"] = request.state.id
@@ -357,7 +383,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if not request.url.path.startswith("/v1") and "text/html" in request.headers.get("accept", ""):
         page: Response = await pages.not_found(request, error)
         return page
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
     return JSONResponse(_body(code, str(error.detail), request), error.status_code, headers=error.headers)
 
 

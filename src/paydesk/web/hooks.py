@@ -1,7 +1,7 @@
 """Stripe's webhook: check the signature, store, answer. Plain ASGI, in front of everything else.
 
-200 only when the event is durable (now or since an earlier delivery), 400 for a bad signature or body, 413 when too
-large, 415 when compressed, 503 when it cannot be stored: Stripe then sends it again. Nothing is acted upon here.
+200 only when the event is durable (now or since an earlier delivery), 400 for a bad signature or body (a compressed
+one too), 413 when too large, 503 when it cannot be stored: Stripe then sends it again. Nothing is acted upon here.
 """
 
 from __future__ import annotations
@@ -41,19 +41,22 @@ _TYPE = re.compile(r"[a-z0-9_.]{1,100}", re.ASCII)
 _ACCEPTED = RECEIVED.labels("200")
 
 
-class BadEncoding(PaydeskError):
+class BadEncoding(Invalid):
     """Send the body as it is: a compressed one could unpack to anything."""
 
-    status = 415
     code = "unsupported_encoding"
 
 
 class StripeHook:
-    """The webhook endpoint. `secrets` are all that are valid now; during a rotation there are two."""
+    """The webhook endpoint. `secrets` are all that are valid now; during a rotation there are two.
 
-    def __init__(self, receiver: Receiver, secrets: Sequence[Secret]) -> None:
+    A sender whose body takes longer than `body_s_max` is refused.
+    """
+
+    def __init__(self, receiver: Receiver, secrets: Sequence[Secret], *, body_s_max: float = BODY_S_MAX) -> None:
         self._receiver = receiver
         self._secrets = [secret.reveal().encode() for secret in secrets]
+        self._body_s_max = body_s_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -62,7 +65,7 @@ class StripeHook:
                 await _answer(send, 405, b'{"error":{"code":"method_not_allowed","message":"use POST"}}')
                 return
             signature = _read_headers(scope["headers"])
-            body = await _read_body(receive)
+            body = await _read_body(receive, self._body_s_max)
             verify(body, signature, self._secrets, wall_s())
             await self._receiver.receive(envelope(body))
         except PaydeskError as error:
@@ -123,10 +126,10 @@ def _read_headers(headers: Sequence[tuple[bytes, bytes]]) -> str:
     return signature.decode("latin-1")
 
 
-async def _read_body(receive: Receive) -> bytes:
-    """Return the body, counting while reading; a sender who takes longer than ten seconds is refused."""
+async def _read_body(receive: Receive, seconds_max: float) -> bytes:
+    """Return the body, counting while reading; a sender who takes longer than `seconds_max` is refused."""
     try:
-        async with asyncio.timeout(BODY_S_MAX):
+        async with asyncio.timeout(seconds_max):
             message = await receive()
             if not message.get("more_body"):
                 return _within(message.get("body", b""))
@@ -142,7 +145,7 @@ async def _read_body(receive: Receive) -> bytes:
                     raise TooLarge(f"an event has at most {BODY_BYTES_MAX} bytes")
             return b"".join(parts)
     except TimeoutError:
-        raise Invalid(f"the body did not arrive within {BODY_S_MAX:.0f} seconds") from None
+        raise Invalid(f"the body did not arrive within {seconds_max:g} seconds") from None
 
 
 def _within(body: bytes) -> bytes:

@@ -1,6 +1,6 @@
-"""Where a buyer may be sent back to: our own pages, or the origins that the shop owner lists. Nothing else.
+"""Where a buyer may be sent back to after paying: what a caller with a key says, if it is a plain web address.
 
-An open redirect on a payment link is a gift to whoever phishes with it.
+An address that means one thing to us and another to a browser is a gift to whoever phishes with it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from paydesk.config import Settings
 from paydesk.errors import Invalid
 
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.\-:\[\]]+(/[A-Za-z0-9\-._~!$&'()*+,;=:@%/?{}#]*)?", re.ASCII)
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.\-:\[\]]+([/?#][A-Za-z0-9\-._~!$&'()*+,;=:@%/?{}#]*)?", re.ASCII)
 
 
 def checked_return(url: str | None, param: str, settings: Settings) -> str | None:
@@ -21,9 +21,18 @@ def checked_return(url: str | None, param: str, settings: Settings) -> str | Non
     """
     if url is None:
         return None
-    parts = urlsplit(url) if _PLAIN.fullmatch(url) and "\\" not in url else None
-    if parts is None or not parts.hostname or parts.username is not None or parts.password is not None:
+    if not _is_plain(url):
         raise Invalid(f"{param} must be a plain http or https address", param=param)
-    if parts.scheme == "http" and settings.livemode:
+    if settings.livemode and not url.startswith("https://"):
         raise Invalid(f"{param} must be https in live mode", param=param)
     return url
+
+
+def _is_plain(url: str) -> bool:
+    if not _PLAIN.fullmatch(url):
+        return False
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket too few, a port out of range
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from paydesk import money
 from paydesk.catalog import Catalog, Product
@@ -16,15 +16,23 @@ from paydesk.store import Record
 
 
 class Given(BaseModel):
-    """What a caller sends: unknown fields are refused by name, and types are not guessed."""
+    """What a caller sends: unknown fields are refused by name, types are not guessed, and texts can be stored."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @field_validator("*")
+    @classmethod
+    def storable(cls, value: object) -> object:
+        """Refuse the one character that no database text can hold."""
+        if "\x00" in (value if isinstance(value, str) else ""):
+            raise ValueError("a text must not contain the character NUL")
+        return value
 
 
 Metadata = Annotated[
     dict[
         Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\[\]\x00]+$")],
-        Annotated[str, Field(max_length=500)],
+        Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")],
     ],
     Field(max_length=40),
 ]

@@ -64,7 +64,7 @@ class Chat:
         balance = await _balance(here, who) if said else _none_yet(here)
         response = render(
             "chat.html", said=said, last=said[-1].id if said else 0, balance=balance, quick=QUICK, text_max=TEXT_MAX,
-            test=not here.gateway.livemode,
+            mood=stream.mood, test=not here.gateway.livemode,
         )  # fmt: skip
         remember(response, visitor, here.settings)
         return response

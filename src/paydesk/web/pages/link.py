@@ -121,10 +121,10 @@ async def _gave(here: Service, order: str) -> str:
 async def _trouble(here: Service, order: Record, error: PaydeskError) -> Response:
     """Show the order with what went wrong on the way to Stripe, and how to go on."""
     log.warning("the session of %s could not be opened: %s", order["id"], error.message)
+    seen = {**await _seen(here, order), "watch": False}
     if isinstance(error, StripeRefused):
-        return _page(here, error.status, {**await _seen(here, order), "state": "refused", "watch": False})
-    seen = {**await _seen(here, order), "state": "unavailable", "watch": False}
-    return _page(here, 503, seen, {"Retry-After": "10"})
+        return _page(here, error.status, {**seen, "state": "refused"})
+    return _page(here, 503, {**seen, "state": "unavailable"}, {"Retry-After": "10"})
 
 
 def _page(here: Service, status: int, values: dict[str, Any], headers: dict[str, str] | None = None) -> Response:

@@ -20,6 +20,8 @@ OVERLAP = 64
 PAGE = 100
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
+MOODS = {"✅": "good", "⏳": "waiting"}
+
 _open: set[asyncio.Event] = set()
 
 
@@ -31,6 +33,11 @@ def end_streams() -> None:
         event.set()
 
 
+def mood(said: Said) -> str:
+    """Return how a message looks: our good news and our news of waiting begin with a sign, all others are plain."""
+    return MOODS.get(said.text[:1], "plain") if said.direction == "out" else "plain"
+
+
 def as_json(said: Said) -> dict[str, object]:
     """Return a message as the chat page gets it."""
     return {
@@ -38,6 +45,7 @@ def as_json(said: Said) -> dict[str, object]:
         "direction": said.direction,
         "text": said.text,
         "buttons": said.buttons,
+        "mood": mood(said),
         "created_at": iso(said.created_at),
     }
 

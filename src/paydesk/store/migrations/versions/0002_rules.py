@@ -39,4 +39,6 @@ def upgrade() -> None:
             f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
+    # Bodies out of line and as they are: compressing each cost a quarter of the database's time on intake.
+    op.execute("ALTER TABLE inbox ALTER body SET STORAGE EXTERNAL")
     op.execute(f"INSERT INTO lane (id) SELECT generate_series(0, {LANES - 1})")

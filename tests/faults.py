@@ -1,0 +1,300 @@
+"""Processes that are killed on purpose.
+
+The parent imports everything and opens nothing: no thread, no loop, no connection of its own exists when it forks. A
+child opens its own service, lives a while and is killed. What must outlive it (what a buyer saw, which events were
+acknowledged) it writes to a `Journal`, each line only after the thing has happened.
+
+`every_point` stops a flow before and after each of its inputs and outputs, one child for each. A flow is steps that
+outsiders take; the step that was cut is taken again, as a buyer presses again and Stripe sends again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from invariants import not_stored, violations
+from paydesk import edge
+from paydesk.app import open_service
+from paydesk.config import Settings
+from paydesk.service import Service
+
+POINTS_MAX = 2000
+DRAINS_MAX = 6
+Life = Callable[[], Awaitable[None]]
+Plant = Callable[[], AbstractContextManager[object]]
+
+
+class Journal:
+    """Lines of (kind, who, value) in a file. A line whose `note` has returned survives its writer's death."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.touch()
+
+    def note(self, kind: str, who: str = "", value: Any = None) -> None:
+        """Write a line in one call to the system, so that a kill leaves it whole or not at all."""
+        file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(file, json.dumps([kind, who, value]).encode() + b"\n")
+        finally:
+            os.close(file)
+
+    def lines(self, kind: str) -> list[tuple[str, Any]]:
+        """Who noted what under a kind, oldest first."""
+        noted = [json.loads(line) for line in self._path.read_bytes().splitlines()]
+        return [(who, value) for a_kind, who, value in noted if a_kind == kind]
+
+    def of(self, kind: str, who: str) -> list[Any]:
+        """What one of them noted under a kind."""
+        return [value for a_who, value in self.lines(kind) if a_who == who]
+
+
+# --- children --------------------------------------------------------------------------------------------------------
+
+
+class _Errors(logging.Handler):
+    """Notes what a child logs as an error: a worker that goes on after a failed step has failed all the same."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(logging.ERROR)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = repr(record.exc_info[1]) if record.exc_info else ""
+        self._journal.note("unasked", str(os.getpid()), f"{record.getMessage()} {error}"[:300])
+
+
+def fork(life: Life, journal: Journal) -> int:
+    """Start a child that lives `life` in a loop of its own and then ends with 0; return its process id."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        logger = logging.getLogger("paydesk")
+        logger.handlers, logger.propagate = [_Errors(journal)], False
+        asyncio.run(_lived(life))
+        status = 0
+    except BaseException:
+        journal.note("unasked", str(os.getpid()), traceback.format_exc(limit=-4)[-600:])
+    finally:
+        os._exit(status)
+
+
+async def _lived(life: Life) -> None:
+    await life()
+
+
+def end_of(child: int) -> int:
+    """Wait for a child; return its exit status, or minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def in_child(life: Life, journal: Journal) -> int:
+    """Live `life` in a child and return how it ended."""
+    return end_of(fork(life, journal))
+
+
+def unasked(journal: Journal) -> list[str]:
+    """What went wrong in children that nobody had asked to fail, each once."""
+    return list(dict.fromkeys(f"unasked: {value}" for _, value in journal.lines("unasked")))
+
+
+# --- helping a service on --------------------------------------------------------------------------------------------
+
+
+async def time_passes(service: Service) -> None:
+    """Let every lease, lock and waiting time of the dead be over, as if half an hour had gone by."""
+    for statement in (
+        "UPDATE lane SET leased_until = now() WHERE leased_until > now()",
+        "UPDATE outbox SET next_at = least(now(), desk_now()) WHERE state IN ('ready','leased')",
+        "UPDATE inbox SET next_at = desk_now() WHERE state IN ('ready','parked') AND next_at > desk_now()",
+        "UPDATE idempotency_key SET locked_until = now() WHERE status IS NULL",
+    ):
+        await service.store.execute(statement)
+
+
+async def drain(service: Service) -> None:
+    """Work until nothing waits, also not for a later time; give up after a few rounds."""
+    for _ in range(DRAINS_MAX):
+        await service.worker.drain()
+        waiting = await service.store.fetchval(
+            "SELECT (SELECT count(*) FROM inbox WHERE state IN ('ready','parked')) "
+            "+ (SELECT count(*) FROM outbox WHERE state IN ('ready','leased'))"
+        )
+        if not waiting:
+            return
+        await time_passes(service)
+
+
+# --- flows -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Actor:
+    """The outside of one run of a flow: a person with a browser, and Stripe. Remembers in the journal."""
+
+    name: str
+    service: Service
+    stripe: httpx.AsyncClient
+    journal: Journal
+    memory: dict[str, Any]
+
+    def keep(self, what: str, value: Any = True) -> None:
+        """Remember something seen; the service's death changes nothing about it."""
+        self.journal.note("kept", self.name, [what, value])
+        self.memory[what] = value
+
+    def acknowledged(self, event: str) -> None:
+        """Remember that the service took an event: Stripe will not send it again by itself."""
+        self.journal.note("acknowledged", self.name, event)
+
+    async def at_stripe(self, method: str, path: str, **params: str) -> Any:
+        """Return what the sandbox answers to our account's key: 200, or 402 for a declined card."""
+        place = "params" if method == "GET" else "data"
+        answer = await self.stripe.request(method, path, **{place: params})  # type: ignore[arg-type]
+        if answer.status_code not in (200, 402):
+            raise AssertionError(f"{method} {path}: {answer.text[:300]}")
+        return answer.json()
+
+
+Step = Callable[[Actor], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What outsiders do, step by step; `again` is heard once more at the end; `check` returns what is not true then."""
+
+    name: str
+    steps: Sequence[Step]
+    again: Step
+    check: Callable[[Actor], Awaitable[list[str]]]
+
+
+@dataclass
+class Run:
+    """A flow, cut at one point after the other, on a database of its own; `plant` brings a bug into its children."""
+
+    flow: Flow
+    settings: Settings
+    journal: Journal
+    plant: Plant = nullcontext
+    seed: str = field(default_factory=lambda: os.urandom(4).hex())
+    cut: int | None = None
+
+    def at(self, number: int) -> int:
+        """Mend what was cut before and cut a fresh actor's flow at the `number`-th point, in one child.
+
+        Return how the child ended: 0 when the flow has no such point.
+        """
+        cut_before, self.cut = self.cut, number
+        ended = in_child(lambda: self._live(cut_before, number), self.journal)
+        self._expect(ended, 0, -signal.SIGKILL)
+        return ended
+
+    def end(self) -> None:
+        """Mend what was cut last."""
+        cut_before, self.cut = self.cut, None
+        self._expect(in_child(lambda: self._live(cut_before, None), self.journal), 0)
+
+    def _expect(self, ended: int, *statuses: int) -> None:
+        if ended not in statuses:
+            self.journal.note("violation", str(self.cut), f"unasked: a child ended with {ended}")
+
+    def found(self) -> list[str]:
+        """What was not true, each once, with the first point at which it showed."""
+        where = dict(self.journal.lines("killed"))
+        first: dict[str, str] = {}
+        for number, violation in self.journal.lines("violation"):
+            first.setdefault(violation, f"{violation} (point {number}, {where.get(number, 'not killed')})")
+        return [*first.values(), *unasked(self.journal)]
+
+    async def _live(self, mend: int | None, cut: int | None) -> None:
+        async with self._opened() as (service, stripe):
+            if mend is not None:
+                await self._mend(self._actor(mend, service, stripe), mend)
+            if cut is not None:
+                with self.plant():
+                    edge.observe(kill_at(cut, self.journal))
+                    await self._take_steps(self._actor(cut, service, stripe))
+                    edge.observe(None)
+
+    async def _mend(self, actor: Actor, number: int) -> None:
+        """Go on where the run was cut, hear everything once more, and look whether all is well."""
+        found = await not_stored(actor.service.store, self.journal.of("acknowledged", actor.name))
+        with self.plant():
+            await time_passes(actor.service)
+            await self._take_steps(actor)
+            await self.flow.again(actor)
+            await drain(actor.service)
+        found += [*await violations(actor.service.store), *await self.flow.check(actor)]
+        for violation in found:
+            self.journal.note("violation", str(number), violation)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
+        key = self.settings.stripe_api_key
+        headers = {"Authorization": f"Bearer {key.reveal() if key else ''}"}
+        base = self.settings.stripe_api_base
+        async with (
+            httpx.AsyncClient(base_url=base, headers=headers, timeout=20) as stripe,
+            open_service(self.settings) as service,
+        ):
+            yield service, stripe
+
+    def _actor(self, number: int, service: Service, stripe: httpx.AsyncClient) -> Actor:
+        """Return the outsiders of one run, with all they remember."""
+        name = f"{self.seed}-{number}"
+        return Actor(name, service, stripe, self.journal, dict(self.journal.of("kept", name)))
+
+    async def _take_steps(self, actor: Actor) -> None:
+        """Take the steps whose end was not seen yet."""
+        for position, step in enumerate(self.flow.steps):
+            if f"step {position}" not in actor.memory:
+                await step(actor)
+                actor.keep(f"step {position}")
+
+
+def kill_at(number: int, journal: Journal) -> Callable[[str], None]:
+    """Return an observer that lets `number - 1` points pass and dies at the next."""
+    passed = 0
+
+    def observer(name: str) -> None:
+        nonlocal passed
+        passed += 1
+        if passed == number:
+            journal.note("killed", str(number), name)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return observer
+
+
+def every_point(run: Run) -> int:
+    """Cut the flow at every point there is, until a child ends by itself; return the number of points."""
+    for number in range(1, POINTS_MAX):
+        if run.at(number) == 0:
+            run.end()
+            return number - 1
+    raise AssertionError(f"{run.flow.name} does not end")
+
+
+def first_found(run: Run, points: Sequence[int]) -> list[str]:
+    """Cut the flow at these points until something is found; return it."""
+    for number in points:
+        run.at(number)
+        if run.found():
+            break
+    run.end()
+    return run.found()

@@ -1,0 +1,93 @@
+"""What somebody may have, from their reasons and the time: passes add up, and an end is exact."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paydesk.entitlements import Access, Held, access, end_of, held_by
+from paydesk.ledger import Source
+
+DAY_S = 86_400
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MOMENT = timedelta(microseconds=1)
+
+
+def a_pass(name: str, days: float, since: datetime = START) -> Held:
+    return Held(name, "cst_1", "pass", "premium", since, int(days * DAY_S))
+
+
+def a_feature(name: str, since: datetime = START) -> Held:
+    return Held(name, "cst_1", "feature", "premium", since, None)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "at_day", "expected"),
+    [
+        ([], 0, Access(False, None, ())),
+        ([a_pass("a", 30)], 0, Access(True, START + timedelta(days=30), ("a",))),
+        ([a_pass("a", 30)], 29.9, Access(True, START + timedelta(days=30), ("a",))),
+        ([a_pass("a", 30)], 30, Access(False, START + timedelta(days=30), ())),
+        ([a_pass("a", 30)], -1, Access(False, None, ())),
+        ([a_pass("a", 30), a_pass("b", 30, START + timedelta(days=10))], 31, Access(True, START + timedelta(days=60), ("b",))),
+        ([a_pass("a", 5), a_pass("b", 5, START + timedelta(days=9))], 7, Access(False, None, ())),
+        ([a_feature("f")], 9999, Access(True, None, ("f",))),
+        ([a_feature("f", START + timedelta(days=1))], 0, Access(False, None, ())),
+        ([a_feature("f"), a_pass("a", 1)], 0.5, Access(True, None, ("f", "a"))),
+        ([a_feature("f"), a_pass("a", 1)], 2, Access(True, None, ("f",))),
+    ],
+)  # fmt: skip
+def test_access_follows_from_the_reasons_and_the_time(reasons: list[Held], at_day: float, expected: Access) -> None:
+    assert access(reasons, START + timedelta(days=at_day)) == expected
+
+
+def test_t42_an_end_is_exact_to_the_moment() -> None:
+    end = START + timedelta(days=30)
+    assert access([a_pass("a", 30)], end - MOMENT).allowed
+    assert not access([a_pass("a", 30)], end).allowed
+
+
+@pytest.mark.parametrize("around", [datetime(2026, 3, 28, 20), datetime(2026, 10, 24, 20)], ids=["spring", "autumn"])
+def test_t42_summer_time_makes_a_day_neither_longer_nor_shorter(around: datetime) -> None:
+    bought = around.replace(tzinfo=ZoneInfo("Europe/Warsaw"))
+    end = access([a_pass("a", 2, bought.astimezone(UTC))], bought).until
+    assert end is not None
+    assert end - bought.astimezone(UTC) == timedelta(hours=48)
+
+
+PASSES = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 90)), min_size=1, max_size=8)
+
+
+@given(PASSES, st.randoms())
+def test_t42_passes_add_up_whatever_the_order_in_which_they_are_found(
+    spans: list[tuple[int, int]], chance: object
+) -> None:
+    reasons = [a_pass(f"p{n}", days, START + timedelta(days=since)) for n, (since, days) in enumerate(spans)]
+    mixed = list(reasons)
+    chance.shuffle(mixed)  # type: ignore[attr-defined]
+    hours = [START + timedelta(days=day, hours=1) for day in range(0, 1200, 7)]
+    assert [access(mixed, hour) for hour in hours] == [access(reasons, hour) for hour in hours]
+    every_day = (access(reasons, START + timedelta(days=day, hours=1)).allowed for day in range(1200))
+    assert sum(every_day) == sum(days for _, days in spans)
+    assert end_of(reasons) == end_of(mixed)
+
+
+def test_a_feature_has_no_end_and_nobody_no_reason() -> None:
+    assert end_of([a_feature("f"), a_pass("a", 1)]) is None
+    assert end_of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "worth", "since", "expected"),
+    [("pass", 7 * DAY_S, START, a_pass("s", 7)), ("feature", 1, START, Held("s", "cst_1", "feature", "premium", START, None)),
+     ("pass", 0, START, None), ("feature", 1, None, None), ("credits", 10, START, None), ("money", 999, START, None)],
+)  # fmt: skip
+def test_a_source_is_a_reason_while_it_is_worth_something(
+    kind: str, worth: int, since: datetime | None, expected: Held | None
+) -> None:
+    source = Source("s", "cst_1", "ord_1", kind, "seconds", {"feature": "premium"}, worth=worth, since=since)
+    assert held_by(source) == expected
