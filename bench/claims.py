@@ -12,6 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import uvloop
+
+from bench.database import Database, described
+from bench.outcome import Outcome, at_least
+from bench.processes import tree_cpu_s
+from bench.report import aligned
 from paydesk import inbox
 from paydesk.clock import Clock
 from paydesk.store import Store, embedded
@@ -19,18 +24,13 @@ from paydesk.store.migrate import migrate
 from paydesk.store.schema import LANES
 from paydesk.worker import LANES_MAX, ROWS_MAX
 
-from bench.database import Database, described
-from bench.outcome import Outcome, at_least
-from bench.processes import tree_cpu_s
-from bench.report import aligned
-
 FILLINGS = {"empty": 0, "50,000 in the future": 50_000, "1,000,000 finished": 1_000_000}
 DUE = 20_000
 TIMES = 150
 
 FILL = f"""
 INSERT INTO inbox (source, external_id, kind, lane, body, livemode, state, next_at, finished_at)
-SELECT 'bench', $1 || n, 'payment_intent.succeeded', (n * 7919) % {LANES}, '{{}}', false, $2, $3::timestamptz,
+SELECT 'bench', $1 || n, 'payment_intent.succeeded', (n * 7919) % {LANES}, '{{}}', false, $2, $3::text::timestamptz,
        CASE WHEN $2 = 'done' THEN now() END
 FROM generate_series(1, $4::int) n
 """
@@ -113,9 +113,23 @@ def _outcome(looked: Sequence[Looked]) -> Outcome:
         own = [one for one in looked if (one.filling, one.what) == (filling, what)]
         base = [one for one in looked if (one.filling, one.what) == ("empty", what)]
         beside[filling, what] = statistics.median(a.per_s / b.per_s for a, b in zip(own, base, strict=True))
-        middle = [statistics.median(getattr(one, name) for one in own) for name in ("per_s", "median_ms", "database_cpu_us")]
-        rows.append((filling, what, f"{middle[0]:,.0f}", f"{middle[1]:.2f}", f"{middle[2]:,.0f}", f"{beside[filling, what]:.2f}"))
+        middle = [
+            statistics.median(getattr(one, name) for one in own) for name in ("per_s", "median_ms", "database_cpu_us")
+        ]
+        rows.append(
+            (
+                filling,
+                what,
+                f"{middle[0]:,.0f}",
+                f"{middle[1]:.2f}",
+                f"{middle[2]:,.0f}",
+                f"{beside[filling, what]:.2f}",
+            )
+        )
     ratio = beside["1,000,000 finished", "claim, read, release"]
     goals = [at_least("claims a second with 1,000,000 finished rows ÷ with none", ratio, 0.8, later=True)]
-    text = f"Medians over the rounds; up to {LANES_MAX} lanes and {ROWS_MAX} rows at once, {DUE:,} rows due\n" + aligned(rows)
+    text = (
+        f"Medians over the rounds; up to {LANES_MAX} lanes and {ROWS_MAX} rows at once, {DUE:,} rows due\n"
+        + aligned(rows)
+    )
     return Outcome("claims", text, {"samples": [asdict(one) for one in looked]}, goals)

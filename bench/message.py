@@ -7,7 +7,7 @@ import random
 import statistics
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,13 +113,13 @@ async def _require_ok(reader: asyncio.StreamReader) -> None:
 
 async def _load(port: int, foreign: Sequence[Purchase]) -> float:
     """Send the events of others' purchases at a steady rate until cancelled; return the rate that was reached."""
-    requests = iter([stripe_events.post("/webhooks/stripe", body) for body in purchases.bodies(foreign, purchases.ALONE)])
+    requests = iter(
+        [stripe_events.post("/webhooks/stripe", body) for body in purchases.bodies(foreign, purchases.ALONE)]
+    )
     sent = [0]
     start_s = time.perf_counter()
-    try:
+    with suppress(asyncio.CancelledError):
         await asyncio.gather(*(_steady(port, requests, number, sent) for number in range(LOAD_CONNECTIONS)))
-    except asyncio.CancelledError:
-        pass
     return sent[0] / (time.perf_counter() - start_s)
 
 
@@ -139,7 +139,9 @@ async def _steady(port: int, requests: Iterator[bytes], number: int, sent: list[
 
 
 def _outcome(idle: Sequence[Waited], busy: Sequence[Waited], sent_per_s: float) -> Outcome:
-    rows: list[tuple[str, ...]] = [("while", "purchases", "200, median ms", "message, median ms", "p99 ms", "longest ms")]
+    rows: list[tuple[str, ...]] = [
+        ("while", "purchases", "200, median ms", "message, median ms", "p99 ms", "longest ms")
+    ]
     shown = {"idle": idle, f"{sent_per_s:.0f} others/s": busy}
     rows += [(name, str(len(waited)), *_figures(waited)) for name, waited in shown.items()]
     goals = [
@@ -148,7 +150,9 @@ def _outcome(idle: Sequence[Waited], busy: Sequence[Waited], sent_per_s: float) 
         at_most(f"event → message, {sent_per_s:.0f} events/s, p99", _p99(busy), 250, "ms", later=True),
     ]
     data = {"idle": [vars(one) for one in idle], "busy": [vars(one) for one in busy], "others_per_s": sent_per_s}
-    return Outcome("message", "From the signed event to its message in the chat page's stream\n" + aligned(rows), data, goals)
+    return Outcome(
+        "message", "From the signed event to its message in the chat page's stream\n" + aligned(rows), data, goals
+    )
 
 
 def _figures(waited: Sequence[Waited]) -> tuple[str, ...]:

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import stripe_events
 from paydesk import checkout, customers, ids
 from paydesk.app import open_service
 from paydesk.config import load
 from paydesk.customers import Identity, Thread
 from paydesk.service import Service
 from paydesk.store import Store, Tx
-
-from bench import stripe_events
 
 PRODUCT = "credits-10"
 CHANNEL = "web"
@@ -93,9 +92,7 @@ FROM source s, unnest($2::text[], $3::text[]) AS n (id, customer) WHERE s.order_
 
 async def make_buyers(store: Store, count: int) -> list[Buyer]:
     """Make `count` people, each with a Stripe customer and a web chat."""
-    buyers = [
-        Buyer(ids.new("cst"), f"cus_{secrets.token_hex(7)}", secrets.token_urlsafe(24)) for _ in range(count)
-    ]
+    buyers = [Buyer(ids.new("cst"), f"cus_{secrets.token_hex(7)}", secrets.token_urlsafe(24)) for _ in range(count)]
     columns = ([b.id for b in buyers], [b.stripe_customer for b in buyers], [b.visitor for b in buyers])
     await store.execute(MAKE_BUYERS, *columns, CHANNEL)
     return buyers
@@ -172,7 +169,12 @@ def _money(purchase: Purchase, now_s: int) -> dict[str, Any]:
 def _intent(purchase: Purchase, now_s: int) -> dict[str, Any]:
     """The same intent as elsewhere in these benchmarks, about this purchase."""
     charge = purchase.intent.replace("pi_", "ch_")
-    own = {"id": purchase.intent, "amount": purchase.amount, "amount_received": purchase.amount, "latest_charge": charge}
+    own = {
+        "id": purchase.intent,
+        "amount": purchase.amount,
+        "amount_received": purchase.amount,
+        "latest_charge": charge,
+    }
     return {**stripe_events.PAYMENT_INTENT, **own, **_money(purchase, now_s)}
 
 

@@ -12,9 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import uvloop
-from paydesk import inbox
-from paydesk.service import Service
-from paydesk.web.hooks import envelope
 
 from bench import purchases, stripe_events
 from bench.database import Database
@@ -23,6 +20,9 @@ from bench.processes import tree_cpu_s
 from bench.report import aligned
 from bench.rounds import Bench, Plan
 from bench.variants import USUAL, server_env
+from paydesk import inbox
+from paydesk.service import Service
+from paydesk.web.hooks import envelope
 
 BUYERS = 10_000
 CONNECTIONS = 64

@@ -4,12 +4,11 @@ import statistics
 import time
 from pathlib import Path
 
-from paydesk.store import embedded
-
 from bench.outcome import Outcome, at_most
 from bench.processes import Server, free_port
 from bench.report import aligned
 from bench.variants import SERVICE, server_env
+from paydesk.store import embedded
 
 
 def measure(folder: Path, *, runs: int) -> Outcome:
@@ -30,7 +29,9 @@ def measure(folder: Path, *, runs: int) -> Outcome:
     rows: list[tuple[str, ...]] = [("start with", "runs", "median s", "longest s")]
     rows += [(case, str(len(s)), f"{statistics.median(s):.2f}", f"{max(s):.2f}") for case, s in cases.items()]
     goals = [at_most("serve ready, warm start, embedded database, median", statistics.median(warm_s), 3, "s")]
-    text = "From the command to 200 at /readyz, embedded database (Stripe not reachable, so not asked)\n" + aligned(rows)
+    text = "From the command to 200 at /readyz, embedded database (Stripe not reachable, so not asked)\n" + aligned(
+        rows
+    )
     return Outcome("start", text, {"seconds": cases}, goals)
 
 

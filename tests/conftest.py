@@ -27,9 +27,11 @@ CATALOG = Path(__file__).parent / "catalog.toml"
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Embedded]:
     """One PostgreSQL for the whole run."""
-    running = embedded.start(tmp_path_factory.mktemp("postgres"))
+    data = tmp_path_factory.mktemp("postgres")
+    running = embedded.start(data)
     yield running
     running.release()
+    embedded.remove(data)  # as root the cluster lies outside the folder
 
 
 @pytest.fixture(scope="session")

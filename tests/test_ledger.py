@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paydesk.ledger import Account, Book, Lot, Source, accounts_of, expiry
+from paydesk.ledger import Account, Book, Source, accounts_of, expiry
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 WALLET, DEBT, SOLD = ("cst_1", "credits", "wallet"), ("cst_1", "credits", "debt"), ("system", "credits", "sold")
@@ -158,11 +158,6 @@ def test_a_feature_needs_no_entry() -> None:
     assert (book.entries, book.lots, book.accounts) == ([], {}, {})
 
 
-def test_a_lot_is_a_lot() -> None:
-    lot = Lot("s1", 1, 10, 10, 0, None)
-    assert lot.remaining == lot.granted
-
-
 # --- in the database -------------------------------------------------------------------------------------------------
 
 MAKE = """
@@ -191,20 +186,19 @@ async def test_what_is_written_in_the_ledger_stays(connection: Any, table: str, 
     assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 1
 
 
+ENTER = "INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, at) VALUES "
+
+
 @pytest.mark.parametrize(
     ("statement", "constraint"),
     [
         ("UPDATE account SET balance = -1 WHERE kind = 'wallet'", "wallet_never_below_zero"),
         ("UPDATE account SET balance = 1 WHERE kind = 'debt'", "debt_never_above_zero"),
         ("UPDATE account SET balance = 1 WHERE owner = 'system'", "system_stores_no_balance"),
-        ("INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, at) "
-         "VALUES ('s1', 1, 'grant', 'credits', 1, 2, 5, now())", "uq_entry"),
-        ("INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, at) "
-         "VALUES ('s2', 1, 'grant', 'credits', 1, 2, 0, now())", "ck_entry_amount"),
-        ("INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, at) "
-         "VALUES ('s2', 1, 'grant', 'credits', 1, 1, 5, now())", "two_accounts"),
-        ("INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, at) "
-         "VALUES ('s2', 1, 'grant', 'credits', 1, 3, 5, now())", "fk_entry_to"),
+        (ENTER + "('s1', 1, 'grant', 'credits', 1, 2, 5, now())", "uq_entry"),
+        (ENTER + "('s2', 1, 'grant', 'credits', 1, 2, 0, now())", "ck_entry_amount"),
+        (ENTER + "('s2', 1, 'grant', 'credits', 1, 1, 5, now())", "two_accounts"),
+        (ENTER + "('s2', 1, 'grant', 'credits', 1, 3, 5, now())", "fk_entry_to"),
         ("INSERT INTO lot (source, account_id, granted, remaining) VALUES ('s1', 2, 5, 6)", "ck_lot_remaining"),
         ("INSERT INTO lot (source, account_id, granted, remaining) VALUES ('s1', 2, 5, -1)", "ck_lot_remaining"),
     ],

@@ -131,24 +131,19 @@ def _started(place: Place, port: int, sandbox_port: int) -> Iterator[list[subpro
         "sandbox", "--port", str(sandbox_port), "--data", str(place.data / "sandbox.db"),
         "--webhook", f"{place.service}/webhooks/stripe", "--webhook-secret", place.webhook_secret,
     ]  # fmt: skip
+    starts = (
+        (sandbox, f"{place.sandbox}/_sandbox/clock"),
+        (["serve", "--port", str(port)], f"{place.service}/readyz"),
+    )
     processes: list[subprocess.Popen[bytes]] = []
     log = (place.data / "demo.log").open("ab")
     try:
-        for arguments, address in (
-            (sandbox, f"{place.sandbox}/_sandbox/clock"),
-            (["serve", "--port", str(port)], f"{place.service}/readyz"),
-        ):
+        for arguments, address in starts:
             began = time.monotonic()
+            command = [sys.executable, "-m", "paydesk", *arguments]
             # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
             processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "paydesk", *arguments],
-                    env=environ,
-                    cwd=place.data,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )  # fmt: skip
+                subprocess.Popen(command, env=environ, cwd=place.data, stdout=log, stderr=log, start_new_session=True)
             )
             _wait_until_ready(processes[-1], address, place)
             _tell(f"{arguments[0]} is ready", began)
@@ -249,10 +244,10 @@ class Tour:
 
     def grant(self) -> str:
         """See what can be spent."""
-        credits = self.get(f"/v1/customers/{self.customer()}/credits")
-        if credits["balance"] != 10:
-            raise StepFailed(f"the balance is {credits['balance']}, not 10")
-        return f"grant: balance {credits['balance']} {credits['unit']}"
+        wallet = self.get(f"/v1/customers/{self.customer()}/credits")
+        if wallet["balance"] != 10:
+            raise StepFailed(f"the balance is {wallet['balance']}, not 10")
+        return f"grant: balance {wallet['balance']} {wallet['unit']}"
 
     def message(self) -> str:
         """See the message in the same thread."""

@@ -1,6 +1,7 @@
 """Checking that bytes come from Stripe, and reading them strictly.
 
-Our own check instead of the SDK's: it is far quicker, accepts several secrets during a rotation, and also refuses time stamps from the future (stripe-python 16 accepts them however far ahead).
+Our own check instead of the SDK's: it is far quicker, accepts several secrets during a rotation, and also refuses
+time stamps from the future (stripe-python 16 accepts them however far ahead).
 """
 
 from __future__ import annotations

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from types import FrameType
+from typing import Any
 
 import orjson
 from starlette.responses import StreamingResponse
@@ -33,6 +37,28 @@ def end_streams() -> None:
         event.set()
 
 
+class _Stopping:
+    """A signal handler that ends the streams, then does what was done before."""
+
+    def __init__(self, before: Callable[[int, FrameType | None], Any]) -> None:
+        self._before = before
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle the signal."""
+        end_streams()
+        self._before(number, frame)
+
+
+def _heed_signals() -> None:
+    """Hear of the stop when the server does: it waits for open answers before it tells the application."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+        if callable(before) and not isinstance(before, _Stopping):
+            signal.signal(number, _Stopping(before))
+
+
 def mood(said: Said) -> str:
     """Return how a message looks: our good news and our news of waiting begin with a sign, all others are plain."""
     return MOODS.get(said.text[:1], "plain") if said.direction == "out" else "plain"
@@ -57,6 +83,7 @@ def answer(here: Service, who: Address, after: int) -> StreamingResponse:
 
 async def _events(here: Service, who: Address, after: int) -> AsyncIterator[bytes]:
     """Yield every message once, and a comment when there was none for a while, which finds out dead connections."""
+    _heed_signals()
     event = here.bell.subscribe(topic(who))
     _open.add(event)
     sent: set[int] = set()

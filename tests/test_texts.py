@@ -1,0 +1,91 @@
+"""What Paydesk says: templates filled with whatever people and banks call things, and nothing of it is executed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paydesk.chat import texts
+from paydesk.telemetry import redact
+
+EVIL = ["{u.__class__}", "{amount}", "{0}", "{", "}", "{{", "%s %(amount)s", "<script>alert(1)</script>", "*_`[x](http://y)",
+        "/cancel", "x" * 5000, "\u202eevil", "${7*7}", "{{7*7}}", "\r\n\r\n", "🎟️", ""]  # fmt: skip
+ORDER: dict[str, Any] = {"order": "ord_7h3kabcdefghjkmnpqrstvwxyz", "amount": 999, "currency": "usd"}
+
+
+@pytest.mark.parametrize("name", EVIL, ids=[repr(name)[:20] for name in EVIL])
+def test_a_name_is_put_in_as_it_is_and_never_read_as_a_template(name: str) -> None:
+    grant = {"kind": "feature", "feature": name, "worth": 1}
+    text, _ = texts.render("paid", {**ORDER, "grants": [grant], "balances": {}}, "en")
+    assert text == f"✅ Paid $9.99. You got {name}. Reference 7H3KABCD."
+    ended, buttons = texts.render("pass_ended", {"feature": name}, None)
+    assert ended == f"Your access to {name} has ended. /buy brings it back."
+    assert [button.command for button in buttons] == ["/buy"]
+
+
+@pytest.mark.parametrize("reason", EVIL, ids=[repr(reason)[:20] for reason in EVIL])
+def test_a_banks_reason_is_told_as_it_is(reason: str) -> None:
+    text, _ = texts.render("payment_failed", {**ORDER, "reason": reason}, None)
+    told = reason or "the bank did not say why."
+    assert told in text
+    assert text.endswith("Nothing was charged, and the link still works.")
+
+
+@given(st.text(), st.dictionaries(st.text(min_size=1), st.text()))
+def test_filling_puts_every_value_in_and_leaves_no_known_placeholder(template: str, values: dict[str, str]) -> None:
+    filled = texts.fill(template, values)
+    assert isinstance(filled, str)
+    assert texts.fill("{a}{b}{a}", {"a": "{b}", "b": "{a}"}) == "{b}{a}{b}"
+
+
+@pytest.mark.parametrize("template", texts.TEMPLATES)
+def test_every_template_is_whole_when_its_values_are_there(template: str) -> None:
+    params = {**ORDER, "feature": "premium", "grants": [{"kind": "credits", "unit": "credits", "worth": 10}],
+              "balances": {"credits": 10}, "reason": "Insufficient funds."}  # fmt: skip
+    text, _ = texts.render(template, params, None)
+    assert "{" not in text
+    assert "  " not in text
+    assert text == text.strip()
+
+
+def test_an_unknown_template_is_a_mistake_of_ours() -> None:
+    with pytest.raises(KeyError):
+        texts.render("no_such_template", ORDER, None)
+
+
+@pytest.mark.parametrize(
+    ("grants", "balances", "said"),
+    [
+        ([], {}, "Thank you! "),
+        ([("credits", "credits", 1)], {"credits": 11}, "You got 1 credit. You now have 11 credits. "),
+        ([("credits", "tokens", 1000)], {"tokens": 1}, "You got 1,000 tokens. You now have 1 token. "),
+        ([("pass", "premium", 86_400)], {}, "You got 1 day of premium. "),
+        ([("credits", "credits", 5), ("pass", "premium", 7 * 86_400), ("feature", "vip", 1)], {"credits": 5},
+         "You got 5 credits, 7 days of premium and vip. You now have 5 credits. "),
+    ],
+)  # fmt: skip
+def test_what_was_got_is_said_in_words(grants: list[tuple[str, str, int]], balances: dict[str, int], said: str) -> None:
+    given_now = [{"kind": kind, "unit": name, "feature": name, "worth": worth} for kind, name, worth in grants]
+    assert texts.given(given_now, balances) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("key sk_test_51AbCdEf0123 failed", "key sk… failed"),
+        ("Bearer pdk_0123456789abcdef0123", "Bearer pdk…"),
+        ("whsec_0123456789abcdef", "whsec…"),
+        (
+            "https://api.telegram.org/bot123456789:AAF_abcdefghijklmnopqrstuvwxyz012345/send",
+            "https://api.telegram.org/bot…/send",
+        ),
+        ("postgresql://paydesk:hunter2@db/paydesk", "postgresql://…@db/paydesk"),
+        ("rk_live_0123456789", "rk…"),
+        ("order ord_7h3k is paid", "order ord_7h3k is paid"),
+    ],
+)
+def test_a_line_of_the_log_loses_its_secrets_and_nothing_else(line: str, kept: str) -> None:
+    assert redact(line) == kept
