@@ -19,9 +19,9 @@ from bench.processes import tree_cpu_s
 from bench.report import aligned
 from paydesk import inbox
 from paydesk.clock import Clock
+from paydesk.inbox import LANES
 from paydesk.store import Store, embedded
 from paydesk.store.migrate import migrate
-from paydesk.store.schema import LANES
 from paydesk.worker import LANES_MAX, ROWS_MAX
 
 FILLINGS = {"empty": 0, "50,000 in the future": 50_000, "1,000,000 finished": 1_000_000}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from browser import browser, page
 from conftest import settings_for
@@ -233,7 +233,7 @@ grants = [{{ kind = "credits", amount = 10 }}]
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)  # made before the browser, whose event loop lets no other one run
 def evil_desk(
     new_database: Callable[[], str], stripe_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Desk]:

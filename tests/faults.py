@@ -290,11 +290,11 @@ def every_point(run: Run) -> int:
     raise AssertionError(f"{run.flow.name} does not end")
 
 
-def first_found(run: Run, points: Sequence[int]) -> list[str]:
-    """Cut the flow at these points until something is found; return it."""
+def first_found(run: Run, points: Sequence[int], kind: str) -> list[str]:
+    """Cut the flow at these points until something of this kind is found; return all that was."""
     for number in points:
         run.at(number)
-        if run.found():
+        if any(finding.startswith(kind) for finding in run.found()):
             break
     run.end()
     return run.found()

@@ -93,3 +93,26 @@ async def unpaid(store: Store, orders: Iterable[str]) -> list[str]:
         sorted(set(orders)),
     )
     return [f"effect: {row[0]} was paid and is not fulfilled" for row in rows]
+
+
+# --- a witness in the database ---------------------------------------------------------------------------------------
+
+WITNESS = """
+CREATE TABLE witness (inbox_id bigint, worker text);
+CREATE FUNCTION witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO witness VALUES (NEW.id, current_setting('paydesk.worker', true)); RETURN NULL; END $$;
+CREATE TRIGGER witness AFTER UPDATE ON inbox FOR EACH ROW
+    WHEN (NEW.state = 'done' AND NEW.finished_at IS DISTINCT FROM OLD.finished_at) EXECUTE FUNCTION witness();
+"""
+"""Writes down who finishes a row, each time. A worker's name is the setting `paydesk.worker` in its address."""
+
+
+def named(dsn: str, worker: str) -> str:
+    """Return the database's address for a worker whom the witness knows by name."""
+    return f"{dsn}&paydesk.worker={worker}"
+
+
+async def finished_twice(store: Store) -> list[str]:
+    """Return a finding for each row whose finishing the witness saw more than once."""
+    rows = await store.fetch("SELECT inbox_id, count(*) FROM witness GROUP BY 1 HAVING count(*) > 1 LIMIT 3")
+    return [f"fence: row {row[0]} was finished {row[1]} times" for row in rows]

@@ -69,7 +69,10 @@ def events_of(bought: Sequence[Bought]) -> dict[str, bytes]:
 
 
 async def buy(service: Service, orders: int, people: int) -> list[Bought]:
-    """Write orders of so many people, each with its Checkout session open."""
+    """Write orders of so many people, each with its Checkout session open.
+
+    Each order has a Stripe customer of its own, so that one person's events lie in many lanes and workers meet.
+    """
     ids = [await _person(service) for _ in range(people)]
     made: list[Bought] = []
     for start in range(0, orders, AT_ONCE):
@@ -92,4 +95,5 @@ async def _person(service: Service) -> str:
 async def _order(service: Service, person: str) -> Bought:
     line = checkout.line_of(service.catalog, PRODUCT, 1)
     new = checkout.NewOrder(person, (line,), Thread("web", person, None))
-    return Bought(await checkout.create_order(service.store, new, livemode=False), f"cus_{person}")
+    order = await checkout.create_order(service.store, new, livemode=False)
+    return Bought(order, order.replace("ord_", "cus_"))

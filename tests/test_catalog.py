@@ -104,7 +104,7 @@ REFUSALS: list[tuple[str, str, int, str]] = [
     ('amount = "9.99"', 'amount = "9.99", tax = 1', 4, "unknown key 'tax'"),
     ('key = "more-usd", ', "", 9, "each of several prices needs a key"),
     ('key = "more-usd", ', 'key = "a b", ', 9, "each of several prices needs a key"),
-    ('key = "more-usd", ', 'key = "more-eur", ', 10, "the price key 'more-eur' is used twice"),
+    ('key = "more-usd", ', 'key = "more-eur", ', 9, "the price key 'more-eur' is used twice"),
     ('key = "more-usd", ', 'key = "ten", ', 9, "the price key 'ten' is used twice"),
     ('stripe_price = "price_1"', "stripe_price = 1", 10, "stripe_price must be a text"),
     ('kind = "credits", amount = 10', 'kind = "gold", amount = 10', 5, "a grant's kind must be one of credits, pass, feature"),
@@ -141,10 +141,10 @@ NOT_SOLD_YET = [
     ('name = "Ten"', 'name = "Ten"\nstarts = "claim"', "starts is not sold by this version"),
     ('name = "Ten"', 'name = "Ten"\nreminders = true', "reminders is not sold by this version"),
     ('kind = "credits", amount = 10', 'kind = "credits", amount = 10, per = "cycle"', "per is not sold by this version"),
-    ('kind = "credits", amount = 10', 'kind = "role", channel = "discord", space = "1", role = "2"', "role is not sold by this version"),
-    ('kind = "credits", amount = 10', 'kind = "member", channel = "telegram", space = "-1"', "member is not sold by this version"),
-    ('kind = "credits", amount = 10', 'kind = "booking"', "booking is not sold by this version"),
-    ('kind = "credits", amount = 10', 'kind = "ticket"', "ticket is not sold by this version"),
+    ('kind = "credits", amount = 10', 'kind = "role", channel = "discord", space = "1", role = "2"', "role is not sold"),
+    ('kind = "credits", amount = 10', 'kind = "member", channel = "telegram", space = "-1"', "member is not sold"),
+    ('kind = "credits", amount = 10', 'kind = "booking"', "booking is not sold"),
+    ('kind = "credits", amount = 10', 'kind = "ticket"', "ticket is not sold"),
 ]  # fmt: skip
 
 

@@ -293,9 +293,9 @@ async def thread(service: Service) -> AsyncIterator[tuple[Address, AsyncIterator
     """A thread and its open stream, past the first line."""
     who = Address("web", new_visitor())
     coming = stream.answer(service, who, 0).body_iterator
-    assert b"retry" in await anext(coming)  # type: ignore[arg-type, operator]
-    yield who, coming  # type: ignore[misc]
-    await coming.aclose()  # type: ignore[union-attr]
+    assert b"retry" in await anext(coming)
+    yield who, coming
+    await coming.aclose()
 
 
 async def test_a_message_that_becomes_visible_late_is_sent_too(
@@ -306,7 +306,7 @@ async def test_a_message_that_becomes_visible_late_is_sent_too(
         await slow.execute(
             "INSERT INTO message (channel, external_id, direction, text) VALUES ('web', $1, 'out', 'slow')", who.external_id
         )
-        quick = asyncio.create_task(anext(coming))  # type: ignore[arg-type]
+        quick = asyncio.create_task(anext(coming))
         await asyncio.create_task(service.threads.say(who, "quick", []))
         assert b'"text":"quick"' in await quick
     service.bell.ring(f"chat:web:{who.external_id}")
@@ -315,7 +315,7 @@ async def test_a_message_that_becomes_visible_late_is_sent_too(
 
 async def test_streams_end_when_the_server_stops(service: Service, thread: tuple[Address, AsyncIterator[bytes]]) -> None:
     _, coming = thread
-    rest = asyncio.create_task(anext(coming, None))  # type: ignore[arg-type]
+    rest = asyncio.create_task(anext(coming, None))
     await asyncio.sleep(0.1)
     assert not rest.done()
     end_streams()

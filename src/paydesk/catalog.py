@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ GRANT_KEYS = {
     "feature": {"kind", "feature"},
 }
 NOT_YET = {"interval", "trial_days", "minutes", "segment", "grace_days", "stock", "starts", "reminders", "per"}
+KINDS_NOT_YET = {"role", "member", "booking", "ticket"}
 CHOICES = {
     "goods": ("digital", "physical", "real_world_service"),
     "on_dispute": ("hold", "wait"),
@@ -40,6 +41,7 @@ DAYS_MAX = 36_500
 CREDITS_MAX = 1_000_000_000
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_BRACE = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|[{}]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ class _Reader:
         self._lines = raw.splitlines()
         self._environ = environ
         self._product = ""
+        self._row: tuple[str, int] | None = None
 
     def catalog(self, tree: Mapping[str, Any]) -> Catalog:
         for name in tree:
@@ -193,8 +196,8 @@ class _Reader:
         return Product(
             key=key,
             name=self._text(table, "name", length_max=120),
-            prices=tuple(self._read_price(row, key, only=len(prices) == 1) for row in prices),
-            grants=tuple(self._read_grant(row) for row in self._rows(table, "grants")),
+            prices=tuple(self._read_price(row, key, only=len(prices) == 1) for row in self._each("prices", prices)),
+            grants=tuple(self._read_grant(row) for row in self._each("grants", self._rows(table, "grants"))),
             description=self._text(table, "description", length_max=500) if "description" in table else None,
             image=self._text(table, "image", length_max=2000) if "image" in table else None,
             goods=table.get("goods", "digital"),
@@ -232,7 +235,9 @@ class _Reader:
 
     def _read_grant(self, row: Mapping[str, Any]) -> Grant:
         kind = row.get("kind")
-        if kind not in GRANT_KEYS:
+        if kind in tuple(KINDS_NOT_YET):
+            raise self._refuse(f"the kind {kind} is not sold by this version of Paydesk yet", "kind")
+        if not isinstance(kind, str) or kind not in GRANT_KEYS:
             raise self._refuse(f"a grant's kind must be one of {', '.join(GRANT_KEYS)}, not {kind!r}", "kind")
         self._refuse_unknown(row, GRANT_KEYS[kind])
         if kind == "credits":
@@ -258,6 +263,13 @@ class _Reader:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise self._refuse(f"{name} must be a list of tables: {name} = [{{ … }}]", name)
         return rows
+
+    def _each(self, name: str, rows: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """Go through rows, remembering which one is in hand."""
+        for number, row in enumerate(rows):
+            self._row = (name, number)
+            yield row
+        self._row = None
 
     def _text(self, row: Mapping[str, Any], name: str, *, length_max: int) -> str:
         value = row.get(name)
@@ -288,16 +300,36 @@ class _Reader:
         return CatalogError(f"{self._path}:{self._line_of(word)}: products.{self._product}: {reason}")
 
     def _line_of(self, word: str) -> int:
-        """Return the line of `word` in the product's own part of the file, else the line of the product's header."""
-        header = re.compile(rf"\s*\[products\.[\"']?{re.escape(self._product)}[\"']?\s*\]")
-        start = next((n for n, line in enumerate(self._lines, 1) if header.match(line)), 1)
+        """Return the line of `word` in the row or product in hand, else the line where that begins."""
+        start, end = self._lines_of_row(*self._lines_of_product())
         pattern = re.compile(rf"(?<![\w-])[\"']?{re.escape(word)}(?![\w-])")
-        for number, line in enumerate(self._lines[start - 1 :], start):
-            if number > start and line.lstrip().startswith("[products."):
-                break
-            if pattern.search(line):
-                return number
-        return start
+        return next((n for n in range(start, end + 1) if pattern.search(self._lines[n - 1])), start)
+
+    def _lines_of_product(self) -> tuple[int, int]:
+        """Return the first and last line of the product in hand; of the file before there is one."""
+        header = re.compile(rf"\s*\[products\.[\"']?{re.escape(self._product)}[\"']?\s*\]")
+        start = next((n for n, line in enumerate(self._lines, 1) if header.match(line)), None)
+        if start is None:
+            return 1, len(self._lines)
+        after = (
+            n for n in range(start + 1, len(self._lines) + 1) if self._lines[n - 1].lstrip().startswith("[products.")
+        )
+        return start, next(after, len(self._lines) + 1) - 1
+
+    def _lines_of_row(self, start: int, end: int) -> tuple[int, int]:
+        """Return the lines of the price or grant in hand within those of its product."""
+        if self._row is None:
+            return start, end
+        name, number = self._row
+        text = "\n".join(self._lines[start - 1 : end])
+        begins = re.search(rf"^\s*{name}\s*=", text, re.MULTILINE)
+        if begins is None:
+            return start, end
+        braces = [found for found in _BRACE.finditer(text, begins.end()) if found[0] in "{}"][
+            2 * number : 2 * number + 2
+        ]
+        lines = [start + text.count("\n", 0, brace.start()) for brace in braces]
+        return (lines[0], lines[-1]) if lines else (start, end)
 
 
 TEMPLATE = """\

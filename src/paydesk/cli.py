@@ -41,12 +41,12 @@ def main() -> None:
     """Paydesk, the pay desk for chat products. Try: paydesk demo"""
 
 
-def settings_here() -> Any:
+def settings_here(port: int = 8000) -> Any:
     """Return the settings of this folder, and log as they say."""
     from paydesk import config, telemetry
 
-    settings = config.load()
-    telemetry.set_up_logging(settings.log)
+    settings = config.load(port=port)
+    telemetry.set_up_logging(settings.log, debug_stripe=settings.stripe_debug)
     return settings
 
 
@@ -121,7 +121,7 @@ def serve(host: str, port: int, workers: int, no_work: bool) -> None:
     """Run the API, webhooks, pages and background work."""
     from paydesk import serving
 
-    serving.serve(settings_here(), host=host, port=port, workers=workers, work=not no_work)
+    serving.serve(settings_here(port), host=host, port=port, workers=workers, work=not no_work)
 
 
 @main.command(epilog="Example: DATABASE_URL=postgresql://… paydesk work")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,7 +62,6 @@ class Settings:
     stripe_api_base: str = STRIPE_API_BASE
     stripe_events: str = "webhook"
     stripe_debug: bool = False
-    extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def livemode(self) -> bool:
@@ -76,10 +75,11 @@ class Settings:
         return self.stripe_api_base != STRIPE_API_BASE and not self.livemode
 
 
-def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
+def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None, port: int = 8000) -> Settings:
     """Read the settings from `environ` (default: the process's own), and `.env` in `folder` for what is not set there.
 
-    Guarantees that what it returns is well-formed; raises `SettingError` otherwise.
+    `port` is where we listen, for the public address when none is set. Guarantees that what it returns is well-formed;
+    raises `SettingError` otherwise.
     """
     folder = folder or Path.cwd()
     own = os.environ if environ is None else environ
@@ -89,7 +89,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         data=(folder / values.get("PAYDESK_DATA", ".paydesk")).absolute(),
         catalog=(folder / values.get("PAYDESK_CATALOG", "catalog.toml")).absolute(),
         database_url=_database_url(values),
-        public_url=_address(values, "PAYDESK_PUBLIC_URL", "http://127.0.0.1:8000", "https://pay.example.com"),
+        public_url=_address(values, "PAYDESK_PUBLIC_URL", f"http://127.0.0.1:{port}", "https://pay.example.com"),
         api_key=_secret(values, "PAYDESK_API_KEY", r"pdk_[A-Za-z0-9_]{16,}", "pdk_ and at least 16 letters or digits"),
         encryption_keys=_encryption_keys(values),
         log=_choice(values, "PAYDESK_LOG", ("text", "json")),

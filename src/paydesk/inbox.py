@@ -22,7 +22,9 @@ from paydesk.errors import StaleClaim
 from paydesk.store import Record, Store, Tx
 from paydesk.store.bell import Bell
 from paydesk.store.group import GroupCommit
-from paydesk.store.schema import LANES
+
+LANES = 1024
+"""How many buckets there are: rows of the lane table, made by the first migration. Never change it alone."""
 
 LEASE_S = 30
 ATTEMPTS_MAX = 5

@@ -60,6 +60,7 @@ def _says_more_than_failed(record: logging.LogRecord) -> bool:
 def _serve_many(settings: Settings, listener: socket.socket, workers: int, *, work: bool) -> None:
     """Serve with several processes; the database is ours meanwhile, so that no child stops it under another."""
     os.environ["PAYDESK_FOLDER"] = str(Path.cwd())
+    os.environ["PAYDESK_PUBLIC_URL"] = settings.public_url
     os.environ["PAYDESK_NO_WORK"] = "0" if work else "1"
     server = embedded.start(settings.data, say=log.info) if settings.database_url is None else None
     try:

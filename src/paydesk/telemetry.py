@@ -24,7 +24,7 @@ REQUESTS = Counter(
 )
 
 _SECRET = re.compile(
-    r"\b(sk|rk|pk|whsec|pdk)_[A-Za-z0-9_]{6,}|\b\d{6,12}:[A-Za-z0-9_-]{30,}|(?<=://)[^/\s:@]+:[^@\s/]+(?=@)"
+    r"\b(sk|rk|pk|whsec|pdk)_[A-Za-z0-9_]{6,}|(?<!\d)\d{6,12}:[A-Za-z0-9_-]{30,}|(?<=://)[^/\s:@]+:[^@\s/]+(?=@)"
 )
 
 
@@ -54,13 +54,15 @@ class _Redacted(logging.Formatter):
         return redact(orjson.dumps(line).decode())
 
 
-def set_up_logging(style: str, *, level: int = logging.INFO) -> None:
+def set_up_logging(style: str, *, level: int = logging.INFO, debug_stripe: bool = False) -> None:
     """Log to standard error in `text` or `json`; libraries that log addresses (with keys in them) are quieted."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Redacted(as_json=style == "json"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "stripe", "uvicorn.access", "alembic", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    if debug_stripe:
+        logging.getLogger("stripe").setLevel(logging.INFO)
 
 
 def exposition() -> bytes:

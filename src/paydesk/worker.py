@@ -16,12 +16,11 @@ from paydesk import inbox, outbox, timers
 from paydesk.deliver import Deliverer
 from paydesk.errors import NotFound, StaleClaim, StoreUnavailable, StripeUnavailable
 from paydesk.facts import Ignored, Impossible, Look
-from paydesk.inbox import Claim, Row
+from paydesk.inbox import LANES, Claim, Row
 from paydesk.settle import Settled, Work, settle
 from paydesk.store import Store
 from paydesk.store.bell import Bell
 from paydesk.store.pool import ROLLED_BACK
-from paydesk.store.schema import LANES
 from paydesk.stripe import events
 from paydesk.stripe.gateway import Gateway
 from paydesk.stripe.signature import read_json

@@ -21,8 +21,6 @@ metadata = sa.MetaData(
     }
 )
 
-LANES = 1024
-
 
 def _time(name: str, *, nullable: bool = False, default: str | None = None) -> Column[object]:
     return Column(

@@ -69,15 +69,15 @@
     last = Math.max(last, id);
   }
 
-  /** Find our own bubble that waits for its number. */
-  const waiting = (text) =>
-    [...messages.querySelectorAll('.message-sending[data-id=""]')].find((item) => item.dataset.text === text);
+  /** Find our own bubble that has no number yet: it is being sent, or arrived although its answer did not. */
+  const waiting = (text) => [...messages.querySelectorAll('[data-id=""]')].find((item) => item.dataset.text === text);
 
   function show(message) {
     if (messages.querySelector(`[data-id="${Number(message.id)}"]`)) return;
     const own = message.direction === "in" ? waiting(message.text) : null;
     const item = own || itemOf(message.direction, message.text);
-    item.classList.remove("message-sending");
+    item.classList.remove("message-sending", "message-failed");
+    if (item === failed) byId("toast").hidden = true;
     item.querySelector("time").dateTime = message.created_at;
     const actions = message.buttons.map(actionOf).filter(Boolean);
     item.querySelector(".message-actions").replaceChildren(...actions);
@@ -134,6 +134,7 @@
   }
 
   async function send(item) {
+    if (item.dataset.id !== "") return;
     item.classList.remove("message-failed");
     item.classList.add("message-sending");
     item.querySelector("time").textContent = "Sending…";
