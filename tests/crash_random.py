@@ -41,6 +41,7 @@ class Scene:
     settings: Settings
     journal: Journal
     seed: int
+    pause_s: float = 0.02
     bought: tuple[Bought, ...] = ()
 
     def acknowledged(self) -> set[str]:
@@ -76,7 +77,7 @@ class Scene:
         await time_passes(service)
         await service.worker.run()
 
-    async def feed(self, service: Service, pause_s: float = 0.02) -> None:
+    async def feed(self, service: Service) -> None:
         """Stripe: send what was not acknowledged, some at once, each one to three times, in no order."""
         chance = random.Random(f"{self.seed}-{os.getpid()}")
         events = events_of(self.bought)
@@ -88,7 +89,7 @@ class Scene:
             sent = [id_ for id_ in some for _ in range(chance.randint(1, 3))]
             answers = await asyncio.gather(*(self._send(service, events[id_]) for id_ in sent))
             left += {id_ for id_, answer in zip(sent, answers, strict=True) if not answer} & set(some)
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(self.pause_s)
 
     async def _send(self, service: Service, body: bytes) -> bool:
         envelope = hooks.envelope(body)
@@ -197,6 +198,7 @@ def test_twenty_immediate_restarts_of_the_database_lose_and_double_nothing(
 ) -> None:
     asyncio.run(migrate(own_server.dsn))
     scene = _scene(own_server.dsn, stripe_sandbox, tmp_path)
+    scene.pause_s = 0.05
     scene.open(orders=1200)
     chance = random.Random(scene.seed)
     children = [scene.child(part) for part in (scene.work, scene.work, scene.feed)]

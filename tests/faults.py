@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import traceback
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -83,6 +84,7 @@ def fork(life: Life, journal: Journal) -> int:
         return child
     status = 1
     try:
+        warnings.resetwarnings()  # as in a process that pytest did not start
         logger = logging.getLogger("paydesk")
         logger.handlers, logger.propagate = [_Errors(journal)], False
         asyncio.run(_lived(life))
@@ -204,6 +206,11 @@ class Run:
         self._expect(ended, 0, -signal.SIGKILL)
         return ended
 
+    def points(self) -> list[str]:
+        """Return the names of the flow's points in their order, by a child that is not cut."""
+        self.at(POINTS_MAX)
+        return list(self.journal.of("passed", str(POINTS_MAX))[0])
+
     def end(self) -> None:
         """Mend what was cut last."""
         cut_before, self.cut = self.cut, None
@@ -227,9 +234,11 @@ class Run:
                 await self._mend(self._actor(mend, service, stripe), mend)
             if cut is not None:
                 with self.plant():
-                    edge.observe(kill_at(cut, self.journal))
+                    passed: list[str] = []
+                    edge.observe(kill_at(cut, passed, self.journal))
                     await self._take_steps(self._actor(cut, service, stripe))
                     edge.observe(None)
+                    self.journal.note("passed", str(cut), passed)
 
     async def _mend(self, actor: Actor, number: int) -> None:
         """Go on where the run was cut, hear everything once more, and look whether all is well."""
@@ -267,14 +276,12 @@ class Run:
                 actor.keep(f"step {position}")
 
 
-def kill_at(number: int, journal: Journal) -> Callable[[str], None]:
-    """Return an observer that lets `number - 1` points pass and dies at the next."""
-    passed = 0
+def kill_at(number: int, passed: list[str], journal: Journal) -> Callable[[str], None]:
+    """Return an observer that lets `number - 1` points pass, noting their names, and dies at the next."""
 
     def observer(name: str) -> None:
-        nonlocal passed
-        passed += 1
-        if passed == number:
+        passed.append(name)
+        if len(passed) == number:
             journal.note("killed", str(number), name)
             os.kill(os.getpid(), signal.SIGKILL)
 

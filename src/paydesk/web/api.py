@@ -6,6 +6,7 @@ import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import HTTPException as Refusal
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -74,7 +75,7 @@ async def create_customer(request: Request, here: Here, caller: Seller, given: s
         made = await customers.create(here.store, here.vault, new, id_=ids.derived("cst", operation))
         return shapes.customer(made)
 
-    return await once(here.store, caller.key_id, request, work, status=201)
+    return await once(here.store, caller.key_id, request, work, status=201, personal=True)
 
 
 @router.get("/customers", tags=["Customers"])
@@ -301,8 +302,8 @@ def build(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _failed)
+    app.add_middleware(_Limited)  # inside of the next, so that its refusal reaches the handlers above
     app.middleware("http")(_numbered)
-    app.add_middleware(_Limited)
     return app
 
 
@@ -321,7 +322,7 @@ class _Limited:
             message = await receive()
             size += len(message.get("body", b""))
             if size > BODY_BYTES_MAX:
-                raise HTTPException(413, f"at most {BODY_BYTES_MAX} bytes")
+                raise Refusal(413, f"at most {BODY_BYTES_MAX} bytes")
             return message
 
         await self._app(scope, counted, send)
