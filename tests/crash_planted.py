@@ -139,9 +139,7 @@ RETURNING source, external_id
 @pytest.fixture
 def settings_here(new_database: Callable[[], str], stripe_sandbox: Sandbox, tmp_path: Path) -> Settings:
     """Settings of a service on a database of its own."""
-    return load(
-        settings_for(new_database(), stripe_sandbox.url, PAYDESK_DATA=str(tmp_path / "data")), folder=tmp_path
-    )
+    return load(settings_for(new_database(), stripe_sandbox.url, PAYDESK_DATA=str(tmp_path / "data")), folder=tmp_path)
 
 
 BUGS: dict[str, tuple[Plant, Window, str]] = {
@@ -150,7 +148,11 @@ BUGS: dict[str, tuple[Plant, Window, str]] = {
     "no reclaim": (lambda: planted(inbox, "CLAIM", NO_RECLAIM), SETTLING, "queue: "),
     "done too early": (lambda: planted(worker, "settle", finished_before_the_effects), SETTLING, "effect: "),
     "grant on each event": (lambda: planted(Book, "post", grant_on_each_event), UNCUT, "effect: "),
-    "acknowledged too early": (lambda: planted(Receiver, "receive", acknowledge_before_it_is_stored), UNCUT, "acknowledged: "),
+    "acknowledged too early": (
+        lambda: planted(Receiver, "receive", acknowledge_before_it_is_stored),
+        UNCUT,
+        "acknowledged: ",
+    ),
     "message without a key": (lambda: planted(WebChannel, "deliver", deliver_under_a_new_key), UNCUT, "message: "),
     "no unique event": (lambda: planted(inbox, "RECEIVE", NO_UNIQUE_KEY), UNCUT, "event: "),
 }

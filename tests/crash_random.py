@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import settings_for
-from faults import Journal, drain, end_of, fork, in_child, time_passes, unasked
+from faults import Journal, drain, end_of, fork, in_child, report, time_passes, unasked
 from invariants import not_stored, unpaid, violations
 from load import Bought, buy, events_of
 from paydesk import inbox
@@ -176,9 +176,8 @@ def test_two_hundred_random_kills_lose_and_double_nothing(scene: Scene, capsys: 
     acknowledged = len(scene.acknowledged())
     ends += [child.kill() for child in children]
     found = scene.findings()
-    with capsys.disabled():
-        replayed = sum(number for _, number in scene.journal.lines("replayed"))
-        print(f"\n{KILLS} kills (seed {scene.seed}), {acknowledged} acknowledged events, {replayed} rows replayed")
+    replayed = sum(number for _, number in scene.journal.lines("replayed"))
+    report(capsys, f"{KILLS} kills (seed {scene.seed}), {acknowledged} acknowledged events, {replayed} rows replayed")
     assert found == []
     assert set(ends) == {-signal.SIGKILL}, "a child ended unasked"
     assert scene.journal.lines("settled up")
@@ -215,8 +214,7 @@ def test_twenty_immediate_restarts_of_the_database_lose_and_double_nothing(
     found = scene.findings()
     for handle in handles:
         handle.release()
-    with capsys.disabled():
-        print(f"\n{RESTARTS} immediate restarts (seed {scene.seed}), {acknowledged} acknowledged events")
+    report(capsys, f"{RESTARTS} immediate restarts (seed {scene.seed}), {acknowledged} acknowledged events")
     assert found == []
     assert set(ends) == {-signal.SIGKILL}, "a child ended unasked"
     assert scene.journal.lines("settled up")

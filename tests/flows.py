@@ -48,7 +48,10 @@ def order_by_api(product: str) -> Step:
         service = actor.service
         transport = httpx.ASGITransport(app=build(service))
         key = service.settings.api_key
-        headers = {"Authorization": f"Bearer {key.reveal() if key else ''}", "Idempotency-Key": f"{actor.name}-{product}"}
+        headers = {
+            "Authorization": f"Bearer {key.reveal() if key else ''}",
+            "Idempotency-Key": f"{actor.name}-{product}",
+        }
         body = {"customer": {"channel": "web", "external_id": actor.name}, "items": [{"price": product}]}
         async with httpx.AsyncClient(transport=transport, base_url="http://desk", headers=headers) as client:
             answer = await client.post("/v1/checkouts", json=body)

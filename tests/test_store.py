@@ -17,6 +17,7 @@ from paydesk.errors import SettingError, StoreUnavailable
 from paydesk.inbox import Envelope
 from paydesk.service import Service
 from paydesk.store import Store, Tx, embedded
+from paydesk.store.bell import Bell
 from paydesk.store.group import GroupCommit
 from paydesk.store.pool import DURABILITY
 from sandbox_fixtures import free_port
@@ -245,3 +246,23 @@ async def test_a_batch_while_the_database_is_away_is_refused_and_the_next_is_wri
         await store.close()
     finally:
         await asyncio.to_thread(server.release)
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_ring_at_the_very_moment_of_the_end_does_not_swallow_the_end(service: Service, turns: int) -> None:
+    worker = asyncio.create_task(service.worker.run())
+    bell = Bell(service.store)
+    bell.start()
+    waiting = asyncio.create_task(service.bell.wait("somebody", timeout_s=60))
+    await asyncio.sleep(0.3)  # all of them wait now
+    bell.ring("inbox")
+    for topic in ("inbox", "outbox", "timers", "somebody"):
+        service.bell.ring(topic)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    worker.cancel()
+    waiting.cancel()
+    async with asyncio.timeout(10):
+        await bell.stop()
+        await asyncio.gather(worker, waiting, return_exceptions=True)
+    assert worker.cancelled()

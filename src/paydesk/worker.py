@@ -72,7 +72,8 @@ class Worker:
                 done = 0
             if not done:
                 try:
-                    await asyncio.wait_for(rung.wait(), IDLE_S)
+                    async with asyncio.timeout(IDLE_S):  # `wait_for` may swallow the end of the task
+                        await rung.wait()
                 except TimeoutError:
                     continue
 

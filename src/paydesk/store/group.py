@@ -37,9 +37,11 @@ class GroupCommit(Generic[Item, Result]):
         self._work = asyncio.Event()
         self._connection: Any = None
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     def start(self) -> None:
         """Start the writer in the running loop."""
+        self._loop = asyncio.get_running_loop()  # kept: asking for it costs a system call each time
         self._task = asyncio.create_task(self._run(), name="group-commit")
 
     async def stop(self) -> None:
@@ -58,7 +60,7 @@ class GroupCommit(Generic[Item, Result]):
         """
         if len(self._waiting) >= self._waiting_max:
             raise StoreUnavailable("too many requests are waiting for the database")
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Result] = self._loop.create_future()
         self._waiting.append((item, future))
         self._work.set()
         return await future
