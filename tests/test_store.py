@@ -208,24 +208,42 @@ async def echo(connection: Any, items: list[int]) -> list[int]:
     return [await connection.fetchval("SELECT $1::int", item) for item in items]
 
 
+def held_up(store: Store, gate: asyncio.Event, *, waiting_max: int = 100) -> GroupCommit[int, int]:
+    """A running group whose writer waits for the gate."""
+
+    async def write(connection: Any, items: list[int]) -> list[int]:
+        await gate.wait()
+        return await echo(connection, items)
+
+    group: GroupCommit[int, int] = GroupCommit(store, write, waiting_max=waiting_max)
+    group.start()
+    return group
+
+
 async def test_when_too_many_wait_the_next_is_told_to_come_again(store: Store) -> None:
-    group: GroupCommit[int, int] = GroupCommit(store, echo, waiting_max=2)
-    waiting = [asyncio.create_task(group.submit(n)) for n in range(2)]
+    gate = asyncio.Event()
+    group = held_up(store, gate, waiting_max=2)
+    first = asyncio.create_task(group.submit(0))
+    await asyncio.sleep(0.2)  # the writer has it in hand
+    waiting = [asyncio.create_task(group.submit(n)) for n in (1, 2)]
     await asyncio.sleep(0)
     with pytest.raises(StoreUnavailable, match="too many"):
         await group.submit(3)
-    group.start()
-    assert await asyncio.gather(*waiting) == [0, 1]
+    gate.set()
+    assert await asyncio.gather(first, *waiting) == [0, 1, 2]
     await group.stop()
 
 
 async def test_whoever_waits_when_we_stop_is_told_to_come_again(store: Store) -> None:
-    group: GroupCommit[int, int] = GroupCommit(store, echo)
-    waiting = asyncio.create_task(group.submit(1))
+    group = held_up(store, asyncio.Event())
+    in_hand = asyncio.create_task(group.submit(1))
+    await asyncio.sleep(0.2)
+    waiting = asyncio.create_task(group.submit(2))
     await asyncio.sleep(0)
     await group.stop()
-    with pytest.raises(StoreUnavailable, match="stopping"):
-        await waiting
+    for task in (in_hand, waiting):
+        with pytest.raises(StoreUnavailable, match="stopping"):
+            await task
 
 
 async def test_a_batch_while_the_database_is_away_is_refused_and_the_next_is_written(

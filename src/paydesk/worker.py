@@ -161,17 +161,22 @@ class Worker:
             await self._settle_alone(held, batch[0])
             return
         try:
-            await self._settle_once(held, batch)
+            await self._settle_patiently(held, batch)
         except (StaleClaim, StoreUnavailable):
             raise
-        except ROLLED_BACK:
-            await asyncio.sleep(0.05)
-            await self._settle_once(held, batch)
         except Exception as error:
             log.warning("a batch of %d failed (%s), halving it", len(batch), type(error).__name__)
             middle = len(batch) // 2
             await self._settle(held, batch[:middle])
             await self._settle(held, batch[middle:])
+
+    async def _settle_patiently(self, held: Claim, batch: Sequence[Work]) -> None:
+        """Settle, and once more after a clash with another transaction."""
+        try:
+            await self._settle_once(held, batch)
+        except ROLLED_BACK:
+            await asyncio.sleep(0.05)
+            await self._settle_once(held, batch)
 
     async def _settle_alone(self, held: Claim, work: Work) -> None:
         """Settle one row, its attempt counted first; the only place where a row is blamed for a failure."""

@@ -19,6 +19,9 @@ from paydesk.store.pool import AWAY, Store
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+WRITE_S_MAX = 15.0
+"""A frozen or cut-off database answers nothing: then it counts as away, long before TCP would notice."""
+
 Write = Callable[[Any, list[Item]], Awaitable[list[Result]]]
 """Writes a batch in ONE statement (so that it commits by itself) and returns a result for each item, in order."""
 
@@ -102,7 +105,8 @@ class GroupCommit(Generic[Item, Result]):
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await self._store.connect()
                 edge.point("group:before")
-                results = await self._write(self._connection, items)
+                async with asyncio.timeout(WRITE_S_MAX):
+                    results = await self._write(self._connection, items)
                 edge.point("group:after")
             except AWAY as error:
                 await self._drop_connection()

@@ -69,7 +69,7 @@ seen = Table(
 inbox = Table(
     "inbox",
     metadata,
-    Column("id", BigInteger, sa.Identity(always=True, cache=64), primary_key=True),
+    Column("id", BigInteger, sa.Identity(always=True), primary_key=True),
     _text("source"),
     _text("external_id"),
     _text("kind"),
@@ -273,7 +273,7 @@ account = Table(
 entry = Table(
     "entry",
     metadata,
-    Column("id", BigInteger, sa.Identity(always=True, cache=64), primary_key=True),
+    Column("id", BigInteger, sa.Identity(always=True), primary_key=True),
     _text("source"),
     Column("revision", Integer, nullable=False),
     _text("reason"),

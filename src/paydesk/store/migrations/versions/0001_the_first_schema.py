@@ -110,7 +110,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "inbox",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True, cache=64), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -228,7 +228,7 @@ def upgrade() -> None:
     op.create_index("ix_timer_due", "timer", ["due"], unique=False, postgresql_where=sa.text("state = 'waiting'"))
     op.create_table(
         "entry",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True, cache=64), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
