@@ -82,7 +82,10 @@ class Copy:
 
 
 def copied(purchase: dict[str, bytes], number: int, kinds: tuple[str, ...]) -> Copy:
-    """Return a copy whose events have these types in this order; event ids sort in that order too."""
+    """Return a copy whose events have these types in this order; event ids sort in that order too.
+
+    As if a second had passed between one event and the next: then it shows whose time is taken.
+    """
     found = sorted({id_ for body in purchase.values() for id_ in _IDS.findall(body)})
     ids = {id_: id_[:-6] + f"{number:06d}".encode() for id_ in found}
     bodies = []
@@ -91,7 +94,8 @@ def copied(purchase: dict[str, bytes], number: int, kinds: tuple[str, ...]) -> C
         for original, copy in ids.items():
             body = body.replace(original, copy)
         event = json.loads(body)
-        bodies.append(json.dumps({**event, "id": f"evt_{number:06d}{position:02d}"}).encode())
+        event |= {"id": f"evt_{number:06d}{position:02d}", "created": event["created"] + KINDS.index(kind)}
+        bodies.append(json.dumps(event).encode())
     return Copy(number, kinds, tuple(bodies), ids)
 
 
@@ -155,7 +159,7 @@ SELECT o.id, jsonb_build_object(
              FROM lot l JOIN source s ON s.id = l.source WHERE s.order_id = o.id),
     'grants', (SELECT jsonb_agg(to_jsonb(g) - 'customer_id' ORDER BY g.source)
                FROM grant_ g WHERE g.customer_id = o.customer_id),
-    'pass ends', (SELECT max(t.due) FROM timer t WHERE t.customer_id = o.customer_id),
+    'pass ends', (SELECT min(t.due) FROM timer t WHERE t.customer_id = o.customer_id),
     'paid', (SELECT jsonb_agg(jsonb_build_array(x.dedup_key, x.params) ORDER BY x.dedup_key)
              FROM outbox x WHERE x.customer_id = o.customer_id AND x.template = 'paid')
 )::text AS state,
