@@ -214,8 +214,17 @@ class Worker:
         """Claim messages, attempt each outside any transaction, note how it ended; return how many."""
         claimed = await outbox.claim(self._store, rows_max=DELIVERIES_MAX)
         if claimed:
-            await asyncio.gather(*(self._deliver(delivery) for delivery in claimed))
+            heartbeat = asyncio.create_task(self._keep_messages(claimed), name="outbox heartbeat")
+            try:
+                await asyncio.gather(*(self._deliver(delivery) for delivery in claimed))
+            finally:
+                heartbeat.cancel()
         return len(claimed)
+
+    async def _keep_messages(self, claimed: Sequence[outbox.Delivery]) -> None:
+        while await asyncio.sleep(outbox.LEASE_S / 3, True):
+            with contextlib.suppress(StoreUnavailable):
+                await outbox.renew(self._store, claimed)
 
     async def _deliver(self, delivery: outbox.Delivery) -> None:
         result = await self._deliverer.attempt(delivery)
