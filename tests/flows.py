@@ -18,7 +18,7 @@ from invariants import unpaid
 from paydesk import checkout
 from paydesk.channels.base import Address
 from paydesk.web import hooks
-from paydesk.web.api import build
+from paydesk.web.application import build
 
 CARD = "pm_card_visa"
 DECLINED = "pm_card_visa_chargeDeclined"

@@ -156,7 +156,7 @@ MONEY = {
         ({"stripe/events.py", "stripe/shapes.py", "stripe/signature.py"}, ("paydesk.store", "paydesk.settle", "paydesk.orders",
          "paydesk.ledger", "paydesk.web")),
         ({"channels/base.py", "channels/web.py"}, ("paydesk.store", "paydesk.settle", "paydesk.orders", "paydesk.ledger")),
-        ({"web/api.py", "web/hooks.py", "web/front.py", "web/once.py"}, ("paydesk.stripe.gateway",)),
+        ({"web/api.py", "web/application.py", "web/hooks.py", "web/front.py", "web/once.py"}, ("paydesk.stripe.gateway",)),
     ],
     ids=["money", "stripe's shapes", "channels", "web"],
 )  # fmt: skip
