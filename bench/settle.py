@@ -22,7 +22,7 @@ from bench.rounds import Bench, Plan
 from bench.variants import USUAL, server_env
 from paydesk import inbox
 from paydesk.service import Service
-from paydesk.web.hooks import envelope
+from paydesk.stripe.envelope import envelope
 
 BUYERS = 10_000
 CONNECTIONS = 64

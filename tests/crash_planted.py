@@ -34,7 +34,7 @@ from paydesk.outbox import Message
 from paydesk.service import Service
 from paydesk.settle import Work, settle
 from paydesk.store import Store, Tx
-from paydesk.web import hooks
+from paydesk.stripe.envelope import envelope
 from sandbox_fixtures import Sandbox
 
 Window = tuple[str, str] | None
@@ -230,7 +230,7 @@ def scene(settings_here: Settings, tmp_path: Path) -> Scene:
 
 
 async def hear_of(service: Service, bought: Sequence[Bought]) -> None:
-    await asyncio.gather(*(service.receiver.receive(hooks.envelope(body)) for body in events_of(bought).values()))
+    await asyncio.gather(*(service.receiver.receive(envelope(body)) for body in events_of(bought).values()))
 
 
 async def work(service: Service) -> None:
@@ -328,7 +328,7 @@ def a_cent_is_paid(scene: Scene, plant: Plant) -> list[str]:
         (bought,) = await buy(service, 1, 1)
         bodies = [body.replace(f": {AMOUNT}".encode(), b": 1") for body in events_of([bought]).values()]
         for body in bodies:
-            await service.receiver.receive(hooks.envelope(body))
+            await service.receiver.receive(envelope(body))
         await service.worker.drain()
 
     assert end_of(scene.play(pay_a_cent, plant)) == 0

@@ -25,7 +25,7 @@ from paydesk.errors import StoreUnavailable
 from paydesk.service import Service
 from paydesk.store import embedded
 from paydesk.store.migrate import migrate
-from paydesk.web import hooks
+from paydesk.stripe.envelope import envelope
 from sandbox_fixtures import Sandbox
 
 KILLS = 200
@@ -92,12 +92,12 @@ class Scene:
             await asyncio.sleep(self.pause_s)
 
     async def _send(self, service: Service, body: bytes) -> bool:
-        envelope = hooks.envelope(body)
+        letter = envelope(body)
         try:
-            await service.receiver.receive(envelope)
+            await service.receiver.receive(letter)
         except StoreUnavailable:  # unknown: it will be sent again
             return False
-        self.journal.note("acknowledged", "", envelope.external_id)
+        self.journal.note("acknowledged", "", letter.external_id)
         return True
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Scene:
         async with open_service(self.settings) as service:
             found = await not_stored(service.store, self.acknowledged())
             for body in events_of(self.bought).values():
-                await service.receiver.receive(hooks.envelope(body))
+                await service.receiver.receive(envelope(body))
             await time_passes(service)
             await drain(service)
             await self._replay(service)

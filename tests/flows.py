@@ -17,7 +17,7 @@ from faults import Actor, Flow, Step, drain
 from invariants import unpaid
 from paydesk import checkout
 from paydesk.channels.base import Address
-from paydesk.web import hooks
+from paydesk.stripe.envelope import envelope
 from paydesk.web.application import build
 
 CARD = "pm_card_visa"
@@ -86,9 +86,9 @@ async def hear(actor: Actor) -> None:
 
 
 async def _deliver(actor: Actor, body: bytes) -> None:
-    envelope = hooks.envelope(body)
-    await actor.service.receiver.receive(envelope)
-    actor.acknowledged(envelope.external_id)
+    letter = envelope(body)
+    await actor.service.receiver.receive(letter)
+    actor.acknowledged(letter.external_id)
 
 
 async def work(actor: Actor) -> None:

@@ -17,7 +17,7 @@ from paydesk import checkout, customers
 from paydesk.catalog import Catalog
 from paydesk.customers import Identity, Thread
 from paydesk.service import Service
-from paydesk.web import hooks
+from paydesk.stripe.envelope import envelope
 
 DECLINED = "pm_card_visa_chargeDeclined"
 KINDS = (
@@ -127,7 +127,7 @@ async def in_groups(work: Iterable[Any], at_once: int = AT_ONCE) -> None:
 
 async def receive(service: Service, bodies: Iterable[bytes]) -> None:
     """Take events in, in groups that share a commit."""
-    await in_groups((service.receiver.receive(hooks.envelope(body)) for body in bodies), 500)
+    await in_groups((service.receiver.receive(envelope(body)) for body in bodies), 500)
 
 
 async def settle_together(service: Service, copies: Sequence[Copy]) -> None:

@@ -7,7 +7,6 @@ one too), 413 when too large, 503 when it cannot be stored: Stripe then sends it
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -16,8 +15,9 @@ import orjson
 from paydesk.clock import wall_s
 from paydesk.config import Secret
 from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, TooLarge
-from paydesk.inbox import Envelope, Receiver, lane_of
-from paydesk.stripe.signature import BODY_BYTES_MAX, BadSignature, read_json, verify
+from paydesk.inbox import Receiver
+from paydesk.stripe.envelope import envelope
+from paydesk.stripe.signature import BODY_BYTES_MAX, BadSignature, verify
 from paydesk.telemetry import RECEIVED
 
 Scope = MutableMapping[str, Any]
@@ -36,8 +36,6 @@ STRIPE_PATHS = frozenset(
 )
 BODY_S_MAX = 10.0
 
-_ID = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
-_TYPE = re.compile(r"[a-z0-9_.]{1,100}", re.ASCII)
 _ACCEPTED = RECEIVED.labels("200")
 
 
@@ -81,37 +79,6 @@ class StripeHook:
         else:
             _ACCEPTED.inc()
             await _answer(send, 200, b'{"received":true}')
-
-
-def envelope(body: bytes) -> Envelope:
-    """Return the envelope of a verified event; raises `Invalid` for a body that is no snapshot event."""
-    event = read_json(body)
-    if event.get("object") == "v2.core.event":
-        raise Invalid(
-            "this is a thin event; this address takes snapshot events: set the endpoint's payload style to snapshot"
-        )
-    id_, kind = event.get("id"), event.get("type")
-    if not isinstance(id_, str) or not _ID.fullmatch(id_) or not isinstance(kind, str) or not _TYPE.fullmatch(kind):
-        raise Invalid("the body is not a Stripe event: id or type is missing")
-    livemode = event.get("livemode")
-    if not isinstance(livemode, bool):
-        raise Invalid("the body is not a Stripe event: livemode is missing")
-    return Envelope("stripe", id_, kind, lane_of(_whose(event) or id_), body, livemode)
-
-
-def _whose(event: dict[str, Any]) -> str | None:
-    """Return the customer that the event's object names, else the object's own id: events of one go the same lane."""
-    data = event.get("data")
-    about = data.get("object") if isinstance(data, dict) else None
-    if not isinstance(about, dict):
-        return None
-    for name in ("customer", "id"):
-        value = about.get(name)
-        if isinstance(value, dict):
-            value = value.get("id")
-        if isinstance(value, str) and value:
-            return value
-    return None
 
 
 def _read_headers(headers: Sequence[tuple[bytes, bytes]]) -> str:
