@@ -35,10 +35,28 @@ def opened(folder: Path, url: str | None) -> Iterator[Database]:
 
     server = embedded.start(folder)
     try:
+        asyncio.run(worn_in(server.admin_dsn))
         yield asyncio.run(described(server.dsn))
     finally:
         server.release()
         embedded.remove(folder)
+
+
+async def worn_in(dsn: str) -> None:
+    """Write as much as a server that has run for a while, so that its log files are used again.
+
+    A fresh server fills each new log file with zeros and makes that durable, 16 MB at a time, while every commit waits
+    for some 60 ms. One that has been through a checkpoint or two does not.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        for _ in range(3):
+            await connection.execute(
+                "SELECT pg_logical_emit_message(false, 'worn', repeat('x', 1048576)) FROM generate_series(1, 200)"
+            )
+            await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
 
 
 async def described(dsn: str) -> Database:

@@ -33,6 +33,7 @@ SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "128MB",
     "max_wal_size": "256MB",
+    "min_wal_size": "256MB",  # written segments are kept to be used again: filling a new one holds up every commit
     "autovacuum": "on",
     "timezone": "UTC",
     "log_timezone": "UTC",
