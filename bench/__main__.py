@@ -152,7 +152,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=20_000, help="ingest: requests per measurement, at most")
     parser.add_argument("--seconds", type=float, default=5.0, help="ingest: time per measurement, at most")
     parser.add_argument("--only", type=names, default=[], help="ingest: variants by name, comma-separated")
-    parser.add_argument("--purchases", type=int, default=5_000, help="settle: per variant and round")
+    parser.add_argument("--purchases", type=int, default=4_000, help="settle: per variant and round")
     parser.add_argument("--database-url", help="an empty PostgreSQL database instead of the embedded server")
     return parser.parse_args(argv)
 

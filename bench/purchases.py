@@ -4,9 +4,10 @@ Orders are copies of one that the service's own `create_order` made, so they hav
 """
 
 import json
+import logging
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,9 @@ class Purchase:
 
 
 @asynccontextmanager
-async def opened(env: Mapping[str, str], folder: Path) -> Any:
+async def opened(env: Mapping[str, str], folder: Path) -> AsyncIterator[Service]:
     """Give the service, with nothing working in the background."""
+    logging.getLogger("paydesk").setLevel(logging.ERROR)  # that Stripe does not answer is meant
     async with open_service(load(env, folder=folder)) as service:
         yield service
 

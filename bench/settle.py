@@ -7,7 +7,7 @@ does nothing with an event but store it), then one worker's settling, then the d
 import os
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from bench.rounds import Bench, Plan
 from bench.variants import USUAL, server_env
 from paydesk import inbox
 from paydesk.service import Service
-from paydesk.web.hooks import envelope
+from paydesk.stripe.envelope import envelope
 
 BUYERS = 10_000
 CONNECTIONS = 64
@@ -68,10 +68,10 @@ class _Round:
     usual_per_s: float
     postmasters: Sequence[int]
 
-    async def time(self, what: str, step: object, count: int, purchases_: int) -> Drained:
+    async def time(self, what: str, step: Callable[[], Awaitable[int]], count: int, purchases_: int) -> Drained:
         """Repeat `step` until it returns 0, and say what that took per `count` things."""
         cpu_s, database_s, start_s = time.process_time(), tree_cpu_s(self.postmasters), time.perf_counter()
-        while await step():  # type: ignore[operator]
+        while await step():
             pass
         taken_s = time.perf_counter() - start_s
         cpu_s, database_s = time.process_time() - cpu_s, tree_cpu_s(self.postmasters) - database_s

@@ -233,11 +233,14 @@ grants = [{{ kind = "credits", amount = 10 }}]
 """
 
 
-@pytest.fixture(scope="module", autouse=True)  # made before the browser, whose event loop lets no other one run
+@pytest.fixture(scope="module", autouse=True)
 def evil_desk(
-    new_database: Callable[[], str], stripe_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+    desk: Desk, new_database: Callable[[], str], stripe_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Desk]:
-    """A desk whose only product has a hostile name."""
+    """A desk whose only product has a hostile name.
+
+    Both desks are made before the browser starts: its event loop lets no other one run.
+    """
     path: Path = tmp_path_factory.mktemp("evil") / "catalog.toml"
     path.write_text(CATALOGUE)
     settings = settings_for(new_database(), stripe_sandbox.url, PAYDESK_CATALOG=str(path))
@@ -259,7 +262,7 @@ def test_hostile_names_and_messages_stay_text(evil_desk: Desk, page: Page) -> No
     say(page, EVIL)
     expect(page.locator(".message-in .bubble-text")).to_have_text(EVIL)
     say(page, "/buy evil")
-    expect(page.get_by_role("link", name="Pay $9.99")).to_be_visible()
+    expect(page.get_by_role("link", name="Pay $9.99")).to_have_count(2)  # the bare name asks for the product, too
     expect_harmless(page)
     page.reload()
     expect_harmless(page)

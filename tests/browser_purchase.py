@@ -51,7 +51,9 @@ def expect_bought(page: Page, tab: Page) -> None:
     expect(page.get_by_role("banner")).to_contain_text("10 credits")
 
 
-def test_ten_credits_are_bought_with_4242_and_the_balance_changes_before_the_buyers_eyes(page: Page, desk: Desk) -> None:
+def test_ten_credits_are_bought_with_4242_and_the_balance_changes_before_the_buyers_eyes(
+    page: Page, desk: Desk
+) -> None:
     tab = to_stripes_page(page, desk)
     type_card(tab, VISA)
     expect_bought(page, tab)

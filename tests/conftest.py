@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import hypothesis  # noqa: F401 - its plugin must be whole before Playwright's loop runs
 import pytest
 
 from desk import Desk, running_desk

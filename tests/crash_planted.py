@@ -7,35 +7,41 @@ like it is done anywhere else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import settings_for
-from faults import Flow, Journal, Plant, Run, drain, end_of, first_found, fork, in_child, unasked
+from faults import Journal, Plant, Run, end_of, first_found, fork, in_child, time_passes, unasked
 from flows import SHORTEST
-from invariants import violations
+from invariants import WITNESS, finished_twice, violations
 from load import AMOUNT, KINDS, Bought, buy, events_of
-from paydesk import customers, edge, inbox, ledger, orders, outbox, worker
+from paydesk import customers, edge, inbox, orders, outbox, worker
 from paydesk.app import open_service
-from paydesk.channels.base import Address
-from paydesk.chat.thread import Threads
+from paydesk.channels.base import Action, Receipt
+from paydesk.channels.web import WebChannel
 from paydesk.config import Settings, load
 from paydesk.inbox import DONE, Claim, Envelope, Outcome, Receiver, Row
 from paydesk.ledger import Book, Source
 from paydesk.outbox import Message
+from paydesk.service import Service
 from paydesk.settle import Work, settle
 from paydesk.store import Store, Tx
-from paydesk.web import hooks
+from paydesk.stripe.envelope import envelope
 from sandbox_fixtures import Sandbox
 
-UNCUT = [10**6]
-ALL = range(230, 0, -1)
-"""Points from the last backwards: what happens after the money came is cut first."""
+Window = tuple[str, str] | None
+STORING = ("group:before", "group:after")
+SETTLING = ("group:after", "send:before")
+UNCUT = None
+"""Which points are cut: from one name to the next of another, or none."""
 
 
 @contextmanager
@@ -93,15 +99,20 @@ right_post = Book.post
 
 
 async def acknowledge_before_it_is_stored(receiver: Receiver, envelope: Envelope) -> bool:
-    background.append(asyncio.create_task(receiver._group.submit(envelope)))
+    async def store_later() -> None:
+        await asyncio.sleep(5)
+        await receiver._group.submit(envelope)
+
+    in_memory.append(asyncio.create_task(store_later()))
     return True
 
 
-background: list[asyncio.Task[bool]] = []
+in_memory: list[asyncio.Task[None]] = []
 
 
-async def append_under_no_key(threads: Threads, who: Address, text: str, buttons: Any, key: str) -> int:
-    return await threads.say(who, text, buttons, f"{key} {id(object())}")
+async def deliver_under_a_new_key(channel: WebChannel, action: Action, _last: Receipt | None) -> Receipt:
+    await channel._append(action.to, action.text, [], f"{action.key} {secrets.token_hex(4)}")
+    return Receipt()
 
 
 async def finish_without_a_fence(tx: Tx, _held: Claim, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> None:
@@ -128,31 +139,46 @@ RETURNING source, external_id
 @pytest.fixture
 def settings_here(new_database: Callable[[], str], stripe_sandbox: Sandbox, tmp_path: Path) -> Settings:
     """Settings of a service on a database of its own."""
-    return load(
-        settings_for(new_database(), stripe_sandbox.url, PAYDESK_DATA=str(tmp_path / "data")), folder=tmp_path
-    )
+    return load(settings_for(new_database(), stripe_sandbox.url, PAYDESK_DATA=str(tmp_path / "data")), folder=tmp_path)
 
 
-BUGS: dict[str, tuple[Plant, Sequence[int], str]] = {
-    "autocommit": (lambda: planted(Store, "transaction", each_statement_commits), ALL, "ledger: "),
-    "dual write": (lambda: planted(worker, "settle", messages_after_the_commit), ALL, "message: "),
-    "no reclaim": (lambda: planted(inbox, "CLAIM", NO_RECLAIM), ALL, "queue: "),
-    "done too early": (lambda: planted(worker, "settle", finished_before_the_effects), ALL, "effect: "),
+BUGS: dict[str, tuple[Plant, Window, str]] = {
+    "autocommit": (lambda: planted(Store, "transaction", each_statement_commits), SETTLING, "ledger: "),
+    "dual write": (lambda: planted(worker, "settle", messages_after_the_commit), SETTLING, "message: "),
+    "no reclaim": (lambda: planted(inbox, "CLAIM", NO_RECLAIM), SETTLING, "queue: "),
+    "done too early": (lambda: planted(worker, "settle", finished_before_the_effects), SETTLING, "effect: "),
     "grant on each event": (lambda: planted(Book, "post", grant_on_each_event), UNCUT, "effect: "),
-    "acknowledged too early": (lambda: planted(Receiver, "receive", acknowledge_before_it_is_stored), ALL, "acknowledged: "),
-    "message without a key": (lambda: planted(Threads, "append", append_under_no_key), UNCUT, "message: "),
+    "acknowledged too early": (
+        lambda: planted(Receiver, "receive", acknowledge_before_it_is_stored),
+        UNCUT,
+        "acknowledged: ",
+    ),
+    "message without a key": (lambda: planted(WebChannel, "deliver", deliver_under_a_new_key), UNCUT, "message: "),
     "no unique event": (lambda: planted(inbox, "RECEIVE", NO_UNIQUE_KEY), UNCUT, "event: "),
 }
 
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_reported(bug: str, settings_here: Settings, tmp_path: Path) -> None:
-    plant, points, kind = BUGS[bug]
+    plant, window, kind = BUGS[bug]
     if bug == "no unique event":
         in_child(lambda: _drop_unique_keys(settings_here), Journal(tmp_path / "keys"))
     run = Run(SHORTEST, settings_here, Journal(tmp_path / "journal"), plant)
-    found = first_found(run, points, kind)
+    found = first_found(run, _points(run, window), kind)
     assert [one for one in found if one.startswith(kind)], found
+
+
+def _points(run: Run, window: Window) -> Sequence[int]:
+    """Return the points within a window, the last first: from the first that opens it to the next that closes it.
+
+    One of each two is enough: "after" one statement and "before" the next is the same moment for the database.
+    """
+    names = run.points()
+    if window is None:
+        return []
+    first = names.index(window[0]) + 1
+    last = names.index(window[1], first) + 1 if window[1] in names[first:] else first
+    return [number for number in range(last, first - 1, -1) if names[number - 1].endswith("after") or number == first]
 
 
 async def _drop_unique_keys(settings: Settings) -> None:
@@ -162,4 +188,160 @@ async def _drop_unique_keys(settings: Settings) -> None:
 
 def test_without_a_bug_nothing_is_reported(settings_here: Settings, tmp_path: Path) -> None:
     run = Run(SHORTEST, settings_here, Journal(tmp_path / "journal"))
-    assert first_found(run, [*UNCUT, 60, 120, 180], "") == []
+    assert first_found(run, _points(run, STORING), "") == []
+
+
+# --- those that need two workers, or a wrong event -------------------------------------------------------------------
+
+
+@dataclass
+class Scene:
+    """Orders that wait to be paid, and children that work on them."""
+
+    settings: Settings
+    journal: Journal
+
+    def play(self, part: Callable[[Service], Awaitable[None]], plant: Plant = nullcontext) -> int:
+        """Let a child play a part with a bug planted; return its process id."""
+
+        async def life() -> None:
+            async with open_service(self.settings) as service:
+                with plant():
+                    await part(service)
+
+        return fork(life, self.journal)
+
+    def found(self, *checks: Callable[[Store], Awaitable[list[str]]]) -> list[str]:
+        """Return what a clean child finds."""
+
+        async def look(service: Service) -> None:
+            for check in checks:
+                for finding in await check(service.store):
+                    self.journal.note("violation", "", finding)
+
+        assert end_of(self.play(look)) == 0
+        return [value for _, value in self.journal.lines("violation")] + unasked(self.journal)
+
+
+@pytest.fixture
+def scene(settings_here: Settings, tmp_path: Path) -> Scene:
+    """An empty scene."""
+    return Scene(settings_here, Journal(tmp_path / "journal"))
+
+
+async def hear_of(service: Service, bought: Sequence[Bought]) -> None:
+    await asyncio.gather(*(service.receiver.receive(envelope(body)) for body in events_of(bought).values()))
+
+
+async def work(service: Service) -> None:
+    await service.worker.drain()
+
+
+# A worker is frozen once it has read its rows, another takes over, and the first comes back.
+
+
+def frozen_worker_returns(scene: Scene, plant: Plant) -> list[str]:
+    """Let a worker come back too late, and return what is found."""
+
+    async def prepare(service: Service) -> None:
+        connection = await service.store.connect()
+        await connection.execute(WITNESS)
+        await connection.close()
+        await hear_of(service, await buy(service, 20, 2))
+
+    async def freeze(service: Service) -> None:
+        edge.observe(stop_after_reading)
+        await service.worker.work_inbox()
+        edge.observe(None)
+
+    begun: list[str] = []
+
+    def stop_after_reading(name: str) -> None:
+        if name == "begin:before":
+            begun.append(name)
+            if len(begun) == 3:  # claim and read are done, settle begins
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+    async def take_over(service: Service) -> None:
+        await time_passes(service)
+        await service.worker.drain()
+
+    assert end_of(scene.play(prepare)) == 0
+    frozen = scene.play(freeze, plant)
+    os.waitpid(frozen, os.WUNTRACED)
+    assert end_of(scene.play(take_over)) == 0
+    os.kill(frozen, signal.SIGCONT)
+    assert end_of(frozen) == 0
+    return scene.found(finished_twice, violations)
+
+
+def test_a_worker_that_comes_back_too_late_changes_nothing(scene: Scene) -> None:
+    assert frozen_worker_returns(scene, nullcontext) == []
+
+
+def test_a_missing_fence_is_reported(scene: Scene) -> None:
+    found = frozen_worker_returns(scene, lambda: planted(inbox, "finish", finish_without_a_fence))
+    assert [one for one in found if one.startswith("fence: ")], found
+
+
+# Two workers settle orders of the same few people at the same moment.
+
+
+def two_workers_race(scene: Scene, plant: Plant) -> list[str]:
+    """Let two workers share many lanes of few people, and return what is found."""
+
+    async def prepare(service: Service) -> None:
+        await hear_of(service, await buy(service, 400, 3))
+
+    assert end_of(scene.play(prepare)) == 0
+    racers = [scene.play(work, lambda: several(plant(), planted(worker, "LANES_MAX", 8))) for _ in range(2)]
+    assert [end_of(racer) for racer in racers] == [0, 0]
+    assert end_of(scene.play(work)) == 0
+    return scene.found(violations)
+
+
+@contextmanager
+def several(*plants: AbstractContextManager[object]) -> Iterator[None]:
+    """Plant several things at once."""
+    with ExitStack() as stack:
+        for plant in plants:
+            stack.enter_context(plant)
+        yield
+
+
+def test_two_workers_on_the_same_people_lose_nothing(scene: Scene) -> None:
+    assert two_workers_race(scene, nullcontext) == []
+
+
+def test_a_missing_lock_is_reported(scene: Scene) -> None:
+    found = two_workers_race(scene, lambda: planted(customers, "lock", load_without_a_lock))
+    assert [one for one in found if one.startswith("ledger: ")], found
+
+
+# Somebody pays one cent and says it was for our order.
+
+
+def a_cent_is_paid(scene: Scene, plant: Plant) -> list[str]:
+    """Let events of a payment of one cent bear the reference of an order, and return what is found."""
+
+    async def pay_a_cent(service: Service) -> None:
+        (bought,) = await buy(service, 1, 1)
+        bodies = [body.replace(f": {AMOUNT}".encode(), b": 1") for body in events_of([bought]).values()]
+        for body in bodies:
+            await service.receiver.receive(envelope(body))
+        await service.worker.drain()
+
+    assert end_of(scene.play(pay_a_cent, plant)) == 0
+    return scene.found(violations)
+
+
+def test_a_cent_buys_nothing_and_waits_for_a_person(scene: Scene) -> None:
+    found = a_cent_is_paid(scene, nullcontext)
+    assert [one for one in found if not one.startswith("unasked: quarantined: mismatch")] == [
+        f"queue: {len(KINDS)} inbox quarantined"
+    ]
+
+
+def test_a_missing_look_at_the_amount_is_reported(scene: Scene) -> None:
+    found = a_cent_is_paid(scene, lambda: planted(orders, "refuse_mismatch", lambda order, fact: None))
+    assert [one for one in found if one.startswith("effect: ")], found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import settings_for
-from faults import Flow, Journal, Run, every_point
+from faults import Flow, Journal, Run, every_point, report
 from flows import BY_API, IN_CHAT
 from paydesk.config import load
 from sandbox_fixtures import running_sandbox
@@ -27,7 +27,6 @@ def test_every_io_point_of_a_purchase(
         run = Run(flow, settings, Journal(tmp_path / "journal"))
         points = every_point(run)
     kinds = Counter(name for _, name in run.journal.lines("killed"))
-    with capsys.disabled():
-        print(f"\n{points} points of {flow.name} killed (seed {run.seed}): {dict(sorted(kinds.items()))}")
+    report(capsys, f"{points} points of {flow.name} killed (seed {run.seed}): {dict(sorted(kinds.items()))}")
     assert run.found() == []
     assert kinds.total() == points >= POINTS_MIN

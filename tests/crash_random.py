@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import settings_for
-from faults import Journal, drain, end_of, fork, in_child, time_passes, unasked
+from faults import Journal, drain, end_of, fork, in_child, report, time_passes, unasked
 from invariants import not_stored, unpaid, violations
 from load import Bought, buy, events_of
 from paydesk import inbox
@@ -25,7 +25,7 @@ from paydesk.errors import StoreUnavailable
 from paydesk.service import Service
 from paydesk.store import embedded
 from paydesk.store.migrate import migrate
-from paydesk.web import hooks
+from paydesk.stripe.envelope import envelope
 from sandbox_fixtures import Sandbox
 
 KILLS = 200
@@ -41,6 +41,7 @@ class Scene:
     settings: Settings
     journal: Journal
     seed: int
+    pause_s: float = 0.02
     bought: tuple[Bought, ...] = ()
 
     def acknowledged(self) -> set[str]:
@@ -76,7 +77,7 @@ class Scene:
         await time_passes(service)
         await service.worker.run()
 
-    async def feed(self, service: Service, pause_s: float = 0.02) -> None:
+    async def feed(self, service: Service) -> None:
         """Stripe: send what was not acknowledged, some at once, each one to three times, in no order."""
         chance = random.Random(f"{self.seed}-{os.getpid()}")
         events = events_of(self.bought)
@@ -88,15 +89,15 @@ class Scene:
             sent = [id_ for id_ in some for _ in range(chance.randint(1, 3))]
             answers = await asyncio.gather(*(self._send(service, events[id_]) for id_ in sent))
             left += {id_ for id_, answer in zip(sent, answers, strict=True) if not answer} & set(some)
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(self.pause_s)
 
     async def _send(self, service: Service, body: bytes) -> bool:
-        envelope = hooks.envelope(body)
+        letter = envelope(body)
         try:
-            await service.receiver.receive(envelope)
+            await service.receiver.receive(letter)
         except StoreUnavailable:  # unknown: it will be sent again
             return False
-        self.journal.note("acknowledged", "", envelope.external_id)
+        self.journal.note("acknowledged", "", letter.external_id)
         return True
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Scene:
         async with open_service(self.settings) as service:
             found = await not_stored(service.store, self.acknowledged())
             for body in events_of(self.bought).values():
-                await service.receiver.receive(hooks.envelope(body))
+                await service.receiver.receive(envelope(body))
             await time_passes(service)
             await drain(service)
             await self._replay(service)
@@ -175,9 +176,8 @@ def test_two_hundred_random_kills_lose_and_double_nothing(scene: Scene, capsys: 
     acknowledged = len(scene.acknowledged())
     ends += [child.kill() for child in children]
     found = scene.findings()
-    with capsys.disabled():
-        replayed = sum(number for _, number in scene.journal.lines("replayed"))
-        print(f"\n{KILLS} kills (seed {scene.seed}), {acknowledged} acknowledged events, {replayed} rows replayed")
+    replayed = sum(number for _, number in scene.journal.lines("replayed"))
+    report(capsys, f"{KILLS} kills (seed {scene.seed}), {acknowledged} acknowledged events, {replayed} rows replayed")
     assert found == []
     assert set(ends) == {-signal.SIGKILL}, "a child ended unasked"
     assert scene.journal.lines("settled up")
@@ -197,6 +197,7 @@ def test_twenty_immediate_restarts_of_the_database_lose_and_double_nothing(
 ) -> None:
     asyncio.run(migrate(own_server.dsn))
     scene = _scene(own_server.dsn, stripe_sandbox, tmp_path)
+    scene.pause_s = 0.05
     scene.open(orders=1200)
     chance = random.Random(scene.seed)
     children = [scene.child(part) for part in (scene.work, scene.work, scene.feed)]
@@ -213,8 +214,7 @@ def test_twenty_immediate_restarts_of_the_database_lose_and_double_nothing(
     found = scene.findings()
     for handle in handles:
         handle.release()
-    with capsys.disabled():
-        print(f"\n{RESTARTS} immediate restarts (seed {scene.seed}), {acknowledged} acknowledged events")
+    report(capsys, f"{RESTARTS} immediate restarts (seed {scene.seed}), {acknowledged} acknowledged events")
     assert found == []
     assert set(ends) == {-signal.SIGKILL}, "a child ended unasked"
     assert scene.journal.lines("settled up")

@@ -158,12 +158,10 @@ class Desk:
     # --- waiting and looking ---------------------------------------------------------------------------------------
 
     def settled(self, order: str, status: str = "fulfilled") -> dict[str, Any]:
-        """The order, once it has that status and nothing waits."""
-        found: dict[str, Any] = until(
-            lambda: (seen := self.get(f"/v1/orders/{order}"))["status"] == status and seen, what=f"{order} {status}"
-        )
+        """The order, once it has that status and nothing waits any more."""
+        until(lambda: self.get(f"/v1/orders/{order}")["status"] == status, what=f"{order} {status}")
         self.quiet()
-        return found
+        return self.get(f"/v1/orders/{order}")
 
     def quiet(self) -> None:
         """Return when nothing waits in the inbox and the outbox any more."""
@@ -237,7 +235,9 @@ def running_desk(settings: dict[str, str], sandbox: Sandbox, *arguments: str, we
 
 def subscribe(desk: Desk) -> None:
     """Let the sandbox send our account's events here, signed with a secret that the desk then knows too."""
-    made = desk.at_stripe("POST", "/v1/webhook_endpoints", {"url": f"{desk.url}/webhooks/stripe", "enabled_events[]": "*"})
+    made = desk.at_stripe(
+        "POST", "/v1/webhook_endpoints", {"url": f"{desk.url}/webhooks/stripe", "enabled_events[]": "*"}
+    )
     assert made.status_code == 200, made.text
     desk.settings["STRIPE_WEBHOOK_SECRET"] += "," + made.json()["secret"]
     desk.stop()

@@ -17,8 +17,8 @@ from faults import Actor, Flow, Step, drain
 from invariants import unpaid
 from paydesk import checkout
 from paydesk.channels.base import Address
-from paydesk.web import hooks
-from paydesk.web.api import build
+from paydesk.stripe.envelope import envelope
+from paydesk.web.application import build
 
 CARD = "pm_card_visa"
 DECLINED = "pm_card_visa_chargeDeclined"
@@ -48,7 +48,10 @@ def order_by_api(product: str) -> Step:
         service = actor.service
         transport = httpx.ASGITransport(app=build(service))
         key = service.settings.api_key
-        headers = {"Authorization": f"Bearer {key.reveal() if key else ''}", "Idempotency-Key": f"{actor.name}-{product}"}
+        headers = {
+            "Authorization": f"Bearer {key.reveal() if key else ''}",
+            "Idempotency-Key": f"{actor.name}-{product}",
+        }
         body = {"customer": {"channel": "web", "external_id": actor.name}, "items": [{"price": product}]}
         async with httpx.AsyncClient(transport=transport, base_url="http://desk", headers=headers) as client:
             answer = await client.post("/v1/checkouts", json=body)
@@ -83,9 +86,9 @@ async def hear(actor: Actor) -> None:
 
 
 async def _deliver(actor: Actor, body: bytes) -> None:
-    envelope = hooks.envelope(body)
-    await actor.service.receiver.receive(envelope)
-    actor.acknowledged(envelope.external_id)
+    letter = envelope(body)
+    await actor.service.receiver.receive(letter)
+    actor.acknowledged(letter.external_id)
 
 
 async def work(actor: Actor) -> None:

@@ -37,8 +37,12 @@ def test_t16_one_purchase_one_grant_whichever_of_three_event_types_tell_of_it(de
     order = buyer.buy("bundle")
     kinds = {step["type"] for step in desk.get(f"/v1/customers/{buyer.id}/timeline")["data"] if step["what"] == "event"}
     assert kinds
-    done = desk.sql("SELECT kind FROM inbox WHERE state = 'done' AND position($1::bytea in body) > 0", order["id"].encode())
-    assert {"checkout.session.completed", "payment_intent.succeeded", "charge.succeeded"} <= {row["kind"] for row in done}
+    done = desk.sql(
+        "SELECT kind FROM inbox WHERE state = 'done' AND position($1::bytea in body) > 0", order["id"].encode()
+    )
+    assert {"checkout.session.completed", "payment_intent.succeeded", "charge.succeeded"} <= {
+        row["kind"] for row in done
+    }
     assert buyer.balance() == 100
     assert buyer.access("badge") == {"allowed": True, "until": None, "because": [f"{order['id']}:0:2"]}
     assert len([text for text in buyer.told() if "Paid $49.99" in text]) == 1

@@ -24,7 +24,7 @@ from paydesk import checkout, customers, lists
 from paydesk.customers import Identity
 from paydesk.service import Service
 from paydesk.store import Record, embedded
-from paydesk.web.hooks import envelope
+from paydesk.stripe.envelope import envelope
 from sandbox_fixtures import Sandbox, until
 
 DAY_S = 86_400

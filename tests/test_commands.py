@@ -20,7 +20,7 @@ import asyncpg
 import pytest
 
 from conftest import CATALOG, settings_for
-from desk import Buyer, Desk, clean_environ, running_desk
+from desk import Buyer, clean_environ, running_desk
 from paydesk.store import embedded
 from sandbox_fixtures import Sandbox, free_port, new_key
 
@@ -352,7 +352,7 @@ def test_ledger_check_proves_it_and_names_the_first_bad_row_when_somebody_change
         ("UPDATE account SET balance = balance + 1 WHERE kind = 'wallet'", "balance 11, entries sum to 10"),
         ("UPDATE lot SET remaining = remaining - 1", "balance 10, lots hold 9"),
         ("UPDATE source SET worth = 7, posted = 7 WHERE kind = 'credits'", "worth 7, entries post 10"),
-        ("UPDATE orders SET paid_at = NULL, status = 'open' WHERE id IN (SELECT order_id FROM source WHERE kind = 'credits')", "is open"),
+        ("UPDATE orders SET paid_at = NULL, status = 'open'", "is open"),
         ("DELETE FROM grant_", "and not granted"),
         ("UPDATE grant_ SET seconds = 1", "its source is worth 2592000"),
     ],
@@ -465,9 +465,3 @@ def test_demo_takes_the_whole_tour_and_leaves_nothing_running(shop: Shop) -> Non
         assert os.stat(shop.folder / "tour").st_mode & 0o077 == 0
     finally:
         embedded.remove(shop.folder / "tour" / "service")
-
-
-def test_desks_share_one_sandbox_each_with_an_account_of_its_own(sold: tuple[Shop, Buyer], desk: Desk) -> None:
-    shop, _ = sold
-    assert shop.settings["STRIPE_API_KEY"] != desk.settings["STRIPE_API_KEY"]
-    assert not {e["id"] for e in desk.events_at_stripe()} & {e["id"] for e in shop.run("events", "list", "--json").data}

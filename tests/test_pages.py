@@ -20,7 +20,7 @@ from desk import Desk, running_desk
 from paydesk.channels.base import Address
 from paydesk.config import Settings
 from paydesk.service import Service
-from paydesk.web.pages import assets, end_streams, reference, stream
+from paydesk.web.pages import assets, end_streams, link, reference, stream
 from paydesk.web.pages.visitor import COOKIE, new_visitor, remember
 from sandbox_fixtures import running_sandbox
 
@@ -279,9 +279,11 @@ def test_messages_come_live_and_resume_where_the_browser_left_off(desk: Desk, vi
     first = say(visitor, "/help")[-1]["id"]
     with visitor.stream("GET", "/chat/stream", params={"after": first}) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
-        threading.Thread(target=say, args=(visitor, "/balance")).start()
+        speaker = threading.Thread(target=say, args=(visitor, "/balance"))
+        speaker.start()
         coming = events(answer)
         heard, answered = next(coming), next(coming)
+        speaker.join()
     assert orjson.loads(heard["data"])["text"] == "/balance"
     resumed = {"Last-Event-ID": heard["id"]}
     with visitor.stream("GET", "/chat/stream", params={"after": "0"}, headers=resumed) as answer:
@@ -304,7 +306,8 @@ async def test_a_message_that_becomes_visible_late_is_sent_too(
     who, coming = thread
     async with service.store.transaction() as slow:
         await slow.execute(
-            "INSERT INTO message (channel, external_id, direction, text) VALUES ('web', $1, 'out', 'slow')", who.external_id
+            "INSERT INTO message (channel, external_id, direction, text) VALUES ('web', $1, 'out', 'slow')",
+            who.external_id,
         )
         quick = asyncio.create_task(anext(coming))
         await asyncio.create_task(service.threads.say(who, "quick", []))
@@ -313,7 +316,9 @@ async def test_a_message_that_becomes_visible_late_is_sent_too(
     assert b'"text":"slow"' in await anext(coming)
 
 
-async def test_streams_end_when_the_server_stops(service: Service, thread: tuple[Address, AsyncIterator[bytes]]) -> None:
+async def test_streams_end_when_the_server_stops(
+    service: Service, thread: tuple[Address, AsyncIterator[bytes]]
+) -> None:
     _, coming = thread
     rest = asyncio.create_task(anext(coming, None))
     await asyncio.sleep(0.1)
@@ -417,6 +422,15 @@ def test_what_stripe_refuses_is_said_without_its_inner_words(desk: Desk) -> None
     assert refused.json()["error"]["message"] not in html.unescape(answer.text)
 
 
+async def test_a_custom_checkout_domain_is_reached_by_a_page_that_leads_on(service: Service) -> None:
+    url = 'https://pay.example.com/c/pay/cs_1?a=1&b="2"'
+    answer = link.onward(service, url)
+    assert (answer.status_code, answer.headers["refresh"]) == (200, f"0; url={url}")
+    assert f'href="{html.escape(url)}"' in bytes(answer.body).decode().replace("&#34;", "&quot;")
+    known = link.onward(service, "https://checkout.stripe.com/c/pay/cs_1")
+    assert (known.status_code, known.headers["location"]) == (303, "https://checkout.stripe.com/c/pay/cs_1")
+
+
 def test_while_stripe_is_away_the_button_stays_and_nothing_is_lost(new_database: Callable[[], str]) -> None:
     with running_sandbox() as sandbox, running_desk(settings_for(new_database(), sandbox.url), sandbox) as desk:
         url = desk.buyer().say("/buy credits-10")[0]["buttons"][0]["url"]
@@ -454,6 +468,8 @@ def test_an_example_of_the_reference_is_what_the_api_takes(desk: Desk) -> None:
 
 
 def test_colored_json_is_still_the_same_text() -> None:
-    text = Path(__file__).with_name("catalog.toml").read_text() + '{"a\\"b": [1, -2.5, true, null, "x: \\" y"], "<": "</"}'
+    text = (
+        Path(__file__).with_name("catalog.toml").read_text() + '{"a\\"b": [1, -2.5, true, null, "x: \\" y"], "<": "</"}'
+    )
     assert "".join(piece for _, piece in reference.colored(text)) == text
     assert ("name", '"a\\"b"') in reference.colored(text)

@@ -34,7 +34,9 @@ def test_a_subscription_starts_paid_with_its_events_in_order(biller: Biller) -> 
     intent = biller.get(f"payment_intents/{paid['payment']['payment_intent']}")
     assert (paid["status"], intent["status"], intent["amount"]) == ("paid", "succeeded", 1000)
     assert intent["client_secret"] == invoice["confirmation_secret"]["client_secret"]
-    assert biller.all("invoice_payments", **{"payment[type]": "payment_intent", "payment[payment_intent]": intent["id"]})
+    assert biller.all(
+        "invoice_payments", **{"payment[type]": "payment_intent", "payment[payment_intent]": intent["id"]}
+    )
     created = next(one for one in biller.all("events") if one["type"] == "customer.subscription.created")
     assert created["data"]["object"]["status"] == "active"
 

@@ -22,8 +22,9 @@ from desk import Desk
 from paydesk.config import Secret
 from paydesk.errors import Invalid
 from paydesk.service import Service
+from paydesk.stripe.envelope import envelope
 from paydesk.stripe.signature import BODY_BYTES_MAX, DEPTH_MAX, DIGITS_MAX, BadSignature, depth, read_json, verify
-from paydesk.web.hooks import StripeHook, envelope
+from paydesk.web.hooks import StripeHook
 
 SECRET = b"whsec_test_secret"
 NOW_S = 1_800_000_000

@@ -36,7 +36,7 @@ class _Lines(click.Group):
 
 
 @click.group(cls=_Lines, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="paydesk")
+@click.version_option(package_name="paydesk", prog_name="paydesk")
 def main() -> None:
     """Paydesk, the pay desk for chat products. Try: paydesk demo"""
 

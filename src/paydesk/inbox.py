@@ -94,11 +94,13 @@ WITH given AS (
 ), fresh AS (
     INSERT INTO seen (source, external_id) SELECT source, external_id FROM given
     ON CONFLICT DO NOTHING RETURNING source, external_id
+), stored AS (
+    INSERT INTO inbox (source, external_id, kind, lane, body, livemode)
+    SELECT g.* FROM given g JOIN fresh USING (source, external_id)
 )
-INSERT INTO inbox (source, external_id, kind, lane, body, livemode)
-SELECT g.* FROM given g JOIN fresh USING (source, external_id)
-RETURNING source, external_id
+SELECT source, external_id FROM given EXCEPT ALL SELECT source, external_id FROM fresh
 """
+"""Stores what is new and returns what was known already: usually nothing."""
 
 
 class Receiver:
@@ -124,14 +126,14 @@ class Receiver:
         distinct = {(e.source, e.external_id): e for e in envelopes}
         ordered = [distinct[key] for key in sorted(distinct)]  # one order for all writers: no deadlocks
         rows = await connection.fetch(RECEIVE, *_columns(ordered))
-        fresh = {(row["source"], row["external_id"]) for row in rows}
-        if fresh:
+        known = {(row["source"], row["external_id"]) for row in rows}
+        if len(known) < len(ordered):
             self._bell.ring("inbox")
         results = []
         for envelope in envelopes:
             key = (envelope.source, envelope.external_id)
-            results.append(key in fresh)
-            fresh.discard(key)  # of twins in one batch only the first is new
+            results.append(key not in known)
+            known.add(key)  # of twins in one batch only the first is new
         return results
 
 
@@ -145,7 +147,8 @@ async def put(tx: Tx, envelopes: Sequence[Envelope]) -> int:
     distinct = {(e.source, e.external_id): e for e in envelopes}
     if not distinct:
         return 0
-    return len(await tx.fetch(RECEIVE, *_columns(distinct[key] for key in sorted(distinct))))
+    known = await tx.fetch(RECEIVE, *_columns(distinct[key] for key in sorted(distinct)))
+    return len(distinct) - len(known)
 
 
 # --- claim, read -----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from paydesk.store import Record, Store, Tx
 
-LEASE_S = 60
+LEASE_S = 30
 ATTEMPTS_MAX = 40
 GAP_S_MAX = 6 * 3600
 
@@ -107,6 +107,17 @@ async def put(tx: Tx, messages: Sequence[Message]) -> int:
 async def claim(store: Store, *, rows_max: int) -> list[Delivery]:
     """Lease messages that are due, in a transaction of its own, attempts counted."""
     return [Delivery(*row) for row in await store.fetch(CLAIM, uuid4(), rows_max)]
+
+
+async def renew(store: Store, claimed: Sequence[Delivery]) -> None:
+    """Lengthen the leases of messages whose attempts are still under way."""
+    await store.execute(
+        "UPDATE outbox SET next_at = now() + make_interval(secs => $3) "
+        "WHERE id = ANY($1::bigint[]) AND claim_id = $2 AND state = 'leased'",
+        [delivery.id for delivery in claimed],
+        claimed[0].claim_id,
+        LEASE_S,
+    )
 
 
 async def finish(store: Store, delivery: Delivery, result: Result) -> bool:

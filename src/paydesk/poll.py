@@ -15,7 +15,7 @@ import orjson
 
 from paydesk.errors import PaydeskError
 from paydesk.service import Service
-from paydesk.web.hooks import envelope
+from paydesk.stripe.envelope import envelope
 
 log = logging.getLogger("paydesk.poll")
 

@@ -82,9 +82,11 @@ async def _load(tx: Tx, facts: Sequence[Fact]) -> Desk:
     people = await customers.lock(tx, people)
     # An order that was written after we looked whose it is has no lock yet: it stays unknown, its row parks.
     known = {id_: order for id_, order in (await orders.load(tx, order_ids)).items() if order.customer in people}
-    intents = {fact.intent for fact in facts if not isinstance(fact, TimerFired) and fact.intent is not None}
-    payments = await orders.load_payments(tx, intents)
     sources = await ledger.load_sources(tx, known)
+    intents = {fact.intent for fact in facts if not isinstance(fact, TimerFired) and fact.intent is not None}
+    # Also the payments that these orders have already: whatever is told of them, their money stays what it is worth.
+    intents |= {source.id.removeprefix("payment:") for source in sources.values() if source.kind == "money"}
+    payments = await orders.load_payments(tx, intents)
     for fact in facts:
         if not isinstance(fact, TimerFired) and fact.order in known and fact.intent is not None:
             source = money_source(known[fact.order], fact.intent)

@@ -72,7 +72,8 @@ class Worker:
                 done = 0
             if not done:
                 try:
-                    await asyncio.wait_for(rung.wait(), IDLE_S)
+                    async with asyncio.timeout(IDLE_S):  # `wait_for` may swallow the end of the task
+                        await rung.wait()
                 except TimeoutError:
                     continue
 
@@ -160,17 +161,22 @@ class Worker:
             await self._settle_alone(held, batch[0])
             return
         try:
-            await self._settle_once(held, batch)
+            await self._settle_patiently(held, batch)
         except (StaleClaim, StoreUnavailable):
             raise
-        except ROLLED_BACK:
-            await asyncio.sleep(0.05)
-            await self._settle_once(held, batch)
         except Exception as error:
             log.warning("a batch of %d failed (%s), halving it", len(batch), type(error).__name__)
             middle = len(batch) // 2
             await self._settle(held, batch[:middle])
             await self._settle(held, batch[middle:])
+
+    async def _settle_patiently(self, held: Claim, batch: Sequence[Work]) -> None:
+        """Settle, and once more after a clash with another transaction."""
+        try:
+            await self._settle_once(held, batch)
+        except ROLLED_BACK:
+            await asyncio.sleep(0.05)
+            await self._settle_once(held, batch)
 
     async def _settle_alone(self, held: Claim, work: Work) -> None:
         """Settle one row, its attempt counted first; the only place where a row is blamed for a failure."""
@@ -208,8 +214,17 @@ class Worker:
         """Claim messages, attempt each outside any transaction, note how it ended; return how many."""
         claimed = await outbox.claim(self._store, rows_max=DELIVERIES_MAX)
         if claimed:
-            await asyncio.gather(*(self._deliver(delivery) for delivery in claimed))
+            heartbeat = asyncio.create_task(self._keep_messages(claimed), name="outbox heartbeat")
+            try:
+                await asyncio.gather(*(self._deliver(delivery) for delivery in claimed))
+            finally:
+                heartbeat.cancel()
         return len(claimed)
+
+    async def _keep_messages(self, claimed: Sequence[outbox.Delivery]) -> None:
+        while await asyncio.sleep(outbox.LEASE_S / 3, True):
+            with contextlib.suppress(StoreUnavailable):
+                await outbox.renew(self._store, claimed)
 
     async def _deliver(self, delivery: outbox.Delivery) -> None:
         result = await self._deliverer.attempt(delivery)

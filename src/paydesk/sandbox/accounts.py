@@ -63,7 +63,12 @@ class Account:
     """All that belongs to one secret key."""
 
     def __init__(
-        self, key: str, clock: Clock, public_url: str, at: Callable[[float, Callable[[], None]], None], settings: Settings
+        self,
+        key: str,
+        clock: Clock,
+        public_url: str,
+        at: Callable[[float, Callable[[], None]], None],
+        settings: Settings,
     ) -> None:
         """`at` runs an action at a moment of the clock; what must outlive a restart goes through `later`."""
         self.key = key

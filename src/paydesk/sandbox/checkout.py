@@ -99,7 +99,9 @@ def _create(call: Call) -> Json:
     customer = live_customer(call.account, params["customer"]) if params.get("customer") else None
     session_id = new_id("checkout.session")
     given_lines = params.get("line_items") or []
-    lines = [_line(call.account, given, f"line_items[{place}]", params["mode"]) for place, given in enumerate(given_lines)]
+    lines = [
+        _line(call.account, given, f"line_items[{place}]", params["mode"]) for place, given in enumerate(given_lines)
+    ]
     if params["mode"] == "subscription":
         refuse_without_recurring(call.account, lines)
     currency, total = _total(lines) if lines else (params.get("currency"), None)

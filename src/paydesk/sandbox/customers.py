@@ -186,7 +186,11 @@ def _list(call: Call) -> Json:
 
 
 OPERATIONS: list[Operation] = [
-    post("/v1/customers", _create, {**_COMMON, "payment_method": text(clearable=False), "test_clock": text(clearable=False)}),
+    post(
+        "/v1/customers",
+        _create,
+        {**_COMMON, "payment_method": text(clearable=False), "test_clock": text(clearable=False)},
+    ),
     listing("/v1/customers", _list, {"email": email}),
     get("/v1/customers/{id}", _retrieve),
     post("/v1/customers/{id}", _update, {**_COMMON, "default_source": text()}),

@@ -43,7 +43,11 @@ def set_rules(account: Account, given: dict[str, Any]) -> Json:
 
 def plan_retry(account: Account, invoice: Json) -> None:
     """After a failed try: note when the next one is. Tries made by hand leave the schedule as it is."""
-    if not invoice["auto_advance"] or not subscription_id(invoice) or invoice["billing_reason"] == "subscription_create":
+    if (
+        not invoice["auto_advance"]
+        or not subscription_id(invoice)
+        or invoice["billing_reason"] == "subscription_create"
+    ):
         return
     if invoice.get("_failed_at") is None:
         account.change(invoice, _failed_at=account.clock.now_s(), _retry=0)

@@ -66,7 +66,9 @@ def roll_secret(account: Account, endpoint: Json, lives_on_s: float) -> str:
     now = account.clock.now()
     still = [old for old in endpoint.get("_rolled", []) if old["until"] > now]
     secret = "whsec_" + random_text(32)
-    account.change(endpoint, _rolled=[*still, {"secret": endpoint["_secret"], "until": now + lives_on_s}], _secret=secret)
+    account.change(
+        endpoint, _rolled=[*still, {"secret": endpoint["_secret"], "until": now + lives_on_s}], _secret=secret
+    )
     return secret
 
 

@@ -84,7 +84,10 @@ TRIAL_SETTINGS: Kind = fields(
     ("end_behavior",),
 )  # fmt: skip
 BILLING_MODE: Kind = fields(
-    {"flexible": fields({"proration_discounts": choice("included", "itemized")}), "type": choice("classic", "flexible")},
+    {
+        "flexible": fields({"proration_discounts": choice("included", "itemized")}),
+        "type": choice("classic", "flexible"),
+    },
     ("type",),
 )
 PRORATION: Shape = {

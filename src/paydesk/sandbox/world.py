@@ -154,7 +154,9 @@ class World:
         self.clock.offset_s = float(self.journal.setting("offset_s") or 0)
         self.settings.take(orjson.loads(self.journal.setting("settings") or "{}"))
         for key, _, _, position, row in self.journal.rows():
-            account = self.accounts.get(key) or Account(key, self.clock, self.public_url, self.timeline.at, self.settings)
+            account = self.accounts.get(key) or Account(
+                key, self.clock, self.public_url, self.timeline.at, self.settings
+            )
             self.accounts[key] = account
             account.restore(row)
             self._position = max(self._position, position)

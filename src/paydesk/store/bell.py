@@ -16,6 +16,8 @@ from paydesk.store.pool import AWAY, Store
 
 CHANNEL = "paydesk"
 TOPIC_BYTES_MAX = 500
+PAUSE_S = 0.02
+"""Between two notices: under load they would come hundreds of times a second, each a transaction of its own."""
 
 
 class Bell:
@@ -50,7 +52,8 @@ class Bell:
         for topic in topics:
             self._waiting[topic].add(event)
         try:
-            await asyncio.wait_for(event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # not `wait_for`, which may swallow the end of the task
+                await event.wait()
         except TimeoutError:
             return False
         finally:
@@ -91,10 +94,12 @@ class Bell:
             await connection.add_listener(CHANNEL, self._notified)
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._something.wait(), 30)
+                    async with asyncio.timeout(30):
+                        await self._something.wait()
                 self._something.clear()
                 topics, self._unsent = sorted(self._unsent), set()
                 await connection.execute("SELECT pg_notify($1, topic) FROM unnest($2::text[]) topic", CHANNEL, topics)
+                await asyncio.sleep(PAUSE_S)
         finally:
             connection.terminate()
 

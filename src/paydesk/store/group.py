@@ -19,6 +19,9 @@ from paydesk.store.pool import AWAY, Store
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+WRITE_S_MAX = 15.0
+"""A frozen or cut-off database answers nothing: then it counts as away, long before TCP would notice."""
+
 Write = Callable[[Any, list[Item]], Awaitable[list[Result]]]
 """Writes a batch in ONE statement (so that it commits by itself) and returns a result for each item, in order."""
 
@@ -37,9 +40,11 @@ class GroupCommit(Generic[Item, Result]):
         self._work = asyncio.Event()
         self._connection: Any = None
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     def start(self) -> None:
         """Start the writer in the running loop."""
+        self._loop = asyncio.get_running_loop()  # kept: asking for it costs a system call each time
         self._task = asyncio.create_task(self._run(), name="group-commit")
 
     async def stop(self) -> None:
@@ -58,7 +63,7 @@ class GroupCommit(Generic[Item, Result]):
         """
         if len(self._waiting) >= self._waiting_max:
             raise StoreUnavailable("too many requests are waiting for the database")
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Result] = self._loop.create_future()
         self._waiting.append((item, future))
         self._work.set()
         return await future
@@ -100,7 +105,8 @@ class GroupCommit(Generic[Item, Result]):
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await self._store.connect()
                 edge.point("group:before")
-                results = await self._write(self._connection, items)
+                async with asyncio.timeout(WRITE_S_MAX):
+                    results = await self._write(self._connection, items)
                 edge.point("group:after")
             except AWAY as error:
                 await self._drop_connection()

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
 
 from paydesk import checkout, customers, entitlements, ids, ledger, lists, status, why
 from paydesk.catalog import CREDITS
 from paydesk.channels.base import Address
 from paydesk.clock import iso
 from paydesk.customers import Identity, Thread
-from paydesk.errors import Invalid, NotFound, PaydeskError, StoreUnavailable
+from paydesk.errors import Invalid, NotFound
 from paydesk.service import Service
-from paydesk.telemetry import exposition
-from paydesk.web import pages, shapes
-from paydesk.web.auth import Caller, Keys
+from paydesk.web import shapes
+from paydesk.web.auth import Caller
 from paydesk.web.once import once
 from paydesk.web.returns import checked_return
 
-log = logging.getLogger("paydesk.api")
 router = APIRouter(prefix="/v1")
-BODY_BYTES_MAX = 256 * 1024
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=300)]
@@ -74,7 +67,7 @@ async def create_customer(request: Request, here: Here, caller: Seller, given: s
         made = await customers.create(here.store, here.vault, new, id_=ids.derived("cst", operation))
         return shapes.customer(made)
 
-    return await once(here.store, caller.key_id, request, work, status=201)
+    return await once(here.store, caller.key_id, request, work, status=201, personal=True)
 
 
 @router.get("/customers", tags=["Customers"])
@@ -280,113 +273,3 @@ async def chat_messages(
         for one in said
     ]  # fmt: skip
     return shapes.page(rows, limit)
-
-
-# --- the application -------------------------------------------------------------------------------------------------
-
-
-def build(service: Service) -> FastAPI:
-    """Return the application for a running service: API, pages, health and figures."""
-    app = FastAPI(
-        title="Paydesk", version="1", description="The pay desk for chat products.", docs_url=None, redoc_url=None
-    )
-    app.state.service = service
-    app.state.keys = Keys(service.store, service.settings.api_key)
-    app.include_router(router)
-    app.add_api_route("/healthz", _healthy, include_in_schema=False)
-    app.add_api_route("/readyz", _ready, include_in_schema=False)
-    app.add_api_route("/metrics", _metrics, include_in_schema=False)
-    app.router.routes.extend(pages.routes(service_of))
-    app.add_exception_handler(PaydeskError, _refused)
-    app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _failed)
-    app.middleware("http")(_numbered)
-    app.add_middleware(_Limited)
-    return app
-
-
-class _Limited:
-    """Counts a body while it is read: one that did not tell its length is refused when it turns out too large."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        size = 0
-
-        async def counted() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > BODY_BYTES_MAX:
-                raise HTTPException(413, f"at most {BODY_BYTES_MAX} bytes")
-            return message
-
-        await self._app(scope, counted, send)
-
-
-async def _healthy() -> Response:
-    return PlainTextResponse("ok\n")
-
-
-async def _ready(request: Request) -> Response:
-    try:
-        await service_of(request).store.fetchval("SELECT 1")
-    except StoreUnavailable as error:
-        return PlainTextResponse(f"{error}\n", 503)
-    return PlainTextResponse("ok\n")
-
-
-async def _metrics(request: Request) -> Response:
-    await status.measure(service_of(request).store)
-    return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-async def _numbered(request: Request, call_next: Any) -> Response:
-    """Give every request a number, which stands in the answer, in errors and in the log; refuse what nobody takes."""
-    request.state.id = ids.new("req")
-    length = request.headers.get("content-length", "0")
-    if not length.isdigit() or int(length[:20]) > BODY_BYTES_MAX:
-        response: Response = JSONResponse(_body("too_large", f"at most {BODY_BYTES_MAX} bytes", request), 413)
-    elif "\x00" in request.scope["path"] or "%00" in request.url.query:
-        response = JSONResponse(_body("invalid_request", "an address must not contain the character NUL", request), 400)
-    else:
-        response = await call_next(request)
-    response.headers["Request-Id"] = request.state.id
-    return response
-
-
-def _body(code: str, message: str, request: Request, param: str | None = None) -> dict[str, object]:
-    return PaydeskError(message, param=param, code=code).body(request.state.id)
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, PaydeskError)  # noqa: S101 - registered for this class
-    if error.status >= 500:
-        log.warning("%s %s: %s", request.state.id, request.url.path, error.message)
-    headers = {"Retry-After": "5"} if error.status == 503 else {}
-    return JSONResponse(error.body(request.state.id), error.status, headers=headers)
-
-
-async def _malformed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    param = ".".join(where) or None
-    return JSONResponse(_body("invalid_request", f"{param or 'the body'}: {first['msg']}", request, param), 422)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    if not request.url.path.startswith("/v1") and "text/html" in request.headers.get("accept", ""):
-        page: Response = await pages.not_found(request, error)
-        return page
-    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
-    return JSONResponse(_body(code, str(error.detail), request), error.status_code, headers=error.headers)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.state.id, request.url.path, exc_info=error)
-    return JSONResponse(_body("internal_error", "something went wrong here; it is in the log", request), 500)

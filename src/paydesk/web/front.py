@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -52,8 +53,10 @@ class Front:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _open(self, service: Service) -> None:
-        from paydesk.web.api import build
+        from paydesk.web.application import build
 
         self._inner = build(service)
+        gc.collect()
+        gc.freeze()  # what is built now lives as long as we do: the collector need not walk it again and again
         if self._settings.stripe_webhook_secrets:
             self._hook = StripeHook(service.receiver, self._settings.stripe_webhook_secrets)

@@ -2,7 +2,8 @@
 
 Key and a fingerprint of the request go together: the same key with another request is refused. While the first is
 under way, repeats get 409 for at most a minute; then the same key resumes the stored operation, which finds what it
-has already made by the operation's name. Only 2xx answers are kept: a 402 does not outlive the top-up.
+has already made by the operation's name. Only 2xx answers are kept: a 402 does not outlive the top-up. An answer with
+personal data is not kept either, it is made anew: what is sealed in one table must not lie open in another.
 """
 
 from __future__ import annotations
@@ -29,13 +30,21 @@ Operation = Callable[[str], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    body: bytes
-    status: int
+class _Started:
+    """The operation to run, resume or (when `done`) repeat, and the answer that was kept of it."""
+
+    operation: str
+    done: bool = False
+    body: bytes | None = None
 
 
-async def once(store: Store, key_id: str, request: Request, work: Operation, *, status: int = 200) -> Response:
-    """Run `work` once for the request's `Idempotency-Key`, or without protection when there is none."""
+async def once(
+    store: Store, key_id: str, request: Request, work: Operation, *, status: int = 200, personal: bool = False
+) -> Response:
+    """Run `work` once for the request's `Idempotency-Key`, or without protection when there is none.
+
+    A `personal` answer is not kept: for a repeat `work` is run again, and finds what it made.
+    """
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return _response(orjson.dumps(await work(ids.new("op"))), status)
@@ -43,21 +52,25 @@ async def once(store: Store, key_id: str, request: Request, work: Operation, *, 
         raise Invalid("Idempotency-Key must be 1 to 255 visible characters", param="Idempotency-Key")
     fingerprint = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).digest()
     started = await store.run(lambda tx: _start(tx, key_id, key, fingerprint))
-    if isinstance(started, _Answer):
-        return _response(started.body, started.status, replayed=True)
+    if started.body is not None:
+        return _response(started.body, status, replayed=True)
     try:
-        body = orjson.dumps(await work(started))
+        body = orjson.dumps(await work(started.operation))
     except PaydeskError as error:
         await _give_up(store, key_id, key, forget=error.status < 500)
         raise
     await store.execute(
-        "UPDATE idempotency_key SET status = $3, body = $4 WHERE scope = $1 AND key = $2", key_id, key, status, body
+        "UPDATE idempotency_key SET status = $3, body = $4 WHERE scope = $1 AND key = $2",
+        key_id,
+        key,
+        status,
+        None if personal else body,
     )
-    return _response(body, status)
+    return _response(body, status, replayed=started.done)
 
 
-async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> str | _Answer:
-    """Return the operation to run or resume, or the answer that is already there."""
+async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> _Started:
+    """Return what to do: run the operation, resume it, or give the answer that is already there."""
     operation: str | None = await tx.fetchval(
         "INSERT INTO idempotency_key (scope, key, fingerprint, operation, locked_until) "
         f"VALUES ($1, $2, $3, $4, now() + interval '{LOCK_S} s') ON CONFLICT DO NOTHING RETURNING operation",
@@ -67,7 +80,7 @@ async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> str | _Ans
         ids.new("op"),
     )
     if operation is not None:
-        return operation
+        return _Started(operation)
     row = await tx.fetchrow(
         "SELECT *, locked_until > now() AS locked FROM idempotency_key WHERE scope = $1 AND key = $2 FOR UPDATE",
         scope,
@@ -82,7 +95,7 @@ async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> str | _Ans
             "this Idempotency-Key was used for another request", param="Idempotency-Key", code="idempotency_mismatch"
         )
     if row["status"] is not None:
-        return _Answer(row["body"], row["status"])
+        return _Started(row["operation"], done=True, body=row["body"])
     if row["locked"]:
         raise Conflict("the first request with this Idempotency-Key is under way", code="idempotency_key_in_use")
     await tx.execute(
@@ -90,7 +103,7 @@ async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> str | _Ans
         scope,
         key,
     )
-    return str(row["operation"])
+    return _Started(row["operation"])
 
 
 async def _give_up(store: Store, scope: str, key: str, *, forget: bool) -> None:

@@ -55,4 +55,6 @@ async def failed(request: Request, error: Exception) -> Response:
     """Return the page for a mistake of ours, with the request's number for whoever reads the log."""
     number = getattr(request.state, "id", None)
     text = "The mistake is ours and is in our log. Nothing was charged because of it."
-    return notice(500, "Something went wrong here", f"{text} Request {number}." if number else text, again=request.url.path)
+    return notice(
+        500, "Something went wrong here", f"{text} Request {number}." if number else text, again=request.url.path
+    )

@@ -73,7 +73,7 @@ class PayLink:
             return await _trouble(here, order, error)
         if to.url is None:
             return RedirectResponse(f"/r/{order['link_token']}", 303, {**HEADERS, "Cache-Control": "no-store"})
-        return _onward(here, to.url)
+        return onward(here, to.url)
 
     async def status(self, request: Request) -> Response:
         """Return the state that the page shows, for the page to notice a change."""
@@ -146,8 +146,10 @@ def origin_of(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _onward(here: Service, url: str) -> Response:
+def onward(here: Service, url: str) -> Response:
     """Redirect to the payment page. A custom Checkout domain is not in the content policy: there a page leads on."""
     if origin_of(url) in payment_origins(here.settings):
         return RedirectResponse(url, 303, {**HEADERS, "Cache-Control": "no-store"})
-    return render("onward.html", headers={**HEADERS, "Refresh": f"0; url={url}"}, url=url, test=not here.gateway.livemode)
+    return render(
+        "onward.html", headers={**HEADERS, "Refresh": f"0; url={url}"}, url=url, test=not here.gateway.livemode
+    )

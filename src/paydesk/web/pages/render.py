@@ -71,7 +71,9 @@ def render(
     return HTMLResponse(body, status, every)
 
 
-def notice(status: int, title: str, text: str, *, again: str | None = None, headers: Mapping[str, str] | None = None) -> Response:
+def notice(
+    status: int, title: str, text: str, *, again: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return a page that says one thing. `again` is the address of its "Try again" button."""
     return render("notice.html", status=status, headers=headers, title=title, text=text, again=again)
 

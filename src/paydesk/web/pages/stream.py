@@ -119,7 +119,8 @@ def _frame(said: Said) -> bytes:
 async def _rang(event: asyncio.Event) -> bool:
     """Wait for a ring, but not for ever: a ring may be lost."""
     try:
-        await asyncio.wait_for(event.wait(), LOOK_S)
+        async with asyncio.timeout(LOOK_S):
+            await event.wait()
     except TimeoutError:
         return False
     return True

@@ -64,7 +64,10 @@ def require_own_page(request: Request, settings: Settings) -> None:
     if site is not None and site != "same-origin":
         raise Forbidden("this is only for our own pages", code="foreign_origin")
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc not in (urlsplit(settings.public_url).netloc, request.headers.get("host")):
+    if origin is not None and urlsplit(origin).netloc not in (
+        urlsplit(settings.public_url).netloc,
+        request.headers.get("host"),
+    ):
         raise Forbidden("this is only for our own pages", code="foreign_origin")
 
 

@@ -91,6 +91,7 @@ def upgrade() -> None:
         sa.Column("clock_offset_s", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("clock_offset_s = 0 OR livemode IS NOT TRUE", name=op.f("ck_desk_live_time_is_real_time")),
+        sa.CheckConstraint("id = 1", name=op.f("ck_desk_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_desk")),
         comment="one row: whose database this is, and how far desk time is ahead of real time",
     )
@@ -109,7 +110,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "inbox",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True, cache=64), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -227,7 +228,7 @@ def upgrade() -> None:
     op.create_index("ix_timer_due", "timer", ["due"], unique=False, postgresql_where=sa.text("state = 'waiting'"))
     op.create_table(
         "entry",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True, cache=64), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -247,6 +248,7 @@ def upgrade() -> None:
         sa.CheckConstraint("from_account <> to_account", name=op.f("ck_entry_two_accounts")),
         sa.ForeignKeyConstraint(["from_account", "unit"], ["account.id", "account.unit"], name="fk_entry_from"),
         sa.ForeignKeyConstraint(["to_account", "unit"], ["account.id", "account.unit"], name="fk_entry_to"),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_entry_amount")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_entry")),
         sa.UniqueConstraint("source", "revision", "reason", name=op.f("uq_entry_source_revision_reason")),
         comment="double entry in one row: an amount leaves one account and enters another of the same unit; append-only",
@@ -308,6 +310,7 @@ def upgrade() -> None:
         sa.Column("canceled_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_orders_customer_id")),
+        sa.CheckConstraint("amount >= 0", name=op.f("ck_orders_amount")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
         sa.UniqueConstraint("link_token", name=op.f("uq_orders_link_token")),
         sa.UniqueConstraint("session", name=op.f("uq_orders_session")),
@@ -316,7 +319,7 @@ def upgrade() -> None:
     op.create_index("ix_orders_customer_id", "orders", ["customer_id", "created_at"], unique=False)
     op.create_table(
         "outbox",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True, cache=64), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("dedup_key", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=True),
         sa.Column("channel", sa.Text(), nullable=False),
@@ -391,6 +394,8 @@ def upgrade() -> None:
         sa.Column("unit_amount", sa.BigInteger(), nullable=False),
         sa.Column("stripe_price", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_order_line_order_id")),
+        sa.CheckConstraint("quantity BETWEEN 1 AND 10000", name=op.f("ck_order_line_quantity")),
+        sa.CheckConstraint("unit_amount >= 0", name=op.f("ck_order_line_unit_amount")),
         sa.PrimaryKeyConstraint("order_id", "position", name=op.f("pk_order_line")),
         comment="a line of an order, as it was sold",
     )
