@@ -22,42 +22,76 @@ from stripe._stripe_object import UntypedStripeObject
 CLASSES: dict[str, type] = {
     "account": stripe.Account,
     "balance_transaction": stripe.BalanceTransaction,
+    "billing_portal.configuration": stripe.billing_portal.Configuration,
+    "billing_portal.session": stripe.billing_portal.Session,
     "charge": stripe.Charge,
+    "coupon": stripe.Coupon,
+    "customer_balance_transaction": stripe.CustomerBalanceTransaction,
+    "discount": stripe.Discount,
+    "invoice": stripe.Invoice,
+    "invoice_payment": stripe.InvoicePayment,
+    "invoiceitem": stripe.InvoiceItem,
+    "line_item": stripe.InvoiceLineItem,
+    "promotion_code": stripe.PromotionCode,
+    "subscription": stripe.Subscription,
+    "subscription_item": stripe.SubscriptionItem,
+    "test_helpers.test_clock": stripe.test_helpers.TestClock,
     "checkout.session": stripe.checkout.Session,
     "customer": stripe.Customer,
+    "dispute": stripe.Dispute,
     "event": stripe.Event,
     "item": stripe.LineItem,
+    "mandate": stripe.Mandate,
     "payment_intent": stripe.PaymentIntent,
     "payment_method": stripe.PaymentMethod,
     "price": stripe.Price,
     "product": stripe.Product,
+    "radar.early_fraud_warning": stripe.radar.EarlyFraudWarning,
     "refund": stripe.Refund,
+    "setup_intent": stripe.SetupIntent,
     "webhook_endpoint": stripe.WebhookEndpoint,
 }
 MAY_BE_ABSENT: dict[str, set[str]] = {
     name: set(fields.split())
     for name, fields in {
         "balance_transaction": "",
+        "billing_portal.configuration": "",
+        "billing_portal.session": "after_expiration",
         "charge": "authorization_code level3 presentment_details radar_options refunds transfer",
         "checkout.session": """branding_settings excluded_payment_method_types line_items name_collection optional_items
             phone_number_collection presentment_details redirect_on_completion return_url tax_id_collection""",
         "customer": """address business_name cash_balance currency customer_account deleted delinquent discount
             individual_name invoice_credit_balance invoice_prefix name next_invoice_sequence phone preferred_locales
             sources subscriptions tax tax_exempt tax_ids test_clock""",
+        "coupon": "applies_to currency_options deleted",
+        "customer_balance_transaction": "",
+        "discount": "deleted",
+        "dispute": "",
+        "invoice": "amount_paid_off_stripe confirmation_secret deleted payments",
+        "invoice_payment": "",
+        "invoiceitem": "deleted invoicing_rules",
+        "line_item": "",
+        "promotion_code": "",
+        "subscription": "presentment_details",
+        "subscription_item": "deleted",
+        "test_helpers.test_clock": "deleted",
         "event": "account context",
         "item": "discounts taxes",
+        "mandate": "multi_use on_behalf_of single_use",
         "payment_intent": "amount_details hooks payment_details presentment_details transfer_data",
         "payment_method": "allow_redisplay radar_options",
         "price": "currency_options deleted tiers",
         "product": "default_price deleted statement_descriptor tax_code unit_label",
+        "radar.early_fraud_warning": "",
         "refund": """description destination_details failure_balance_transaction failure_reason instructions_email
             next_action pending_reason presentment_details""",
+        "setup_intent": "attach_to_self",
         "webhook_endpoint": "deleted secret",
     }.items()
 }
 # A payment method has a field for each kind; an object carries its own kind only.
 _OF_EVERY_METHOD = {
-    "billing_details", "card", "created", "customer", "customer_account", "id", "livemode", "metadata", "object", "type",
+    "billing_details", "created", "customer", "customer_account", "id", "livemode", "metadata", "object", "type",
 }  # fmt: skip
 MAY_BE_ABSENT["payment_method"] |= set(stripe.PaymentMethod.__annotations__) - _OF_EVERY_METHOD
 
@@ -115,6 +149,8 @@ def _object_problems(value: Any, cls: type, path: str) -> list[str]:
         return [f"{path}: a deleted object with {sorted(extra)}"] if extra else []
     found = [f"{path}.{name}: unknown field" for name in value if name not in hints]
     absent_ok = MAY_BE_ABSENT.get(str(kind)) if CLASSES.get(str(kind)) is cls else None
+    if cls is stripe.PaymentMethod and value.get("type") not in value:
+        found.append(f"{path}.{value.get('type')}: missing")
     for name, hint in hints.items():
         if name in value:
             found += _value_problems(value[name], hint, f"{path}.{name}")

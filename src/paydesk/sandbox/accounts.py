@@ -7,16 +7,18 @@ name begins with "_" are the sandbox's own and never leave it; kinds that begin 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .clock import Clock
+from .clock import Clock, Timeline
 from .errors import Json, no_such
 from .ids import derived_text, new_id
+from .settings import Settings
 
 # Fields by which an object is looked up instead of its id, by kind.
-_NAMES = {"price": "lookup_key", "payment_intent": "_ticket"}
+_NAMES = {"price": "lookup_key", "payment_intent": "_ticket", "setup_intent": "_ticket",
+          "billing_portal.session": "_ticket"}  # fmt: skip
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Table:
     rows: dict[str, Json] = field(default_factory=dict)
     order: list[str | None] = field(default_factory=list)
     place: dict[str, int] = field(default_factory=dict)
+    gone: int = 0  # so many places at the beginning are known to be empty
 
     def put(self, row: Json) -> None:
         """Add an object, or replace the one with its id."""
@@ -59,16 +62,31 @@ class Cause:
 class Account:
     """All that belongs to one secret key."""
 
-    def __init__(self, key: str, clock: Clock, public_url: str) -> None:
+    def __init__(
+        self,
+        key: str,
+        clock: Clock,
+        public_url: str,
+        at: Callable[[float, Callable[[], None]], None],
+        settings: Settings,
+    ) -> None:
+        """`at` runs an action at a moment of the clock; what must outlive a restart goes through `later`."""
         self.key = key
+        self.at = at
         self.id = "acct_1" + derived_text(key, 15)
         self.clock = clock
         self.public_url = public_url
+        self.settings = settings
         self.tables: dict[str, Table] = {}
         self._named: dict[tuple[str, str], str] = {}
         self.cause = Cause()
+        self.timelines: dict[str, Timeline] = {}  # of test clocks, by id
+        self.test_clock: str | None = None  # the one at whose time something happens now
+        self.told_at: int | None = None  # and the time of everything else, which is that of the events
+        self.changed_at: dict[str, float] = {}  # kept while searches are delayed
         self.changed: dict[tuple[str, str], Json | None] = {}
         self.fresh_deliveries: list[Json] = []
+        self.fresh_events: list[Json] = []
 
     def table(self, kind: str) -> Table:
         """The objects of a kind; empty when there are none yet."""
@@ -89,6 +107,8 @@ class Account:
         """Keep an object as it is now; written to the file at the end of the request."""
         self.restore(row)
         self.changed[row["object"], row["id"]] = row
+        if self.settings.search_delay_s:
+            self.changed_at[row["id"]] = self.clock.now()
         return row
 
     def restore(self, row: Json) -> None:
@@ -116,7 +136,7 @@ class Account:
         return table.rows.get(object_id) if table else None
 
     def find_named(self, kind: str, name: str) -> Json | None:
-        """The object that has this lookup key (prices) or 3-D Secure ticket (payment intents) now, or None."""
+        """The object that has this lookup key (prices) or this ticket of a bank page (intents) now, or None."""
         row = self.find(kind, self._named.get((kind, name), ""))
         return row if row is not None and row[_NAMES[kind]] == name else None
 

@@ -17,18 +17,41 @@ from starlette.routing import Route
 from . import (
     account_call,
     balance,
+    billing_rules,
+    captures,
     catalog,
     charges,
     checkout,
+    checkout_orders,
     checkout_pay,
+    coupons,
+    customer_balance,
+    customer_discounts,
     customers,
+    disputes,
+    elements_calls,
     endpoints,
     events,
+    fraud_warnings,
     intents,
+    invoice_calls,
+    invoice_items,
+    listening,
+    mandates,
     methods,
     own_calls,
+    own_money_calls,
     pages,
+    portal,
+    portal_page,
     refunds,
+    search,
+    setup_intents,
+    subscription_calls,
+    subscription_ends,
+    subscription_followers,  # noqa: F401 (subscriptions follow their invoices from there)
+    subscription_items,
+    test_clocks,
 )
 from .calls import Operation
 from .errors import unknown_url
@@ -39,7 +62,10 @@ OPERATIONS: list[Operation] = [
     operation
     for module in (
         checkout, checkout_pay, intents, customers, catalog, methods, charges, refunds, balance, events, endpoints,
-        account_call,
+        account_call, captures, disputes, fraud_warnings, mandates, setup_intents,
+        portal, search,
+        checkout_orders, coupons, customer_balance, customer_discounts, invoice_calls, invoice_items,
+        subscription_calls, subscription_ends, subscription_items, test_clocks, listening,
     )
     for operation in module.OPERATIONS
 ]  # fmt: skip
@@ -57,7 +83,10 @@ def create_app(
     """
     world = World(public_url=public_url, data=data, webhook=webhook, gap_factor=gap_factor)
     manners = Manners(world)
-    routes = [*_api_routes(manners), *own_calls.routes(world), *pages.routes(world)]
+    routes = [
+        *_api_routes(manners), *own_calls.routes(world), *own_money_calls.routes(world), *billing_rules.routes(world),
+        *elements_calls.routes(world), *portal_page.routes(world, OPERATIONS), *pages.routes(world),
+    ]  # fmt: skip
 
     async def refused(request: Request, _: Exception) -> Response:
         return manners.refuse(request, unknown_url(request.method, request.url.path))
@@ -68,7 +97,9 @@ def create_app(
 
 
 def _api_routes(manners: Manners) -> list[Route]:
-    return [Route(one.path, _endpoint(manners, one), methods=[one.method]) for one in OPERATIONS]
+    """A route for each call; sorted, `/search` comes before `/{id}`."""
+    ordered = sorted(OPERATIONS, key=lambda one: one.path)
+    return [Route(one.path, _endpoint(manners, one), methods=[one.method]) for one in ordered]
 
 
 def _endpoint(manners: Manners, operation: Operation) -> Endpoint:

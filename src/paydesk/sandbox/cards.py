@@ -96,6 +96,8 @@ _CARDS = [
     Card("4000000000000259", hint="Works, disputed later"),
     Card("4000000000001976", hint="Works, an inquiry later"),
     Card("4000000000005126", hint="Works, a refund fails later"),
+    Card("4000000000007726", hint="Works, a refund is pending at first"),
+    Card("4000000000005423", hint="Works, an early fraud warning later"),
     Card("4000000000000077", hint="Works, funds available at once"),
     Card("4000056655665556", funding="debit", hint="Works, debit"),
     Card("5555555555554444", "mastercard", hint="Works"),
@@ -150,6 +152,8 @@ _TOKENS = {
     "createDispute": "4000000000000259",
     "createDisputeInquiry": "4000000000001976",
     "refundFail": "4000000000005126",
+    "pendingRefund": "4000000000007726",
+    "createIssuerFraudRecord": "4000000000005423",
     "bypassPending": "4000000000000077",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -18,12 +19,16 @@ from .params import (
     fields,
     flag,
     items,
+    measure,
     merged_metadata,
     metadata,
     text,
     url,
     whole,
 )
+
+# Told of a price that has changed; filled by the modules whose objects show prices.
+PRICE_FOLLOWERS: list[Callable[[Account, Json], None]] = []
 
 _RECURRING: Shape = {
     "interval": choice("day", "week", "month", "year"),
@@ -38,6 +43,7 @@ _AMOUNT: Shape = {
     "recurring": fields(_RECURRING, ("interval",)),
     "tax_behavior": choice("exclusive", "inclusive", "unspecified"),
 }
+_DIMENSIONS: Shape = dict.fromkeys(("height", "length", "weight", "width"), measure)
 _PRODUCT: Shape = {
     "active": flag,
     "description": text(40000),
@@ -45,6 +51,7 @@ _PRODUCT: Shape = {
     "marketing_features": items(fields({"name": text(80, clearable=False)}, ("name",)), 15),
     "metadata": metadata,
     "name": text(clearable=False),
+    "package_dimensions": fields(_DIMENSIONS, tuple(_DIMENSIONS)),
     "shippable": flag,
     "statement_descriptor": text(22),
     "tax_code": text(),
@@ -172,6 +179,7 @@ def _claimed_lookup_key(account: Account, given: Json, own_id: str = "") -> str 
             raise invalid(f"A price (`{other['id']}`) already uses that lookup key.", "lookup_key")
         previous = account.change(other, lookup_key=None)
         emit(account, "price.updated", other, previous)
+        _tell_followers(account, other)
     return str(key)
 
 
@@ -216,7 +224,7 @@ def _delete_product(call: Call) -> Json:
 
 def _list_products(call: Call) -> Json:
     ids = call.params.get("ids")
-    keep = lists.same(call.params, "active", "shippable", "url")
+    keep = lists.same(call.params, "active", "shippable", "type", "url")
     return lists.page(call.account, "product", call.params, "/v1/products",
                       lambda row: keep(row) and (not ids or row["id"] in ids))  # fmt: skip
 
@@ -234,7 +242,13 @@ def _update_price(call: Call) -> Json:
         values["metadata"] = merged_metadata(price["metadata"], call.params["metadata"])
     previous = call.account.change(price, **values)
     emit_update(call.account, "price.updated", price, previous)
+    _tell_followers(call.account, price)
     return price
+
+
+def _tell_followers(account: Account, price: Json) -> None:
+    for follow in PRICE_FOLLOWERS:
+        follow(account, price)
 
 
 def _list_prices(call: Call) -> Json:
@@ -261,7 +275,9 @@ def _retrieve_price(call: Call) -> Json:
 _PRODUCT_CREATE: Shape = {
     **_PRODUCT, "id": text(), "type": choice("good", "service"), "default_price_data": fields(_AMOUNT, ("currency",)),
 }  # fmt: skip
-_PRODUCT_FILTER: Shape = {"active": flag, "ids": items(text(), 100), "shippable": flag, "url": text()}
+_PRODUCT_FILTER: Shape = {
+    "active": flag, "ids": items(text(), 100), "shippable": flag, "type": choice("good", "service"), "url": text(),
+}  # fmt: skip
 _PRICE_FILTER: Shape = {
     "active": flag,
     "currency": text(3),

@@ -9,9 +9,9 @@ from .calls import Call, Operation, get, listing, post
 from .cards import Decline
 from .errors import Json
 from .events import emit, emit_update
-from .ids import random_text
+from .ids import new_id, random_text
 from .lists import list_of
-from .methods import behaviour
+from .local_methods import charge_details
 from .params import email, merged_metadata, metadata, text
 from .present import INCLUDABLE
 
@@ -19,41 +19,79 @@ from .present import INCLUDABLE
 def add_charge(account: Account, intent: Json, method: Json, decline: Decline | None, *, authenticated: bool) -> Json:
     """Try to charge: the charge is `succeeded`, or `failed` with the decline. Tells the result.
 
-    The balance transaction follows with `settle_charge`, as Stripe's asynchronous capture has it.
+    With manual capture the money is only held. The balance transaction follows with `settle_charge`, as Stripe's
+    asynchronous capture has it.
     """
-    card = behaviour(method)
     paid = decline is None
-    details = _card_details(intent, method, paid=paid, authenticated=authenticated)
-    charge = account.add("charge", {
-        **_unset(),
-        "amount": intent["amount"],
-        "amount_captured": intent["amount"] if paid else 0,
-        "billing_details": method["billing_details"],
-        "captured": paid,
-        "currency": intent["currency"],
-        "customer": intent["customer"],
-        "description": intent["description"],
-        "failure_code": None if decline is None else decline.code,
-        "failure_message": None if decline is None else decline.message,
-        "metadata": dict(intent["metadata"]),
-        "outcome": _outcome(decline),
-        "paid": paid,
-        "payment_intent": intent["id"],
-        "payment_method": method["id"],
-        "payment_method_details": {"card": details, "type": "card"},
-        "receipt_email": intent["receipt_email"],
-        "shipping": intent["shipping"],
-        "status": "succeeded" if paid else "failed",
-        "_bypass_pending": card.number == "4000000000000077",
-    })  # fmt: skip
+    if method["type"] == "card":
+        card = _card_details(intent, method, paid=paid, authenticated=authenticated)
+        details = {"card": card, "type": "card"}
+    else:
+        details = charge_details(account, method)
+    charge = _stored(account, intent, method, decline, details)
     if paid:
         charge["receipt_url"] = f"{account.public_url}/c/receipt/{charge['id']}"
     emit(account, "charge.succeeded" if paid else "charge.failed", charge)
     return charge
 
 
+def add_pending_charge(account: Account, intent: Json, method: Json) -> Json:
+    """A debit that takes days: the charge is `pending` until `end_pending_charge`."""
+    charge = _stored(account, intent, method, None, charge_details(account, method))
+    account.change(charge, paid=False, status="pending")
+    emit(account, "charge.pending", charge)
+    return charge
+
+
+def end_pending_charge(account: Account, charge: Json, decline: Decline | None) -> None:
+    """The bank's answer to a debit: paid, or failed with the reason. Tells it."""
+    if decline is None:
+        account.change(charge, paid=True, status="succeeded",
+                       receipt_url=f"{account.public_url}/c/receipt/{charge['id']}")  # fmt: skip
+    else:
+        account.change(charge, **_failure(decline), amount_captured=0, captured=False, status="failed")
+    emit(account, "charge.succeeded" if decline is None else "charge.failed", charge)
+
+
+def _failure(decline: Decline | None) -> Json:
+    """The fields that tell why a charge failed."""
+    return {
+        "failure_code": None if decline is None else decline.code,
+        "failure_message": None if decline is None else decline.message,
+        "outcome": _outcome(decline),
+    }
+
+
+def _stored(account: Account, intent: Json, method: Json, decline: Decline | None, details: Json) -> Json:
+    paid = decline is None
+    captured = paid and intent["capture_method"] != "manual"
+    kind = "charge" if method["type"] == "card" else "payment"
+    return account.add("charge", {
+        **_unset(),
+        **_failure(decline),
+        "amount": intent["amount"],
+        "amount_captured": intent["amount"] if captured else 0,
+        "billing_details": method["billing_details"],
+        "captured": captured,
+        "currency": intent["currency"],
+        "customer": intent["customer"],
+        "description": intent["description"],
+        "metadata": dict(intent["metadata"]),
+        "paid": paid,
+        "payment_intent": intent["id"],
+        "payment_method": method["id"],
+        "payment_method_details": details,
+        "receipt_email": intent["receipt_email"],
+        "shipping": intent["shipping"],
+        "status": "succeeded" if paid else "failed",
+        "_bypass_pending": method.get("_number") == "4000000000000077",
+    }, object_id=new_id(kind))  # fmt: skip
+
+
 def settle_charge(account: Account, charge: Json) -> None:
-    """Book a paid charge; tells `charge.updated`."""
+    """Book a paid charge, once its money is taken; tells `charge.updated`."""
+    if not (charge["paid"] and charge["captured"]):
+        return
     transaction = book_charge(account, charge)
     previous = account.change(charge, balance_transaction=transaction["id"])
     emit_update(account, "charge.updated", charge, previous)
@@ -112,7 +150,7 @@ def _card_details(intent: Json, method: Json, *, paid: bool, authenticated: bool
         "checks": {**card["checks"], "cvc_check": card["checks"]["cvc_check"] and checked},
         "electronic_commerce_indicator": "05" if authenticated else None,
         "extended_authorization": {"status": "disabled"},
-        "incremental_authorization": {"status": "unavailable"},
+        "incremental_authorization": {"status": "available" if _may_grow(intent) else "unavailable"},
         "installments": None,
         "mandate": None,
         "multicapture": {"status": "unavailable"},
@@ -125,6 +163,12 @@ def _card_details(intent: Json, method: Json, *, paid: bool, authenticated: bool
         "transaction_link_id": None,
         "wallet": None,
     }
+
+
+def _may_grow(intent: Json) -> bool:
+    """Whether the held amount may be raised: asked for by the seller, and only for money that is held."""
+    options = intent["payment_method_options"].get("card") or {}
+    return intent["capture_method"] == "manual" and options.get("request_incremental_authorization") == "if_available"
 
 
 def _three_d_secure() -> Json:

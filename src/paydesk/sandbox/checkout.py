@@ -1,4 +1,4 @@
-"""Checkout sessions in payment mode: made, listed, changed, expired. Paying them is in `checkout_pay`."""
+"""Checkout sessions of all modes: made, listed, changed, expired. Paying them is in `checkout_pay`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing, post
 from .catalog import PRICE_DATA, add_price
+from .checkout_orders import (
+    DISCOUNT_FIELDS,
+    SUBSCRIPTION_DATA,
+    intent_id,
+    reckon,
+    refuse_without_recurring,
+    refuse_wrong_subscription,
+    session_discounts,
+    setup_id,
+)
 from .customers import live_customer
 from .errors import Json, StripeError, invalid, missing_parameter, unreadable
 from .events import emit
 from .ids import new_id
-from .intents import DESCRIPTIVE, cancel_intent
-from .money import MAXIMUM_MINOR, currency_code, minimum_minor
+from .intents import CAPTURE_METHOD, DESCRIPTIVE, cancel_intent
+from .method_rules import TYPES, check_capture, check_currency, check_future, check_mode
+from .money import MAXIMUM_MINOR, check_steps, currency_code, minimum_minor
 from .params import (
     LIST,
     Shape,
@@ -28,6 +39,8 @@ from .params import (
     whole,
 )
 from .present import INCLUDABLE
+from .session_extras import EXTRAS, shown_extras
+from .setup_intents import add_setup_intent, cancel_setup
 
 _SHORTEST_S = 30 * 60
 _LONGEST_S = 24 * 3600
@@ -44,8 +57,9 @@ _CUSTOM_TEXT: Shape = {
     for name in ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
 }
 _CREATE: Shape = {
+    **EXTRAS,
     "allow_promotion_codes": flag,
-    "allowed_payment_method_types": items(choice("card", "link"), 20),
+    "allowed_payment_method_types": items(choice(*TYPES), 20),
     "billing_address_collection": choice("auto", "required"),
     "cancel_url": url,
     "client_reference_id": text(200),
@@ -54,16 +68,20 @@ _CREATE: Shape = {
     "customer": text(clearable=False),
     "customer_creation": choice("always", "if_required"),
     "customer_email": email,
+    "discounts": items(DISCOUNT_FIELDS, 1),
     "expires_at": integer,
     "line_items": items(fields(_LINE), 100),
     "locale": text(10),
     "metadata": metadata,
     "mode": choice("payment", "setup", "subscription"),
     "origin_context": choice("mobile_app", "web"),
-    "payment_intent_data": fields({**DESCRIPTIVE, "capture_method": choice("automatic", "automatic_async")}),
-    "payment_method_types": items(choice("card", "link"), 20),
+    "payment_intent_data": fields({**DESCRIPTIVE, "capture_method": CAPTURE_METHOD}),
+    "payment_method_collection": choice("always", "if_required"),
+    "payment_method_types": items(choice(*TYPES), 20),
     "phone_number_collection": fields({"enabled": flag}, ("enabled",)),
+    "setup_intent_data": fields({"description": text(1000), "metadata": metadata}),
     "submit_type": choice("auto", "book", "donate", "pay", "subscribe"),
+    "subscription_data": fields(SUBSCRIPTION_DATA),
     "success_url": url,
     "ui_mode": choice("hosted_page", "hosted"),
 }
@@ -80,16 +98,24 @@ def _create(call: Call) -> Json:
     expires_at = _expiry(call.account, params)
     customer = live_customer(call.account, params["customer"]) if params.get("customer") else None
     session_id = new_id("checkout.session")
-    lines = [_line(call.account, given, f"line_items[{place}]") for place, given in enumerate(params["line_items"])]
-    currency, total = _total(lines)
+    given_lines = params.get("line_items") or []
+    lines = [
+        _line(call.account, given, f"line_items[{place}]", params["mode"]) for place, given in enumerate(given_lines)
+    ]
+    if params["mode"] == "subscription":
+        refuse_without_recurring(call.account, lines)
+    currency, total = _total(lines) if lines else (params.get("currency"), None)
+    _check_methods(params, currency)
     session = call.account.add("checkout.session", {
         **_settings(params),
+        **shown_extras(params),
         "amount_subtotal": total,
         "amount_total": total,
         "currency": currency,
         "customer": customer["id"] if customer else None,
-        "customer_creation": params.get("customer_creation", None if customer else "if_required"),
+        "customer_creation": params.get("customer_creation", _customer_creation(params)),
         "customer_details": _details(params, customer),
+        "discounts": session_discounts(call.account, params),
         "expires_at": expires_at,
         "metadata": merged_metadata({}, params.get("metadata", {})),
         "payment_status": "unpaid" if total else "no_payment_required",
@@ -99,23 +125,64 @@ def _create(call: Call) -> Json:
         "_intent_data": params.get("payment_intent_data") or {},
         "_lines": lines,
         "_page": new_id("payment_page"),
+        "_subscription_data": params.get("subscription_data") or {},
     }, object_id=session_id)  # fmt: skip
+    if lines:
+        reckon(call.account, session)
+    if params["mode"] == "setup":
+        _add_setup(call.account, session, params)
     call.world.know_session(call.account, session)
     return session
 
 
+def _customer_creation(params: Json) -> str | None:
+    if params.get("customer"):
+        return None
+    return "always" if params["mode"] == "subscription" else "if_required"
+
+
+def _check_methods(params: Json, currency: str | None) -> None:
+    """Refuse methods that cannot be used in this mode, with this currency, or as the payment is to go."""
+    types = params.get("allowed_payment_method_types") or params.get("payment_method_types") or []
+    data = params.get("payment_intent_data") or {}
+    check_mode(types, params["mode"])
+    if currency is not None:
+        check_currency(types, currency)
+    check_future(types, data.get("setup_future_usage"), "payment_intent_data[setup_future_usage]")
+    check_capture(types, data.get("capture_method"))
+
+
+def _add_setup(account: Account, session: Json, params: Json) -> None:
+    """The setup intent of a session in setup mode, which is there from the beginning."""
+    data = params.get("setup_intent_data") or {}
+    types = session["payment_method_types"]
+    intent = add_setup_intent(
+        account, {**data, "customer": session["customer"], "payment_method_types": types, "_session": session["id"]}
+    )
+    account.change(session, setup_intent=intent["id"])
+
+
 def _refuse_wrong_use(params: Json) -> None:
     """What Stripe refuses before it looks at any object."""
-    if params["mode"] != "payment":
-        raise invalid(f"Only `payment` mode is offered by this sandbox; `{params['mode']}` was asked for.", "mode")
+    refuse_wrong_subscription(params)
     if not params.get("success_url"):
         raise missing_parameter("success_url")
-    if not params.get("line_items"):
+    if params["mode"] == "setup":
+        _refuse_wrong_setup(params)
+    elif not params.get("line_items"):
         raise unreadable("The `line_items` parameter is required in payment mode.", "line_items", "parameter_missing")
     if params.get("customer") and params.get("customer_email"):
         raise unreadable("You may only specify one of these parameters: customer, customer_email.", "customer")
     if params.get("customer") and params.get("customer_creation"):
         raise unreadable("`customer_creation` can only be used if `customer` is not provided.", "customer_creation")
+
+
+def _refuse_wrong_setup(params: Json) -> None:
+    for name in ("line_items", "payment_intent_data", "submit_type"):
+        if params.get(name):
+            raise unreadable(f"You can not pass `{name}` in `setup` mode.", name)
+    if not params.get("currency") and not params.get("payment_method_types"):
+        raise missing_parameter("currency")
 
 
 def _expiry(account: Account, params: Json) -> int:
@@ -131,12 +198,12 @@ def _expiry(account: Account, params: Json) -> int:
     return moment
 
 
-def _line(account: Account, given: Json, param: str) -> Json:
+def _line(account: Account, given: Json, param: str, mode: str) -> Json:
     """One line of the order, in the shape of Stripe's line item."""
     quantity = given.get("quantity")
     if quantity is None:
         raise invalid(f"Quantity is required. Add `quantity` to `{param}`", f"{param}[quantity]", "parameter_missing")
-    price = _line_price(account, given, param)
+    price = _line_price(account, given, param, mode)
     product = account.get("product", price["product"], param)
     if price["unit_amount"] is None:
         raise invalid("A price with a fractional unit amount cannot be used here.", f"{param}[price]")
@@ -157,14 +224,14 @@ def _line(account: Account, given: Json, param: str) -> Json:
     }
 
 
-def _line_price(account: Account, given: Json, param: str) -> Json:
+def _line_price(account: Account, given: Json, param: str, mode: str) -> Json:
     """The price of a line, made on the spot when `price_data` describes one."""
     if ("price" in given) == bool(given.get("price_data")):
         if "price" in given:
             raise invalid("You may only specify one of these parameters: price, price_data.", param)
         raise missing_parameter(f"{param}[price]")
     if "price" not in given:
-        if given["price_data"].get("recurring"):
+        if given["price_data"].get("recurring") and mode != "subscription":
             raise _recurring_in_payment_mode(param)
         price = add_price(account, given["price_data"], f"{param}[price_data]")
         account.change(price, active=False)
@@ -173,7 +240,7 @@ def _line_price(account: Account, given: Json, param: str) -> Json:
     if not price["active"]:
         message = "The price specified is inactive. This field only accepts active prices."
         raise invalid(message, f"{param}[price]", "price_inactive")
-    if price["type"] == "recurring":
+    if price["type"] == "recurring" and mode != "subscription":
         raise _recurring_in_payment_mode(param)
     return price
 
@@ -194,6 +261,7 @@ def _total(lines: list[Json]) -> tuple[str, int]:
         raise invalid(f"You cannot combine currencies on a single Checkout Session: {listed}.", "line_items")
     currency = currency_code(currencies.pop())
     total = sum(line["amount_total"] for line in lines)
+    check_steps(total, currency, "line_items")
     if 0 < total < minimum_minor(currency):
         raise invalid(
             "The Checkout Session's total amount due must add up to at least the minimum charge amount "
@@ -226,10 +294,11 @@ def _settings(params: Json) -> Json:
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "custom_fields": [],
         "custom_text": dict.fromkeys(_CUSTOM_TEXT) | (params.get("custom_text") or {}),
-        "discounts": [],
         "invoice_creation": _invoice_creation(),
         "mode": params["mode"],
-        "payment_method_collection": "if_required",
+        "payment_method_collection": params.get(
+            "payment_method_collection", "always" if params["mode"] == "subscription" else "if_required"
+        ),
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
         "payment_method_types": allowed or ["card"],
         "phone_number_collection": params.get("phone_number_collection") or {"enabled": False},
@@ -289,9 +358,12 @@ def _expire(call: Call) -> Json:
 def expire_session(account: Account, session: Json) -> None:
     """End an open session and cancel its payment intent; tells it."""
     account.change(session, status="expired", url=None)
-    intent = account.find("payment_intent", session["payment_intent"] or "")
+    intent = account.find("payment_intent", intent_id(session))
     if intent is not None and intent["status"] not in ("succeeded", "canceled"):
         cancel_intent(account, intent, "expired")
+    setup = account.find("setup_intent", setup_id(session))
+    if setup is not None and setup["status"] not in ("succeeded", "canceled"):
+        cancel_setup(account, setup, "abandoned")
     emit(account, "checkout.session.expired", session)
 
 
@@ -334,7 +406,7 @@ INCLUDABLE["checkout.session", "line_items"] = _included_lines
 
 
 def _list(call: Call) -> Json:
-    keep = lists.same(call.params, "customer", "payment_intent", "status")
+    keep = lists.same(call.params, "customer", "payment_intent", "status", "subscription")
     wanted = (call.params.get("customer_details") or {}).get("email")
     return lists.page(
         call.account, "checkout.session", call.params, "/v1/checkout/sessions",
@@ -346,7 +418,9 @@ _FILTER: Shape = {
     "customer": text(),
     "customer_details": fields({"email": email}, ("email",)),
     "payment_intent": text(),
+    "payment_link": text(),
     "status": choice("open", "complete", "expired"),
+    "subscription": text(),
 }
 
 OPERATIONS: list[Operation] = [

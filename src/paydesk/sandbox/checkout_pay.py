@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from .accounts import Account
 from .calls import Call, Operation, get, post
-from .charges import settle_charge
 from .checkout import customer_details, session_with, shown_line
+from .checkout_orders import count_redemptions, intent_id, settle, setup_id, subscribe, will_decline
+from .confirming import How, start_payment
 from .customers import add_customer
 from .errors import Json, StripeError, invalid
 from .events import emit
 from .intents import add_intent
+from .method_rules import not_allowed
 from .methods import METHOD_DATA, add_method, attach, usable_method
 from .params import Shape, email, fields, flag, integer, text
-from .payments import ask_to_authenticate, must_authenticate, take_payment
+from .payments import OWNERS, Owner
 from .present import public
+from .setup_intents import add_setup_intent, confirm_setup
 
 _CONFIRM: Shape = {
     "client_secret": text(),
@@ -21,9 +24,13 @@ _CONFIRM: Shape = {
     "expected_payment_method_type": text(),
     "key": text(),
     "payment_method": text(clearable=False),
+    "payment_method_options": fields({"blik": fields({"code": text(20)})}),
     "payment_method_data": fields({**METHOD_DATA, "save": flag}, ("type",)),
     "customer_email": email,
 }
+
+
+_BY_PAGE: Json = {"customer_acceptance": {"type": "online", "online": {}}}
 
 
 def _retrieve(call: Call) -> Json:
@@ -32,7 +39,8 @@ def _retrieve(call: Call) -> Json:
 
 def payment_page(account: Account, session: Json) -> Json:
     """What the hosted page needs to know of its session; holds no secret."""
-    intent = account.find("payment_intent", session["payment_intent"] or "")
+    intent = account.find("payment_intent", intent_id(session))
+    setup = account.find("setup_intent", setup_id(session))
     return {
         "id": session["_page"],
         "object": "payment_page",
@@ -45,8 +53,10 @@ def payment_page(account: Account, session: Json) -> Json:
         "livemode": False,
         "mode": session["mode"],
         "payment_intent": None if intent is None else public(intent),
+        "payment_method_types": session["payment_method_types"],
         "payment_status": session["payment_status"],
         "session_id": session["id"],
+        "setup_intent": None if setup is None else public(setup),
         "status": session["status"],
         "success_url": success_address(session),
         "total_summary": {"due": session["amount_total"], "subtotal": session["amount_subtotal"],
@@ -69,7 +79,11 @@ def _confirm(call: Call) -> Json:
             "expected_amount",
             "checkout_amount_mismatch",
         )
-    if session["amount_total"] == 0:
+    if session["mode"] == "setup":
+        _save_method(call, session)
+    elif session["amount_total"] == 0 and session["mode"] == "subscription":
+        _subscribe_free(call, session)
+    elif session["amount_total"] == 0:
         _complete(call.account, session, None, call.params.get("customer_email"))
     else:
         _pay(call, session)
@@ -91,12 +105,57 @@ def _pay(call: Call, session: Json) -> None:
     account = call.account
     method = _method(call)
     details = _buyer(session, method, call.params.get("customer_email"))
+    _refuse_type(session, method)
     intent = _intent(account, session, details["email"])
     account.change(session, _buyer=details)
-    if must_authenticate(method, off_session=False):
-        ask_to_authenticate(account, intent, method, session["url"])
-    else:
-        _take(account, session, intent, method, authenticated=False)
+    account.change(intent, payment_method=method["id"])
+    options = call.params.get("payment_method_options") or {}
+    start_payment(account, intent, method, How(return_url=session["url"], options=options, mandate_data=_BY_PAGE))
+
+
+def _subscribe_free(call: Call, session: Json) -> None:
+    """Nothing is due now (a trial, a full discount): save the method for later, or none where none is required."""
+    account = call.account
+    given = call.params.get("payment_method") or call.params.get("payment_method_data")
+    if session["payment_method_collection"] == "if_required" and not given:
+        account.change(session, _buyer=customer_details(email_address=call.params.get("customer_email")))
+        subscribe(account, session, _customer(account, session), None, None)
+        _complete(account, session, None, None)
+        return
+    method = _method(call)
+    _refuse_type(session, method)
+    account.change(session, _buyer=_buyer(session, method, call.params.get("customer_email")))
+    intent = account.find("setup_intent", setup_id(session))
+    if intent is None:
+        values = {"payment_method_types": session["payment_method_types"], "_session": session["id"]}
+        intent = add_setup_intent(account, {**values, "customer": session["customer"]})
+        account.change(session, _hidden_setup=intent["id"])
+    confirm_setup(account, intent, method, {"return_url": session["url"], "mandate_data": _BY_PAGE})
+
+
+def _customer(account: Account, session: Json) -> Json:
+    """The customer of a session in subscription mode, made now where there is none."""
+    customer_id = session["customer"] or _created_customer(account, session)
+    return account.get("customer", str(customer_id), "customer")
+
+
+def _save_method(call: Call, session: Json) -> None:
+    """One try to save a method: saved, waiting for 3-D Secure, or refused with 402."""
+    account = call.account
+    method = _method(call)
+    _refuse_type(session, method)
+    account.change(session, _buyer=_buyer(session, method, call.params.get("customer_email")))
+    intent = account.get("setup_intent", session["setup_intent"], "setup_intent")
+    if session["customer"] is None and session["customer_creation"] == "always":
+        account.change(intent, customer=_created_customer(account, session))
+    confirm_setup(account, intent, method, {"return_url": session["url"], "mandate_data": _BY_PAGE})
+
+
+def _refuse_type(session: Json, method: Json) -> None:
+    """A session takes only the methods it shows."""
+    allowed = session["payment_method_types"]
+    if method["type"] not in allowed and not (method["type"] == "card" and "link" in allowed):
+        raise not_allowed(method["type"], allowed)
 
 
 def _method(call: Call) -> Json:
@@ -112,39 +171,73 @@ def _buyer(session: Json, method: Json, email_address: str | None) -> Json:
     """`customer_details` as the page collected them."""
     known = session["customer_details"] or {}
     billing = method["billing_details"]
-    address = {**billing["address"], "country": billing["address"]["country"] or method["card"]["country"]}
+    address = {**billing["address"], "country": billing["address"]["country"] or _country(method)}
     return customer_details(
         email_address=known.get("email") or email_address or billing["email"], name=billing["name"], address=address
     ) | {"tax_ids": []}
 
 
+def _country(method: Json) -> str | None:
+    """The country that the method itself tells."""
+    known = {"blik": "PL", "p24": "PL", "ideal": "NL"}.get(method["type"])
+    return known or method[method["type"]].get("country")
+
+
 def _intent(account: Account, session: Json, receipt_email: str | None) -> Json:
     """The session's payment intent: made at the first try, used again for the next ones."""
-    intent = account.find("payment_intent", session["payment_intent"] or "")
+    intent = account.find("payment_intent", intent_id(session))
     if intent is None:
-        given = {**session["_intent_data"], "customer": session["customer"], "_session": session["id"]}
+        given = {**session["_intent_data"], "customer": session["customer"], "_session": session["id"],
+                 "payment_method_types": session["payment_method_types"]}  # fmt: skip
         intent = add_intent(account, session["amount_total"], session["currency"], given)
-        account.change(session, payment_intent=intent["id"])
+        shown = "_hidden_intent" if session["mode"] == "subscription" else "payment_intent"
+        account.change(session, **{shown: intent["id"]})
     if intent["receipt_email"] is None and session["_intent_data"].get("receipt_email"):
         account.change(intent, receipt_email=receipt_email)
     return intent
 
 
-def _take(account: Account, session: Json, intent: Json, method: Json, *, authenticated: bool) -> None:
-    """Charge, complete the session, book the charge: the events come in Stripe's usual order."""
-    customer = session["customer"] or _created_customer(account, session)
-    account.change(intent, customer=customer)
-    charge = take_payment(account, intent, method, authenticated=authenticated)
-    if customer and intent["setup_future_usage"] and method["customer"] is None:
+def _before(account: Account, intent: Json) -> None:
+    """The customer of a session must be there before its money is taken."""
+    session = session_with(account, intent["_session"])
+    if session["mode"] == "subscription":
+        method = account.get("payment_method", intent["payment_method"], "payment_method")
+        if not will_decline(method):
+            subscribe(account, session, _customer(account, session), method, intent)
+    elif intent["object"] == "payment_intent":
+        account.change(intent, customer=session["customer"] or _created_customer(account, session))
+
+
+def _after(account: Account, intent: Json) -> None:
+    """What a result of its intent means for a session: complete, complete but unpaid, paid later, or failed later."""
+    session = session_with(account, intent["_session"])
+    settled = intent["status"] in ("succeeded", "requires_capture")
+    if session["status"] == "open" and (settled or intent["status"] == "processing"):
+        if session["mode"] == "subscription" and intent["object"] == "setup_intent":
+            method = account.get("payment_method", intent["payment_method"], "payment_method")
+            subscribe(account, session, _customer(account, session), method, None)
+        settle(account, session, intent)
+        _keep_method(account, intent)
+        _complete(account, session, intent["customer"], None, paid=settled)
+    elif session["status"] == "complete" and session["payment_status"] == "unpaid":
+        if settled:
+            account.change(session, payment_status="paid")
+        emit(account, f"checkout.session.async_payment_{'succeeded' if settled else 'failed'}", session)
+
+
+def _keep_method(account: Account, intent: Json) -> None:
+    """Give the method to the customer when it is to be used again."""
+    method = account.get("payment_method", intent["payment_method"], "payment_method")
+    wanted = intent["object"] == "payment_intent" and intent["setup_future_usage"]
+    if wanted and intent["customer"] and method["customer"] is None:
         account.change(method, _set_up=True)
-        attach(account, method, account.get("customer", customer, "customer"))
-    _complete(account, session, customer, None)
-    settle_charge(account, charge)
+        attach(account, method, account.get("customer", intent["customer"], "customer"))
 
 
 def _created_customer(account: Account, session: Json) -> str | None:
     """The new customer of a session that always makes one."""
-    wanted = session["customer_creation"] == "always" or session["_intent_data"].get("setup_future_usage")
+    reused = session["mode"] == "subscription" or session["_intent_data"].get("setup_future_usage")
+    wanted = session["customer_creation"] == "always" or reused
     if not wanted:
         return None
     buyer = session["_buyer"]
@@ -153,9 +246,11 @@ def _created_customer(account: Account, session: Json) -> str | None:
     return str(customer["id"])
 
 
-def _complete(account: Account, session: Json, customer: str | None, email_address: str | None) -> None:
+def _complete(
+    account: Account, session: Json, customer: str | None, email_address: str | None, *, paid: bool = True
+) -> None:
     details = session.get("_buyer") or session["customer_details"] or customer_details(email_address=email_address)
-    status = "paid" if session["amount_total"] else "no_payment_required"
+    status = "no_payment_required" if not session["amount_total"] else "paid" if paid else "unpaid"
     account.change(
         session,
         status="complete",
@@ -164,20 +259,11 @@ def _complete(account: Account, session: Json, customer: str | None, email_addre
         customer=customer or session["customer"],
         customer_details=details,
     )
+    count_redemptions(account, session)
     emit(account, "checkout.session.completed", session)
 
 
-def authenticated(account: Account, session_id: str, intent: Json) -> None:
-    """The buyer passed 3-D Secure: take the payment; a decline leaves the session open with its error noted."""
-    session = session_with(account, session_id)
-    method = account.get("payment_method", intent["payment_method"], "payment_method")
-    try:
-        _refuse_closed(session)
-        _take(account, session, intent, method, authenticated=True)
-    except StripeError:
-        return  # the page shows the intent's last error, or that the session has ended
-
-
+OWNERS["_session"] = Owner(_before, _after)
 OPERATIONS: list[Operation] = [
     get("/v1/payment_pages/{id}", _retrieve, {"key": text()}, open_to_page=True),
     post("/v1/payment_pages/{id}/confirm", _confirm, _CONFIRM, open_to_page=True),

@@ -31,6 +31,11 @@ class Clock:
         """The sandbox's time as ISO 8601 in UTC."""
         return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
+    @property
+    def held(self) -> float | None:
+        """The moment at which it stands still, or None."""
+        return self._held
+
     def hold(self, moment: float | None) -> None:
         """Stand still at a moment; None lets the clock run again."""
         self._held = moment
@@ -57,13 +62,14 @@ class Timeline:
 
     def run_until(self, target: float) -> None:
         """Run what is due up to `target`, in order of time; actions may add others on the way."""
+        held = self.clock.held
         try:
             while self._due and self._due[0][0] <= target:
                 moment, _, action = heapq.heappop(self._due)
                 self.clock.hold(moment)
                 action()
         finally:
-            self.clock.hold(None)
+            self.clock.hold(held)
 
     def move_to(self, target: float) -> None:
         """Set the clock forward to `target`; everything due on the way happens first, at its own time."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, delete, get, listing, post
-from .errors import Json
+from .errors import Json, invalid
 from .events import emit, emit_update
 from .ids import random_text
 from .params import (
@@ -22,11 +24,16 @@ from .params import (
     text,
 )
 
+# What follows a customer's change, by what it is (`balance`, `deleted`): given the customer and the amount by which the
+# balance moves (0 otherwise). Filled by the modules that own what follows.
+CONSEQUENCES: dict[str, Callable[[Account, Json, int], None]] = {}
+
 _SHIPPING: Shape = {"address": fields(ADDRESS), "name": text(clearable=False), "phone": text()}
 _COMMON: Shape = {
     "address": fields(ADDRESS),
     "balance": integer,
     "business_name": text(150),
+    "coupon": text(),
     "description": text(),
     "email": email,
     "individual_name": text(150),
@@ -36,10 +43,12 @@ _COMMON: Shape = {
     "name": text(256),
     "next_invoice_sequence": integer,
     "phone": text(20),
+    "promotion_code": text(),
     "preferred_locales": items(text(clearable=False), 20),
     "shipping": fields(_SHIPPING, ("address", "name")),
     "tax_exempt": choice("exempt", "none", "reverse"),
 }
+_NOT_STORED = ("coupon", "expand", "metadata", "payment_method", "promotion_code")
 _DEFAULTS: Json = {
     "address": None,
     "balance": 0,
@@ -82,7 +91,7 @@ def live_customer(account: Account, customer_id: str, param: str = "customer") -
 
 def _values(account: Account, params: Json) -> Json:
     """The fields of a customer as the parameters give them."""
-    values = {name: value for name, value in params.items() if name not in ("expand", "payment_method", "metadata")}
+    values = {name: value for name, value in params.items() if name not in _NOT_STORED}
     if "address" in values:
         values["address"] = full_address(values["address"])
     if values.get("shipping"):
@@ -102,8 +111,41 @@ def _invoice_settings(account: Account, given: Json) -> Json:
 
 
 def _create(call: Call) -> Json:
-    values = _values(call.account, call.params)
-    return add_customer(call.account, {**values, "metadata": call.params.get("metadata")})
+    if "payment_method" in call.params:
+        return _create_with_method(call, call.params)
+    return _created(call, call.params)
+
+
+def _create_with_method(call: Call, params: Json) -> Json:
+    """A customer who has a payment method from the start; a token names the same one wherever it stands."""
+    from . import methods  # it needs customers itself
+
+    method = methods.usable_method(call.account, params["payment_method"])
+    if method["customer"] is not None:
+        message = "The payment method you provided has already been attached to a customer."
+        raise invalid(message, "payment_method")
+    methods.refuse_if_declined(method)
+    settings = params.get("invoice_settings") or {}
+    if settings.get("default_payment_method") == params["payment_method"]:
+        params = {**params, "invoice_settings": {**settings, "default_payment_method": method["id"]}}
+    customer = _created(call, params)
+    methods.attach(call.account, method, customer)
+    return customer
+
+
+def _created(call: Call, params: Json) -> Json:
+    values = _values(call.account, params)
+    if values.get("test_clock"):
+        call.account.get("test_helpers.test_clock", values["test_clock"], "test_clock")
+    return _discounted(call, add_customer(call.account, {**values, "metadata": params.get("metadata")}))
+
+
+def _discounted(call: Call, customer: Json) -> Json:
+    """The customer with the discount that the parameters name."""
+    from . import customer_discounts  # it needs customers itself
+
+    customer_discounts.set_discount(call.account, customer, call.params)
+    return customer
 
 
 def _retrieve(call: Call) -> Json:
@@ -122,14 +164,18 @@ def _update(call: Call) -> Json:
     values = _values(call.account, call.params)
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(customer["metadata"], call.params["metadata"])
+    moved = values.pop("balance", customer["balance"]) - customer["balance"]
+    if moved:
+        CONSEQUENCES["balance"](call.account, customer, moved)
     previous = call.account.change(customer, **values)
     emit_update(call.account, "customer.updated", customer, previous)
-    return customer
+    return _discounted(call, customer)
 
 
 def _delete(call: Call) -> Json:
     customer = call.account.get("customer", call.id, "id", status=404)
     if not customer.get("deleted"):
+        CONSEQUENCES["deleted"](call.account, customer, 0)
         emit(call.account, "customer.deleted", customer)
         call.account.change(customer, deleted=True)
     return _tombstone(customer)
@@ -140,7 +186,11 @@ def _list(call: Call) -> Json:
 
 
 OPERATIONS: list[Operation] = [
-    post("/v1/customers", _create, _COMMON),
+    post(
+        "/v1/customers",
+        _create,
+        {**_COMMON, "payment_method": text(clearable=False), "test_clock": text(clearable=False)},
+    ),
     listing("/v1/customers", _list, {"email": email}),
     get("/v1/customers/{id}", _retrieve),
     post("/v1/customers/{id}", _update, {**_COMMON, "default_source": text()}),

@@ -1,7 +1,9 @@
 """Webhooks on their way: signed, sent beside the API's work, tried again with growing gaps for three days.
 
 A delivery is one event for one endpoint. Its first attempt starts in the order of the events; `status` is `waiting`,
-`delivered`, `gave_up` or `canceled` (the endpoint is gone or disabled).
+`delivered`, `gave_up`, `canceled` (the endpoint is gone or disabled) or `dropped` (lost by the chaos).
+Attempts follow after 0.5 s, 2 s, 5 s, 15 s, 1 min, 5 min, then every hour of the sandbox's clock until three days are over.
+An endpoint that fails stays enabled: nothing here is disabled without being asked.
 """
 
 from __future__ import annotations
@@ -10,14 +12,17 @@ import asyncio
 import hashlib
 import hmac
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import orjson
 
 from .accounts import Account
+from .chaos import Journey
 from .errors import Json
 from .present import public
+from .versions import event_in_version
 
 if TYPE_CHECKING:
     from .world import World
@@ -29,10 +34,28 @@ _PATIENCE_S = 10
 _AT_ONCE = 20
 
 
-def signature(payload: bytes, secret: str, moment: int) -> str:
-    """The value of the header `Stripe-Signature` for a payload signed at a moment (seconds, real time)."""
-    mac = hmac.new(secret.encode(), f"{moment}.".encode() + payload, hashlib.sha256)
-    return f"t={moment},v1={mac.hexdigest()}"
+def signature(payload: bytes, secrets: list[str], moment: int) -> str:
+    """The value of the header `Stripe-Signature` for a payload signed at a moment (seconds, real time).
+
+    One `v1` for each secret, and the `v0` that test events carry and nobody shall trust.
+    """
+    signed = f"{moment}.".encode() + payload
+    macs = [f"v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}" for secret in secrets]
+    return ",".join([f"t={moment}", *macs, f"v0={hashlib.sha256(signed).hexdigest()}"])
+
+
+def secrets_of(endpoint: Json, now: float) -> list[str]:
+    """The secrets that sign now: the current one, and rolled ones until they expire."""
+    rolled = [old["secret"] for old in endpoint.get("_rolled", []) if old["until"] > now]
+    return [*rolled, endpoint["_secret"]]
+
+
+def plan(account: Account, delivery: Json, journey: Journey | None) -> Journey | None:
+    """Note on a delivery how the chaos lets it travel; one without a copy is lost for good."""
+    if journey is not None:
+        lost = {} if journey.copies else {"status": "dropped", "next_attempt_at": None}
+        account.change(delivery, chaos=journey.shown(), **lost)
+    return journey
 
 
 class Courier:
@@ -47,12 +70,27 @@ class Courier:
 
     def send(self, account: Account, delivery: Json) -> None:
         """Start an attempt now; it runs beside everything else."""
+        self._run(self._attempt(account, delivery))
+
+    def start(self, account: Account, delivery: Json, journey: Journey | None) -> None:
+        """Start the first attempt, disturbed when a journey says so."""
+        if journey is None:
+            self.send(account, delivery)
+            return
+        for copy, delay_ms in enumerate(journey.delays_ms):
+            self._run(self._later(account, delivery, delay_ms / 1000, again=copy > 0))
+
+    async def _later(self, account: Account, delivery: Json, delay_s: float, *, again: bool) -> None:
+        await asyncio.sleep(delay_s)
+        await self._attempt(account, delivery, again=again)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
         if self._client is None:
             limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)
             self._client = httpx.AsyncClient(
                 timeout=_PATIENCE_S, limits=limits, follow_redirects=False, trust_env=False
             )
-        task = asyncio.get_running_loop().create_task(self._attempt(account, delivery))
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -70,26 +108,30 @@ class Courier:
             await self._client.aclose()
             self._client = None
 
-    async def _attempt(self, account: Account, delivery: Json) -> None:
-        """One attempt, noted with its result; plans the next one when it failed."""
+    async def _attempt(self, account: Account, delivery: Json, *, again: bool = False) -> None:
+        """One attempt, noted with its result; plans the next one when it failed. A repeat by chaos plans nothing."""
         async with self._turns.setdefault(delivery["endpoint"], asyncio.Semaphore(_AT_ONCE)):
             endpoint = account.find("webhook_endpoint", delivery["endpoint"])
             event = account.find("event", delivery["event"])
             if endpoint is None or event is None or endpoint["status"] != "enabled":
-                account.change(delivery, status="canceled")
+                account.change(delivery, status="canceled", next_attempt_at=None)
+            elif again:
+                await self._post(account, endpoint, event)
             elif delivery["status"] == "waiting":
                 started = time.monotonic()
-                status_code, problem = await self._post(endpoint, event)
+                status_code, problem = await self._post(account, endpoint, event)
                 self._note(account, delivery, status_code, problem, round((time.monotonic() - started) * 1000))
                 self._conclude(account, delivery, event, arrived=status_code is not None and 200 <= status_code < 300)
             self._world.flush()
 
-    async def _post(self, endpoint: Json, event: Json) -> tuple[int | None, str | None]:
+    async def _post(self, account: Account, endpoint: Json, event: Json) -> tuple[int | None, str | None]:
         """Status code of the endpoint's answer, or what went wrong."""
-        payload = orjson.dumps(public(event), option=orjson.OPT_INDENT_2)
+        version = self._world.chaos.api_version or endpoint["api_version"] or event["api_version"]
+        shown = event_in_version(public(event), version, account)
+        payload = orjson.dumps(shown, option=orjson.OPT_INDENT_2)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": signature(payload, endpoint["_secret"], int(time.time())),
+            "Stripe-Signature": signature(payload, secrets_of(endpoint, account.clock.now()), int(time.time())),
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }
         client = self._client

@@ -8,9 +8,9 @@ from . import lists
 from .accounts import Account
 from .calls import Call, Operation, delete, get, listing, post
 from .errors import Json, invalid
-from .events import VERSION_FORMAT
 from .ids import derived_text, random_text
 from .params import Shape, flag, items, merged_metadata, metadata, text
+from .versions import VERSION_FORMAT
 
 _COMMON: Shape = {
     "description": text(),
@@ -59,6 +59,17 @@ def _add(
         "_configured": object_id is not None,
         "_secret": secret,
     }, object_id=object_id)  # fmt: skip
+
+
+def roll_secret(account: Account, endpoint: Json, lives_on_s: float) -> str:
+    """Give an endpoint a new secret; the old one signs beside it for so long. Gives the new one."""
+    now = account.clock.now()
+    still = [old for old in endpoint.get("_rolled", []) if old["until"] > now]
+    secret = "whsec_" + random_text(32)
+    account.change(
+        endpoint, _rolled=[*still, {"secret": endpoint["_secret"], "until": now + lives_on_s}], _secret=secret
+    )
+    return secret
 
 
 def _checked(params: Json) -> Json:

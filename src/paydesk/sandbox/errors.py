@@ -89,3 +89,25 @@ def unknown_url(method: str, path: str) -> StripeError:
 def unauthorized(message: str) -> StripeError:
     """A missing or wrong API key."""
     return StripeError(message, status=401, executed=False)
+
+
+def rate_limited() -> StripeError:
+    """Too many requests in a second; nothing was done."""
+    return StripeError(
+        "Request rate limit exceeded. Learn more about rate limits here https://docs.stripe.com/rate-limits.",
+        status=429,
+        code="rate_limit",
+        executed=False,
+    )
+
+
+def lock_timeout() -> StripeError:
+    """Another request holds the object; nothing was done."""
+    return StripeError(
+        "This object cannot be accessed right now because another API request or Stripe process is currently "
+        "accessing it. If you see this error intermittently, retry the request. If you see this error frequently and "
+        "are making multiple concurrent requests to a single object, make your requests serially or at a lower rate.",
+        status=429,
+        code="lock_timeout",
+        executed=False,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from . import lists
@@ -11,9 +10,6 @@ from .calls import Call, Operation, get, listing
 from .errors import Json
 from .params import flag, items, text
 from .present import public
-
-API_VERSION = "2026-10-28.endive"
-VERSION_FORMAT = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
 
 _KEPT_S = 30 * 24 * 3600
 
@@ -25,15 +21,31 @@ def emit(account: Account, event_type: str, row: Json, previous: Json | None = N
         data["previous_attributes"] = previous
     wanting = [endpoint for endpoint in account.all("webhook_endpoint") if wants(endpoint, event_type)]
     event = account.add("event", {
-        "api_version": API_VERSION,
+        "api_version": account.settings.api_version,
+        **({} if account.told_at is None else {"created": account.told_at}),
         "data": data,
         "pending_webhooks": len(wanting),
         "request": {"id": account.cause.request_id, "idempotency_key": account.cause.idempotency_key},
         "type": event_type,
     })  # fmt: skip
+    account.fresh_events.append(event)
     for endpoint in wanting:
         _offer(account, event, endpoint)
+    _forget_old(account)
     return event
+
+
+def _forget_old(account: Account) -> None:
+    """Events are there for 30 days, or until they are delivered: a moved clock must not fill the memory."""
+    now = account.clock.now_s() if account.told_at is None else account.told_at
+    table, oldest = account.table("event"), now - _KEPT_S
+    while table.gone < len(table.order):
+        event = table.rows.get(table.order[table.gone] or "")
+        if event is not None:
+            if event["created"] >= oldest or event["pending_webhooks"]:
+                return
+            account.remove("event", event["id"])
+        table.gone += 1
 
 
 def emit_update(account: Account, event_type: str, row: Json, previous: Json) -> None:
@@ -48,13 +60,25 @@ def wants(endpoint: Json, event_type: str) -> bool:
     return endpoint["status"] == "enabled" and ("*" in listened or event_type in listened)
 
 
+def offer_again(account: Account, event: Json) -> int:
+    """Send an event once more to every endpoint that wants it; gives their number."""
+    wanting = [endpoint for endpoint in account.all("webhook_endpoint") if wants(endpoint, event["type"])]
+    account.fresh_events.append(event)
+    for endpoint in wanting:
+        _offer(account, event, endpoint)
+    account.change(event, pending_webhooks=event["pending_webhooks"] + len(wanting))
+    return len(wanting)
+
+
 def _offer(account: Account, event: Json, endpoint: Json) -> None:
+    moment = account.clock.now_s() if account.told_at is None else account.told_at
     delivery = account.add("_delivery", {
         "event": event["id"],
         "endpoint": endpoint["id"],
         "status": "waiting",
         "attempts": [],
-        "next_attempt_at": account.clock.now(),
+        "created": moment,
+        "next_attempt_at": moment,
     })  # fmt: skip
     account.fresh_deliveries.append(delivery)
 

@@ -7,6 +7,7 @@ import secrets
 import string
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_OF_BYTE = (_ALPHABET * 5)[:256].encode()  # a character for each byte
 
 # Prefix and number of random characters, by the `object` field of what is named.
 _FORMATS = {
@@ -23,13 +24,32 @@ _FORMATS = {
     "product": ("prod_", 14),
     "refund": ("re_3", 23),
     "webhook_endpoint": ("we_1", 23),
+    "_deed": ("deed_", 20),
     "_delivery": ("dlv_", 20),
+    "billing_portal.configuration": ("bpc_1", 23),
+    "billing_portal.session": ("bps_1", 23),
+    "dispute": ("du_1", 23),
+    "mandate": ("mandate_1", 23),
+    "payment": ("py_3", 23),
+    "radar.early_fraud_warning": ("issfr_1", 23),
+    "setup_intent": ("seti_1", 23),
+    "coupon": ("", 8),
+    "customer_balance_transaction": ("cbtxn_1", 23),
+    "discount": ("di_1", 23),
+    "invoice": ("in_1", 23),
+    "invoice_payment": ("inpay_1", 23),
+    "invoiceitem": ("ii_1", 23),
+    "line_item": ("il_1", 23),
+    "promotion_code": ("promo_1", 23),
+    "subscription": ("sub_1", 23),
+    "subscription_item": ("si_", 14),
+    "test_helpers.test_clock": ("clock_1", 23),
 }
 
 
 def random_text(length: int) -> str:
     """`length` unguessable letters and digits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return secrets.token_bytes(length).translate(_OF_BYTE).decode()
 
 
 def new_id(kind: str) -> str:

@@ -7,11 +7,14 @@ from typing import Any
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing, post
-from .charges import settle_charge
+from .captures import release
+from .confirming import How, start_payment
 from .customers import live_customer
 from .errors import Json, StripeError, invalid
 from .events import emit
 from .ids import new_id, random_text
+from .mandates import MANDATE_DATA
+from .method_rules import TYPES, check_capture, check_currency, check_future
 from .methods import METHOD_DATA, add_method, usable_method
 from .money import check_amount, currency_code
 from .params import (
@@ -29,11 +32,11 @@ from .params import (
     text,
     url,
 )
-from .payments import ask_to_authenticate, must_authenticate, refuse_action, refuse_off_session, take_payment
 from .present import public
 
 _PAYABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 
+CAPTURE_METHOD = choice("automatic", "automatic_async", "manual")
 SHIPPING: Shape = {
     "address": fields(ADDRESS), "carrier": text(), "name": text(), "phone": text(), "tracking_number": text(),
 }  # fmt: skip
@@ -47,15 +50,29 @@ DESCRIPTIVE: Shape = {
     "statement_descriptor_suffix": text(22),
     "transfer_group": text(),
 }
-_CARD_OPTIONS: Shape = {"request_three_d_secure": choice("any", "automatic", "challenge")}
+_CARD_OPTIONS: Shape = {
+    "request_incremental_authorization": choice("if_available", "never"),
+    "request_three_d_secure": choice("any", "automatic", "challenge"),
+    "setup_future_usage": choice("none", "off_session", "on_session"),
+}
+_OPTIONS: Shape = {
+    "blik": fields({"code": text(20), "setup_future_usage": choice("none")}),
+    "card": fields(_CARD_OPTIONS),
+    "ideal": fields({"setup_future_usage": choice("none")}),
+    "p24": fields({"setup_future_usage": choice("none"), "tos_shown_and_accepted": flag}),
+    "sepa_debit": fields({"mandate_options": fields({"reference_prefix": text(12)}), "target_date": text(10),
+                          "setup_future_usage": choice("none", "off_session", "on_session")}),
+}  # fmt: skip
 _METHOD: Shape = {
     "payment_method": text(clearable=False),
     "payment_method_data": fields(METHOD_DATA, ("type",)),
-    "payment_method_options": fields({"card": fields(_CARD_OPTIONS)}),
+    "payment_method_options": fields(_OPTIONS),
 }
 _CONFIRM: Shape = {
     **_METHOD,
     "error_on_requires_action": flag,
+    "mandate": text(clearable=False),
+    "mandate_data": MANDATE_DATA,
     "off_session": flag,
     "receipt_email": email,
     "return_url": url,
@@ -64,14 +81,14 @@ _CONFIRM: Shape = {
     "use_stripe_sdk": flag,
 }
 _KINDS_OF_METHOD: Shape = {
-    "allowed_payment_method_types": items(choice("card", "link"), 20),
+    "allowed_payment_method_types": items(choice(*TYPES), 20),
     "automatic_payment_methods": fields({"enabled": flag, "allow_redirects": choice("always", "never")}, ("enabled",)),
-    "payment_method_types": items(choice("card", "link"), 20),
+    "payment_method_types": items(choice(*TYPES), 20),
 }
 _CREATE: Shape = {
     **DESCRIPTIVE, **_CONFIRM, **_KINDS_OF_METHOD,
     "amount": integer,
-    "capture_method": choice("automatic", "automatic_async"),
+    "capture_method": CAPTURE_METHOD,
     "confirm": flag,
     "confirmation_method": choice("automatic", "manual"),
     "currency": text(3, clearable=False),
@@ -87,6 +104,7 @@ def add_intent(account: Account, amount: int, currency: str, given: Json) -> Jso
     """Make a payment intent in `requires_payment_method` and tell it; `given` are checked fields."""
     intent_id = new_id("payment_intent")
     allowed = given.get("allowed_payment_method_types") or given.get("payment_method_types")
+    _check_rules(allowed or [], currency, given)
     intent = account.add("payment_intent", {
         **_unset(),
         "allowed_payment_method_types": allowed,
@@ -94,6 +112,7 @@ def add_intent(account: Account, amount: int, currency: str, given: Json) -> Jso
         "automatic_payment_methods": None if allowed else _automatic(given),
         "client_secret": f"{intent_id}_secret_{random_text(25)}",
         "currency": currency,
+        "payment_method_options": _options(allowed or ["card"], given),
         "payment_method_types": allowed or ["card"],
         **descriptive_fields(given),
         "metadata": merged_metadata({}, given.get("metadata")),
@@ -102,6 +121,26 @@ def add_intent(account: Account, amount: int, currency: str, given: Json) -> Jso
     }, object_id=intent_id)  # fmt: skip
     emit(account, "payment_intent.created", intent)
     return intent
+
+
+def _check_rules(types: list[str], currency: str, given: Json) -> None:
+    """Refuse methods that cannot do what is asked of them."""
+    check_currency(types, currency)
+    check_future(types, given.get("setup_future_usage"))
+    check_capture(types, given.get("capture_method"))
+
+
+def _options(types: list[str], given: Json) -> Json:
+    """The intent's `payment_method_options`: one entry for each of its types."""
+    chosen = given.get("payment_method_options") or {}
+    card = {"installments": None, "mandate_options": None, "network": None, "request_three_d_secure": "automatic"}
+    blank: dict[str, Json] = {"card": card, "link": {"persistent_token": None}}
+    hidden = ("code", "tos_shown_and_accepted")
+    return {
+        name: {**blank.get(name, {}), **{key: value for key, value in (chosen.get(name) or {}).items()
+                                         if key not in hidden}}
+        for name in types
+    }  # fmt: skip
 
 
 def descriptive_fields(given: Json) -> Json:
@@ -124,14 +163,12 @@ def _unset() -> Json:
         "processing", "receipt_email", "review", "setup_future_usage", "shipping", "source", "statement_descriptor",
         "statement_descriptor_suffix", "transfer_data", "transfer_group",
     )  # fmt: skip
-    card = {"installments": None, "mandate_options": None, "network": None, "request_three_d_secure": "automatic"}
     return dict.fromkeys(names) | {
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
         "amount_received": 0,
         "capture_method": "automatic_async",
         "confirmation_method": "automatic",
-        "payment_method_options": {"card": card},
         "status": "requires_payment_method",
     }
 
@@ -186,7 +223,7 @@ def _choose(account: Account, intent: Json, method: Json) -> None:
 
 
 def _confirmed(account: Account, intent: Json, method: Json | None, params: Json) -> Json:
-    """Confirm with a method: pay, ask for 3-D Secure, or refuse."""
+    """Confirm with a method: pay, wait for the buyer or the bank, or refuse."""
     if method is None:
         raise _unexpected_state(
             intent,
@@ -194,16 +231,15 @@ def _confirmed(account: Account, intent: Json, method: Json | None, params: Json
             "PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a "
             "payment method or ConfirmationToken.",
         )
+    _check_rules([method["type"]], intent["currency"], {**intent, **params})
     account.change(intent, **descriptive_fields(params))
-    off_session = bool(params.get("off_session"))
-    if not must_authenticate(method, off_session=off_session):
-        settle_charge(account, take_payment(account, intent, method, authenticated=False))
-        return intent
-    if off_session:
-        raise refuse_off_session(account, intent, method)
-    if params.get("error_on_requires_action"):
-        raise refuse_action(account, intent, method)
-    ask_to_authenticate(account, intent, method, params.get("return_url"))
+    start_payment(account, intent, method, How(
+        off_session=bool(params.get("off_session")),
+        action_refused=bool(params.get("error_on_requires_action")),
+        return_url=params.get("return_url"),
+        options=params.get("payment_method_options") or {},
+        mandate_data=params.get("mandate_data"),
+    ))  # fmt: skip
     return intent
 
 
@@ -230,6 +266,11 @@ def _update(call: Call) -> Json:
         )
         raise _unexpected_state(intent, message)
     values: dict[str, Any] = descriptive_fields(params)
+    types = params.get("allowed_payment_method_types") or params.get("payment_method_types")
+    if types:
+        check_currency(types, str(params.get("currency", intent["currency"])).lower())
+        values |= {"allowed_payment_method_types": types, "payment_method_types": types,
+                   "payment_method_options": _options(types, params), "automatic_payment_methods": None}  # fmt: skip
     if "metadata" in params:
         values["metadata"] = merged_metadata(intent["metadata"], params["metadata"])
     if money & {"amount", "currency"}:
@@ -290,13 +331,19 @@ def _cancel(call: Call) -> Json:
             "with one of the following statuses may be canceled: requires_payment_method, requires_capture, "
             "requires_confirmation, requires_action, processing.",
         )
+    if intent["status"] == "processing":
+        raise _unexpected_state(
+            intent, "You cannot cancel this PaymentIntent because its debit is on the way to the bank already."
+        )
     return cancel_intent(call.account, intent, call.params.get("cancellation_reason"))
 
 
 def cancel_intent(account: Account, intent: Json, reason: str | None) -> Json:
-    """Cancel an intent and tell it."""
+    """Cancel an intent and tell it; money that is held goes back."""
+    if intent["status"] == "requires_capture":
+        release(account, intent, "charge.refunded")
     account.change(intent, status="canceled", canceled_at=account.clock.now_s(), cancellation_reason=reason,
-                   next_action=None, _ticket=None)  # fmt: skip
+                   amount_capturable=0, next_action=None, _ticket=None)  # fmt: skip
     emit(account, "payment_intent.canceled", intent)
     return intent
 
@@ -311,7 +358,7 @@ OPERATIONS: list[Operation] = [
     listing("/v1/payment_intents", _list, {"customer": text()}),
     get("/v1/payment_intents/{id}", _retrieve, {"client_secret": text()}),
     post("/v1/payment_intents/{id}", _update, _UPDATE),
-    post("/v1/payment_intents/{id}/confirm", _confirm, _CONFIRM),
+    post("/v1/payment_intents/{id}/confirm", _confirm, {**_CONFIRM, "capture_method": CAPTURE_METHOD, "client_secret": text()}),
     post("/v1/payment_intents/{id}/cancel", _cancel,
          {"cancellation_reason": choice("abandoned", "duplicate", "fraudulent", "requested_by_customer")}),
 ]  # fmt: skip

@@ -36,7 +36,25 @@ def _matching(account: Account, kind: str, params: Json, keep: Filter) -> Any:
     start = _cursor(table, kind, params)
     moments = params.get("created", {})
     rows = table.walk(start, forward=bool(before))
-    return (row for row in rows if not row.get("deleted") and keep(row) and in_range(row["created"], moments))
+    return (row for row in rows if not row.get("deleted") and keep(row) and in_range(moment_of(row), moments))
+
+
+def moment_of(row: Json) -> int:
+    """When an object was made; invoice items call it `date`."""
+    return int(row["created"] if "created" in row else row["date"])
+
+
+def window(rows: list[Json], params: Json, url: str) -> Json:
+    """One page of rows that have their own fixed order, as a list object."""
+    limit, ids = params.get("limit", 10), [row["id"] for row in rows]
+    for name in ("starting_after", "ending_before"):
+        if params.get(name) and params[name] not in ids:
+            raise no_such("item", params[name], name)
+    if params.get("ending_before"):
+        end = ids.index(params["ending_before"])
+        return list_of(rows[max(0, end - limit) : end], url, has_more=end > limit)
+    start = ids.index(params["starting_after"]) + 1 if params.get("starting_after") else 0
+    return list_of(rows[start : start + limit], url, has_more=start + limit < len(rows))
 
 
 def _cursor(table: Table, kind: str, params: Json) -> int:

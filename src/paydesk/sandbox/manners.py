@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-import hashlib
 import logging
 import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +18,18 @@ from starlette.responses import Response
 
 from .accounts import Account, Cause
 from .calls import Call, Operation
-from .errors import Json, StripeError, unauthorized, unreadable
-from .events import API_VERSION, VERSION_FORMAT
+from .chaos import Mishap
+from .errors import Json, StripeError, rate_limited, unauthorized, unreadable
+from .idempotency import Answer, Answers
 from .ids import random_text
 from .params import decode, read
 from .present import rendered
+from .test_clocks import clock_of_request, time_of
+from .versions import VERSION_FORMAT, in_version, newer_params
 from .world import World
 
-_LONGEST_KEY = 255
-_KEPT_S = 24 * 3600
 _LARGEST_BODY = 1_000_000
+_SILENCE_S = 120
 _NO_KEY = (
     "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth "
     "(e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See https://stripe.com/docs/api#authentication for details, or we "
@@ -34,15 +38,21 @@ _NO_KEY = (
 _log = logging.getLogger("paydesk.sandbox")
 
 
-@dataclass
-class Answer:
-    """What is sent back: status and body, and what the headers tell of idempotency."""
+@dataclass(frozen=True)
+class Visit:
+    """One request that was let in: for whom, in which version, and what shall go wrong with it."""
 
-    status: int
-    body: Json
-    original_request: str
-    replayed: bool = False
-    retry_hint: str | None = "false"
+    request: Request
+    operation: Operation
+    account: Account
+    cause: Cause
+    version: str
+    mishap: Mishap
+
+    @property
+    def path(self) -> str:
+        """The path of the request."""
+        return self.request.url.path
 
 
 class Manners:
@@ -50,36 +60,63 @@ class Manners:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._under_way: set[tuple[str, str]] = set()
+        self._answers = Answers(world)
+        self._lately: dict[str, deque[float]] = {}
 
     async def answer(self, request: Request, operation: Operation) -> Response:
         """Answer one call of the API; every outcome has Stripe's headers and body."""
         started = time.perf_counter()
         request_id = "req_" + random_text(14)
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
+        visit: Visit | None = None
         try:
-            answer = await self._answered(request, operation, Cause(request_id, key))
+            visit = self._let_in(request, operation, Cause(request_id, key))
+            answer = await self._answered(visit)
         except StripeError as error:
-            answer = _of_error(error, request_id)
+            answer = _of_error(error, request_id, visit)
         except Exception:
             _log.exception("%s %s failed", request.method, request.url.path)
-            answer = _of_error(_broken(), request_id)
+            answer = _of_error(_broken(), request_id, visit)
         self._note(request, answer, request_id, started)
-        return _response(request, answer, request_id, key)
+        if visit is not None and visit.mishap.unanswered:
+            await _silence(request)
+        return self._response(request, answer, request_id, key)
 
     def refuse(self, request: Request, error: StripeError) -> Response:
         """Answer a request that belongs to no call."""
         request_id = "req_" + random_text(14)
-        answer = _of_error(error, request_id)
+        answer = _of_error(error, request_id, None)
         self._note(request, answer, request_id, time.perf_counter())
-        return _response(request, answer, request_id, None)
+        return self._response(request, answer, request_id, None)
 
-    async def _answered(self, request: Request, operation: Operation, cause: Cause) -> Answer:
+    def _let_in(self, request: Request, operation: Operation, cause: Cause) -> Visit:
+        """Look at key, version and rate; refused when one of them is wrong."""
         account = self._account(request, operation)
-        _checked_version(request)
-        if cause.idempotency_key is None:
-            return self._perform(request, operation, account, cause, await _params(request))
-        return await self._once(request, operation, account, cause)
+        version = self._version(request)
+        if not VERSION_FORMAT.fullmatch(version):
+            raise unreadable(f"Invalid Stripe API version: {version}")
+        self._count(account)
+        return Visit(request, operation, account, cause, version, self._world.chaos.mishap() or Mishap())
+
+    def _version(self, request: Request) -> str:
+        return request.headers.get("stripe-version") or self._world.settings.api_version
+
+    def _count(self, account: Account) -> None:
+        """Refuse more requests within a second than the setting allows."""
+        most, now = self._world.settings.rate_limit_per_s, time.monotonic()
+        if not most:
+            return
+        lately = self._lately.setdefault(account.key, deque())
+        while lately and lately[0] <= now - 1:
+            lately.popleft()
+        if len(lately) >= most:
+            raise rate_limited()
+        lately.append(now)
+
+    async def _answered(self, visit: Visit) -> Answer:
+        if visit.cause.idempotency_key is None:
+            return self._perform(visit, await _params(visit.request))
+        return await self._once(visit, visit.cause.idempotency_key)
 
     def _account(self, request: Request, operation: Operation) -> Account:
         """The account of the key; a hosted page may come with its session's id alone."""
@@ -91,55 +128,51 @@ class Manners:
             raise unauthorized(_NO_KEY)
         return self._world.account_of_key(key)
 
-    async def _once(self, request: Request, operation: Operation, account: Account, cause: Cause) -> Answer:
+    async def _once(self, visit: Visit, key: str) -> Answer:
         """Perform a request with an idempotency key, or repeat the answer it had."""
-        key = str(cause.idempotency_key)
-        if len(key) > _LONGEST_KEY:
-            raise unreadable(f"Idempotency keys can be at most {_LONGEST_KEY} characters long.")
-        if (account.key, key) in self._under_way:
-            raise _in_use(key)
-        self._under_way.add((account.key, key))
+        self._answers.begin(visit.account, key)
         try:
-            params = await _params(request)
-            kept = account.find("_answer", key)
-            if kept is not None and kept["created"] > account.clock.now_s() - _KEPT_S:
-                return _replayed(kept, request, params)
-            return self._performed_and_kept(request, operation, account, cause, params)
+            params = await _params(visit.request)
+            kept = self._answers.kept(visit.account, key, visit.path, params)
+            return kept or self._performed_and_kept(visit, key, params)
         finally:
-            self._under_way.discard((account.key, key))
+            self._answers.end(visit.account, key)
 
-    def _performed_and_kept(
-        self, request: Request, operation: Operation, account: Account, cause: Cause, params: Json
-    ) -> Answer:
+    def _performed_and_kept(self, visit: Visit, key: str, params: Json) -> Answer:
         """The first answer for a key is kept once the call has begun, errors included."""
+        request_id = str(visit.cause.request_id)
         try:
-            answer = self._perform(request, operation, account, cause, params)
+            answer = self._perform(visit, params)
         except StripeError as error:
             if not error.executed:
                 raise
-            answer = _of_error(error, str(cause.request_id))
+            answer = _of_error(error, request_id, visit)
         except Exception:
-            _log.exception("%s %s failed", request.method, request.url.path)
-            answer = _of_error(_broken(), str(cause.request_id))
-        account.add("_answer", {
-            "path": request.url.path, "params": _digest(params), "status": answer.status, "body": answer.body,
-            "request": cause.request_id,
-        }, object_id=cause.idempotency_key)  # fmt: skip
+            _log.exception("%s %s failed", visit.request.method, visit.path)
+            answer = _of_error(_broken(), request_id, visit)
+        self._answers.keep(visit.account, key, visit.path, params, answer)
         self._world.flush()
         return answer
 
-    def _perform(self, request: Request, operation: Operation, account: Account, cause: Cause, given: Json) -> Answer:
+    def _perform(self, visit: Visit, given: Json) -> Answer:
         """Read the parameters, call the handler, render its answer; changes are kept even when it refuses."""
-        params = read(given, operation.shape, operation.required)
+        if visit.mishap.error is not None and not visit.mishap.after_work:
+            raise visit.mishap.error
+        operation, account = visit.operation, visit.account
+        params = read(newer_params(visit.path, given, visit.version), operation.shape, operation.required)
         expand = params.pop("expand", [])
-        account.cause = cause
+        account.cause = visit.cause
         try:
-            row = operation.handler(Call(self._world, account, request.path_params, params, given))
-            body = rendered(account, row, expand)
+            clock_id = clock_of_request(account, visit.request.path_params.get("id", ""), params)
+            with time_of(account, clock_id):
+                row = operation.handler(Call(self._world, account, visit.request.path_params, params, given))
+                body = rendered(account, row, expand, visit.version)
         finally:
             account.cause = Cause()
             self._world.flush()
-        return Answer(200, body, str(cause.request_id))
+        if visit.mishap.error is not None:
+            raise visit.mishap.error
+        return Answer(200, body, str(visit.cause.request_id))
 
     def _note(self, request: Request, answer: Answer, request_id: str, started: float) -> None:
         self._world.requests.append({
@@ -151,6 +184,28 @@ class Manners:
             "error": (answer.body.get("error") or {}).get("message"),
             "duration_ms": round((time.perf_counter() - started) * 1000, 1),
         })  # fmt: skip
+
+    def _response(self, request: Request, answer: Answer, request_id: str, key: str | None) -> Response:
+        """The HTTP answer with Stripe's headers."""
+        headers = {
+            "Request-Id": request_id,
+            "Stripe-Version": self._version(request),
+            "Cache-Control": "no-cache, no-store",
+        }
+        if request.method == "POST":
+            headers["Original-Request"] = answer.original_request
+            if answer.retry_hint is not None:
+                headers["Stripe-Should-Retry"] = answer.retry_hint
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        if answer.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        if answer.status == 401:
+            headers["WWW-Authenticate"] = 'Basic realm="Stripe"'
+        if answer.status == 429 and answer.body["error"].get("code") == "rate_limit":
+            headers["Stripe-Rate-Limited-Reason"] = "global-rate"
+        body = orjson.dumps(answer.body, option=orjson.OPT_INDENT_2)
+        return Response(body, answer.status, headers, "application/json")
 
 
 def _api_key(request: Request) -> str | None:
@@ -164,12 +219,6 @@ def _api_key(request: Request) -> str | None:
         except (binascii.Error, UnicodeDecodeError):
             return None
     return None
-
-
-def _checked_version(request: Request) -> None:
-    version = request.headers.get("stripe-version", API_VERSION)
-    if not VERSION_FORMAT.fullmatch(version):
-        raise unreadable(f"Invalid Stripe API version: {version}")
 
 
 async def _params(request: Request) -> dict[str, Any]:
@@ -190,69 +239,24 @@ async def _params(request: Request) -> dict[str, Any]:
         raise unreadable("The request body could not be read as form data.") from problem
 
 
-def _digest(params: Json) -> str:
-    return hashlib.sha256(orjson.dumps(params, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _replayed(kept: Json, request: Request, params: Json) -> Answer:
-    """The answer that was kept for this key; another request under the same key is refused."""
-    key = kept["id"]
-    advice = f"Try using a key other than '{key}' if you meant to execute a different request."
-    if kept["path"] != request.url.path:
-        raise _misused(
-            "Keys for idempotent requests can only be used for the same endpoint they were first used for "
-            f"('{request.url.path}' vs '{kept['path']}'). {advice}"
-        )
-    if kept["params"] != _digest(params):
-        raise _misused(
-            f"Keys for idempotent requests can only be used with the same parameters they were first used with. "
-            f"{advice}"
-        )
-    return Answer(kept["status"], kept["body"], kept["request"], replayed=True)
-
-
-def _misused(message: str) -> StripeError:
-    return StripeError(message, kind="idempotency_error", executed=False)
-
-
-def _in_use(key: str) -> StripeError:
-    return StripeError(
-        "There is currently another in-progress request using this Idempotent Key (that probably means you submitted "
-        f"twice, and the other request is still going through): {key}. Please try again later.",
-        status=409,
-        kind="idempotency_error",
-        code="idempotency_key_in_use",
-        executed=False,
-    )
-
-
 def _broken() -> StripeError:
     return StripeError(
         "An unknown error occurred in the sandbox; its log has the details.", status=500, kind="api_error"
     )
 
 
-def _of_error(error: StripeError, request_id: str) -> Answer:
-    hint = None if error.status in (409, 500) else "false"
-    return Answer(error.status, error.body(request_id), request_id, retry_hint=hint)
+def _of_error(error: StripeError, request_id: str, visit: Visit | None) -> Answer:
+    """The answer for an error, in the version of its request."""
+    hint = None if error.status in (409, 500, 503) else "true" if error.code == "lock_timeout" else "false"
+    body = error.body(request_id)
+    if visit is not None:
+        body = in_version(body, visit.version, visit.account)
+    return Answer(error.status, body, request_id, retry_hint=hint)
 
 
-def _response(request: Request, answer: Answer, request_id: str, key: str | None) -> Response:
-    """The HTTP answer with Stripe's headers."""
-    headers = {
-        "Request-Id": request_id,
-        "Stripe-Version": request.headers.get("stripe-version", API_VERSION),
-        "Cache-Control": "no-cache, no-store",
-    }
-    if request.method == "POST":
-        headers["Original-Request"] = answer.original_request
-        if answer.retry_hint is not None:
-            headers["Stripe-Should-Retry"] = answer.retry_hint
-    if key is not None:
-        headers["Idempotency-Key"] = key
-    if answer.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    if answer.status == 401:
-        headers["WWW-Authenticate"] = 'Basic realm="Stripe"'
-    body = orjson.dumps(answer.body, option=orjson.OPT_INDENT_2)
-    return Response(body, answer.status, headers, "application/json")
+async def _silence(request: Request) -> None:
+    """Say nothing until the client is gone, or for two minutes."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SILENCE_S):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass

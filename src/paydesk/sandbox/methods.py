@@ -1,4 +1,7 @@
-"""Payment methods. Cards for now; a token of Stripe's (`pm_card_visa`) becomes a method when it is first used."""
+"""Payment methods: cards, and those of local banks.
+
+A token of Stripe's (`pm_card_visa`) becomes a method when it is first used.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from .customers import live_customer
 from .errors import Json, invalid, missing_parameter, no_such
 from .events import emit, emit_update
 from .ids import derived_text
+from .local_methods import LOCAL_DATA, SHAPES, local_fields
+from .method_rules import RULES, TYPES
 from .params import (
     ADDRESS,
     Shape,
@@ -34,11 +39,12 @@ _CARD: Shape = {
     "token": text(clearable=False),
 }
 METHOD_DATA: Shape = {
+    **LOCAL_DATA,
     "allow_redisplay": choice("always", "limited", "unspecified"),
     "billing_details": fields(_BILLING),
     "card": fields(_CARD),
     "metadata": metadata,
-    "type": choice("card"),
+    "type": choice(*TYPES),
 }
 
 
@@ -46,10 +52,19 @@ def add_method(account: Account, given: Json, param: str = "") -> Json:
     """Make a payment method from checked `METHOD_DATA`; a card that cannot be right is refused with 402."""
     if given.get("type") is None:
         raise missing_parameter(f"{param}[type]" if param else "type")
+    if given["type"] in SHAPES:
+        return _add_local(account, given)
     if not given.get("card"):
         raise missing_parameter(f"{param}[card]" if param else "card")
     card, expiry, cvc = _read_card(account, given["card"])
     return _store(account, card, expiry, has_cvc=bool(cvc), given=given)
+
+
+def _add_local(account: Account, given: Json) -> Json:
+    """A method that is no card."""
+    kind = given["type"]
+    shown, own = local_fields(kind, given.get(kind) or {})
+    return account.add("payment_method", {**_common_fields(given, kind), kind: shown, **own})
 
 
 def usable_method(account: Account, method_id: str, param: str = "payment_method", *, status: int = 400) -> Json:
@@ -64,7 +79,7 @@ def usable_method(account: Account, method_id: str, param: str = "payment_method
 
 
 def behaviour(method: Json) -> Card:
-    """How the card of a payment method behaves."""
+    """How the card of a payment method behaves; only for methods that are cards."""
     return CARDS[method["_number"]]
 
 
@@ -108,17 +123,20 @@ def _check_cvc(card: Card, cvc: str | None) -> None:
 
 
 def _store(account: Account, card: Card, expiry: tuple[int, int], *, has_cvc: bool, given: Json) -> Json:
-    billing = given.get("billing_details") or {}
-    return account.add("payment_method", {
+    shown = _card_fields(card, expiry, has_cvc=has_cvc)
+    own = {"_number": card.number, "_set_up": card.authentication == "on_session"}
+    return account.add("payment_method", {**_common_fields(given, "card"), "card": shown, **own})
+
+
+def _common_fields(given: Json, kind: str) -> Json:
+    return {
         "allow_redisplay": given.get("allow_redisplay", "unspecified"),
-        "billing_details": _billing_details(billing),
-        "card": _card_fields(card, expiry, has_cvc=has_cvc),
+        "billing_details": _billing_details(given.get("billing_details") or {}),
         "customer": None,
         "customer_account": None,
         "metadata": merged_metadata({}, given.get("metadata")),
-        "type": "card",
-        "_number": card.number,
-    })  # fmt: skip
+        "type": kind,
+    }
 
 
 def _billing_details(given: Json) -> Json:
@@ -149,12 +167,18 @@ def _card_fields(card: Card, expiry: tuple[int, int], *, has_cvc: bool) -> Json:
     }
 
 
-def attach(account: Account, method: Json, customer: Json) -> None:
-    """Give a method to a customer; a card that declines is refused here already."""
-    decline = behaviour(method).attach
+def refuse_if_declined(method: Json) -> None:
+    """Refuse a card that declines as soon as it is attached."""
+    decline = behaviour(method).attach if method["type"] == "card" else None
     if decline is not None:
         raise refused(decline, param="")
-    method["card"]["checks"]["cvc_check"] = "pass" if method["card"]["checks"]["cvc_check"] else None
+
+
+def attach(account: Account, method: Json, customer: Json) -> None:
+    """Give a method to a customer; a card that declines is refused here already."""
+    refuse_if_declined(method)
+    if method["type"] == "card":
+        method["card"]["checks"]["cvc_check"] = "pass" if method["card"]["checks"]["cvc_check"] else None
     account.change(method, customer=customer["id"])
     emit(account, "payment_method.attached", method)
 
@@ -175,6 +199,8 @@ def _update(call: Call) -> Json:
             {**method["billing_details"], **(call.params["billing_details"] or {})}
         )
     if "card" in call.params:
+        if method["type"] != "card":
+            raise invalid("You cannot update the card of a PaymentMethod that is no card.", "card")
         values["card"] = {**method["card"], **_new_expiry(call, method)}
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(method["metadata"], call.params["metadata"])
@@ -203,6 +229,8 @@ def _attach(call: Call) -> Json:
             "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
             "Customer, and may not be used again."
         )
+    if "setup" not in RULES[method["type"]].modes:
+        raise invalid(f"Payment methods of type `{method['type']}` cannot be attached to a customer.", "payment_method")
     if method["customer"] is None:
         attach(call.account, method, customer)
     return method
@@ -234,13 +262,21 @@ def _list_of_customer(call: Call) -> Json:
     return lists.page(call.account, "payment_method", wanted, url, lists.same(wanted, "customer", "type"))
 
 
+def _retrieve_of_customer(call: Call) -> Json:
+    call.account.get("customer", call.path["customer"], "customer", status=404)
+    method = call.account.get("payment_method", call.id, "payment_method", status=404, noun="PaymentMethod")
+    if method["customer"] != call.path["customer"]:
+        raise no_such("PaymentMethod", call.id, "payment_method", 404)
+    return method
+
+
 _UPDATE: Shape = {
     "allow_redisplay": METHOD_DATA["allow_redisplay"],
     "billing_details": METHOD_DATA["billing_details"],
     "card": fields({"exp_month": integer, "exp_year": integer}),
     "metadata": metadata,
 }
-_FILTER: Shape = {"customer": text(clearable=False), "type": choice("card")}
+_FILTER: Shape = {"customer": text(clearable=False), "type": choice(*TYPES)}
 
 OPERATIONS: list[Operation] = [
     post("/v1/payment_methods", _create, METHOD_DATA, ("type",)),
@@ -249,5 +285,6 @@ OPERATIONS: list[Operation] = [
     post("/v1/payment_methods/{id}", _update, _UPDATE),
     post("/v1/payment_methods/{id}/attach", _attach, {"customer": text(clearable=False)}, ("customer",)),
     post("/v1/payment_methods/{id}/detach", _detach),
-    listing("/v1/customers/{id}/payment_methods", _list_of_customer, {"type": choice("card")}),
+    listing("/v1/customers/{id}/payment_methods", _list_of_customer, {"type": choice(*TYPES)}),
+    get("/v1/customers/{customer}/payment_methods/{id}", _retrieve_of_customer),
 ]

@@ -15,6 +15,8 @@ CURRENCIES = ZERO_DECIMAL | THREE_DECIMAL | frozenset(
     usd uyu uzs wst xcd xcg yer zar zmw
     """.split()  # noqa: SIM905
 )  # fmt: skip
+# No decimals in life, but sent as if they had two.
+SPECIAL = frozenset({"isk", "ugx"})
 MAXIMUM_MINOR = 99_999_999
 
 _MINIMUM_MINOR = {
@@ -60,10 +62,20 @@ def written(amount_minor: int, currency: str) -> str:
     return f"{sign}{symbol}{gap}{number}"
 
 
+def check_steps(amount_minor: int, currency: str, param: str = "amount") -> None:
+    """Refuse digits that a currency does not have: the last one of three decimals, the last two of ISK and UGX."""
+    step = 10 if currency in THREE_DECIMAL else 100 if currency in SPECIAL else 1
+    if amount_minor % step:
+        raise invalid(
+            f"Invalid amount. Amounts in {currency} must be divisible by {step}.", param, "parameter_invalid_integer"
+        )
+
+
 def check_amount(amount_minor: int, currency: str, param: str = "amount") -> None:
     """Refuse an amount that cannot be charged: zero or less, below the minimum, or too many digits."""
     if amount_minor < 1:
         raise invalid("This value must be greater than or equal to 1.", param, "parameter_invalid_integer")
+    check_steps(amount_minor, currency, param)
     least = minimum_minor(currency)
     if amount_minor < least:
         raise invalid(f"Amount must be at least {written(least, currency)} {currency}", param, "amount_too_small")

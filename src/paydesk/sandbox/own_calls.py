@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .accounts import Account
+from .endpoints import roll_secret
 from .errors import Json
 from .world import World
 
@@ -39,6 +41,19 @@ def routes(world: World) -> list[Route]:
                 return JSONResponse({"error": {"code": "invalid_clock", "message": str(problem)}}, 400)
         return JSONResponse(_clock(world))
 
+    async def chaos(request: Request) -> Response:
+        if request.method == "POST":
+            return await _taken(request, world.disturb, lambda: world.chaos.given, "invalid_chaos")
+        return JSONResponse(world.chaos.given)
+
+    async def settings(request: Request) -> Response:
+        if request.method == "POST":
+            return await _taken(request, world.take_settings, world.settings.shown, "invalid_setting")
+        return JSONResponse(world.settings.shown())
+
+    async def roll(request: Request) -> Response:
+        return await _rolled(world, request)
+
     async def feed(request: Request) -> Response:
         return JSONResponse(_feed(world))
 
@@ -46,8 +61,43 @@ def routes(world: World) -> list[Route]:
         Route("/_sandbox/state", state, methods=["GET"]),
         Route("/_sandbox/reset", reset, methods=["POST"]),
         Route("/_sandbox/clock", clock, methods=["GET", "POST"]),
+        Route("/_sandbox/chaos", chaos, methods=["GET", "POST"]),
+        Route("/_sandbox/settings", settings, methods=["GET", "POST"]),
+        Route("/_sandbox/webhook_endpoints/{id}/roll", roll, methods=["POST"]),
         Route("/_sandbox/feed", feed, methods=["GET"]),
     ]
+
+
+async def _taken(
+    request: Request, take: Callable[[Json], None], shown: Callable[[], Json], code: str
+) -> Response:  # fmt: skip
+    """Take the body as settings, and show what holds now; 400 says what is wrong."""
+    try:
+        take(_json_object(await request.body()))
+    except ValueError as problem:
+        return _refused(code, str(problem))
+    return JSONResponse(shown())
+
+
+def _refused(code: str, message: str, status: int = 400) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message}}, status)
+
+
+async def _rolled(world: World, request: Request) -> Response:
+    """A new secret for an endpoint; the old one signs too until `{"expires_in": "24h"}` is over (at most a day)."""
+    try:
+        span_s = _span_s(str(_json_object(await request.body() or b"{}").get("expires_in", "0s")))
+    except ValueError as problem:
+        return _refused("invalid_span", str(problem))
+    if span_s > _UNITS_S["d"]:
+        return _refused("invalid_span", "A rolled secret lives on for at most 24h.")
+    for account in world.accounts.values():
+        endpoint = account.find("webhook_endpoint", request.path_params["id"])
+        if endpoint is not None:
+            secret = roll_secret(account, endpoint, span_s)
+            world.flush()
+            return JSONResponse({"id": endpoint["id"], "secret": secret})
+    return _refused("not_found", "There is no such webhook endpoint.", 404)
 
 
 def _clock(world: World) -> Json:
@@ -92,8 +142,9 @@ def _state(world: World) -> Json:
     return {
         **_clock(world),
         "accounts": accounts,
+        "kept_answers": sum(len(account.table("_answer").rows) for account in world.accounts.values()),
         "counts": _summed([account["counts"] for account in accounts]),
-        "deliveries": {"waiting": 0, "delivered": 0, "gave_up": 0, "canceled": 0}
+        "deliveries": {"waiting": 0, "delivered": 0, "gave_up": 0, "canceled": 0, "dropped": 0}
         | _summed([account["deliveries"] for account in accounts]),
     }
 
@@ -135,8 +186,8 @@ def _latest(world: World, kind: str) -> list[tuple[Account, Json]]:
 
 def _event_line(event: Json) -> Json:
     about = event["data"]["object"]
-    return {"id": event["id"], "type": event["type"], "about": about["id"], "at": event["created"],
-            "pending_webhooks": event["pending_webhooks"]}  # fmt: skip
+    return {"id": event["id"], "type": event["type"], "about": about.get("id", ""), "at": event["created"],
+            "charge": about.get("charge"), "pending_webhooks": event["pending_webhooks"]}  # fmt: skip
 
 
 def _delivery_line(account: Account, delivery: Json) -> Json:
@@ -154,4 +205,5 @@ def _delivery_line(account: Account, delivery: Json) -> Json:
         "error": last.get("error"),
         "next_attempt_at": delivery["next_attempt_at"],
         "at": delivery["created"],
+        "chaos": delivery.get("chaos"),
     }

@@ -135,12 +135,17 @@ def decimal(value: Any, name: str) -> Decimal:
     return number
 
 
+def measure(value: Any, name: str) -> float:
+    """A decimal number as JSON has it."""
+    return float(decimal(value, name))
+
+
 def flag(value: Any, name: str) -> bool:
-    """`true` or `false`."""
+    """`true` or `false`; older SDKs of Python send `True` and `False`."""
     plain = _plain(value, name)
-    if plain not in ("true", "false"):
+    if plain not in ("true", "false", "True", "False"):
         raise unreadable(f"Invalid boolean: {plain}", name)
-    return plain == "true"
+    return plain in ("true", "True")
 
 
 def choice(*allowed: str) -> Kind:

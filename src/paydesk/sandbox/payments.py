@@ -1,13 +1,18 @@
-"""Paying a payment intent: the steps that Checkout, the API and the 3-D Secure page share."""
+"""Paying a payment intent: the steps that Checkout, the API and the banks' pages share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from .accounts import Account
 from .cards import NEEDS_AUTHENTICATION, Decline, refused
-from .charges import add_charge
+from .charges import add_charge, add_pending_charge, end_pending_charge, settle_charge
 from .errors import Json, StripeError
 from .events import emit
 from .ids import random_text
+from .later import DEEDS, later
+from .local_methods import DEBIT_TAKES_S, debit_outcome
 from .methods import behaviour
 from .present import public
 
@@ -16,8 +21,49 @@ AUTHENTICATION_FAILED = (
 )
 
 
+_AFTERMATHS = {
+    "4000000000000259": "dispute", "4000000000001976": "inquiry", "4000000000005423": "fraud_warning",
+}  # fmt: skip
+_HELD_FOR_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What else hangs on a payment. `before` is called before the money is taken, `after` when the intent has
+    succeeded, has failed, or has begun to wait for its bank (`processing`)."""
+
+    before: Callable[[Account, Json], None]
+    after: Callable[[Account, Json], None]
+
+
+# The owners of intents, by the intent's own field that names them (`_session`, `_invoice`); filled by their modules.
+OWNERS: dict[str, Owner] = {}
+
+
+def pay(account: Account, intent: Json, method: Json, *, authenticated: bool, decline: Decline | None = None) -> None:
+    """Take the payment, tell its owner, book the charge; a decline is told to the owner and raised."""
+    owners = [owner for field, owner in OWNERS.items() if intent.get(field)]
+    for owner in owners:
+        owner.before(account, intent)
+    try:
+        charge = take_payment(account, intent, method, authenticated=authenticated, decline=decline)
+    finally:
+        for owner in owners:
+            owner.after(account, intent)
+    settle_charge(account, charge)
+
+
+def tell_owner(account: Account, intent: Json) -> None:
+    """Let the owner of an intent know that its status has changed."""
+    for field, owner in OWNERS.items():
+        if intent.get(field):
+            owner.after(account, intent)
+
+
 def must_authenticate(method: Json, *, off_session: bool) -> bool:
     """Whether the bank asks for 3-D Secure before this method may be charged."""
+    if method["type"] != "card":
+        return False
     rule = behaviour(method).authentication
     if off_session:
         return rule == "always" or (rule == "unless_set_up" and not method.get("_set_up"))
@@ -37,22 +83,81 @@ def ask_to_authenticate(account: Account, intent: Json, method: Json, return_url
     emit(account, "payment_intent.requires_action", intent)
 
 
-def take_payment(account: Account, intent: Json, method: Json, *, authenticated: bool) -> Json:
+def take_payment(
+    account: Account, intent: Json, method: Json, *, authenticated: bool, decline: Decline | None = None
+) -> Json:
     """Charge the method and tell the result; gives the paid charge.
 
-    A decline is answered with 402: the intent is back in `requires_payment_method` and a failed charge is kept.
+    A card knows itself whether it declines; for other methods the caller says it. A decline is answered with 402: the
+    intent is back in `requires_payment_method` and a failed charge is kept. With manual capture the money is held.
     The caller books the charge with `settle_charge` when it has told its own events.
     """
-    card = behaviour(method)
-    decline = card.charge or card.attach
+    if method["type"] == "card":
+        card = behaviour(method)
+        decline = card.charge or card.attach
     account.change(intent, payment_method=method["id"], next_action=None, _ticket=None)
     charge = add_charge(account, intent, method, decline, authenticated=authenticated)
     account.change(intent, latest_charge=charge["id"])
     if decline is not None:
         raise decline_intent(account, intent, method, decline, charge)
-    account.change(intent, status="succeeded", amount_received=intent["amount"], last_payment_error=None)
-    emit(account, "payment_intent.succeeded", intent)
+    if charge["captured"]:
+        succeed(account, intent)
+    else:
+        _hold(account, intent, charge)
+    aftermath(account, method, charge)
     return charge
+
+
+def succeed(account: Account, intent: Json, amount: int | None = None) -> None:
+    """The money is there: all of it, or the amount captured."""
+    received = intent["amount"] if amount is None else amount
+    account.change(intent, status="succeeded", amount_received=received, amount_capturable=0, last_payment_error=None)
+    emit(account, "payment_intent.succeeded", intent)
+
+
+def _hold(account: Account, intent: Json, charge: Json) -> None:
+    """The money is held until it is captured, at most a week."""
+    until = account.clock.now_s() + _HELD_FOR_S
+    charge["payment_method_details"]["card"]["capture_before"] = until
+    account.change(intent, status="requires_capture", amount_capturable=charge["amount"], last_payment_error=None)
+    emit(account, "payment_intent.amount_capturable_updated", intent)
+    later(account, until, "hold_expires", intent["id"])
+
+
+def aftermath(account: Account, method: Json, charge: Json) -> None:
+    """What some test cards and accounts bring on when they are charged: a dispute, an inquiry, a warning of fraud."""
+    deed = _AFTERMATHS.get(method.get("_number", ""))
+    if deed is None and method["type"] == "sepa_debit" and debit_outcome(method)[1]:
+        deed = "dispute"
+    if deed is not None:
+        later(account, account.clock.now(), deed, charge["id"])
+
+
+def start_debit(account: Account, intent: Json, method: Json) -> None:
+    """A debit from a bank account: `processing` now, the result days later."""
+    account.change(intent, payment_method=method["id"], next_action=None, last_payment_error=None, _ticket=None)
+    charge = add_pending_charge(account, intent, method)
+    account.change(intent, status="processing", latest_charge=charge["id"])
+    emit(account, "payment_intent.processing", intent)
+    later(account, account.clock.now() + DEBIT_TAKES_S, "debit_ends", intent["id"])
+
+
+def _end_debit(account: Account, intent_id: str) -> None:
+    intent = account.find("payment_intent", intent_id)
+    if intent is None or intent["status"] != "processing":
+        return
+    method = account.get("payment_method", intent["payment_method"], "payment_method")
+    charge = account.get("charge", intent["latest_charge"], "charge")
+    decline, _ = debit_outcome(method)
+    end_pending_charge(account, charge, decline)
+    if decline is None:
+        succeed(account, intent)
+        tell_owner(account, intent)
+        settle_charge(account, charge)
+        aftermath(account, method, charge)
+    else:
+        decline_intent(account, intent, method, decline, charge)
+        tell_owner(account, intent)
 
 
 def decline_intent(account: Account, intent: Json, method: Json, decline: Decline, charge: Json | None) -> StripeError:
@@ -85,6 +190,30 @@ def refuse_action(account: Account, intent: Json, method: Json) -> StripeError:
     return error
 
 
+def fail_at_bank(account: Account, intent: Json) -> None:
+    """The buyer did not authorize the payment on the bank's page."""
+    method = account.find("payment_method", intent["payment_method"] or "")
+    error = StripeError(
+        "The customer did not approve the payment with the bank.",
+        kind="invalid_request_error",
+        code="payment_intent_payment_attempt_failed",
+        extra={"payment_method": public(method)} if method else {},
+    )
+    fail_intent(account, intent, error)
+
+
+def fail_unanswered(account: Account, intent: Json) -> None:
+    """The buyer did not approve the payment in time."""
+    method = account.find("payment_method", intent["payment_method"] or "")
+    error = StripeError(
+        "The customer did not approve the payment in time.",
+        kind="invalid_request_error",
+        code="payment_intent_payment_attempt_expired",
+        extra={"payment_method": public(method)} if method else {},
+    )
+    fail_intent(account, intent, error)
+
+
 def fail_authentication(account: Account, intent: Json) -> None:
     """The buyer failed or gave up 3-D Secure."""
     method = account.find("payment_method", intent["payment_method"] or "")
@@ -108,3 +237,6 @@ def fail_intent(account: Account, intent: Json, error: StripeError) -> None:
         _ticket=None,
     )
     emit(account, "payment_intent.payment_failed", intent)
+
+
+DEEDS["debit_ends"] = _end_debit

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
 
 from .accounts import Account
 from .errors import Json, invalid
+from .versions import LATEST, in_version
 
 _DEEPEST = 4
+_LISTS = ("list", "search_result")
 
 # (kind of object, field) → the kind that the id in this field names.
 EXPANDABLE: dict[tuple[str, str], str] = {
@@ -28,31 +32,71 @@ EXPANDABLE: dict[tuple[str, str], str] = {
     ("checkout.session", "subscription"): "subscription",
     ("customer", "default_source"): "card",
     ("customer", "invoice_settings.default_payment_method"): "payment_method",
+    ("dispute", "charge"): "charge",
+    ("dispute", "payment_intent"): "payment_intent",
     ("item", "price.product"): "product",
+    ("mandate", "payment_method"): "payment_method",
     ("payment_intent", "customer"): "customer",
     ("payment_intent", "latest_charge"): "charge",
     ("payment_intent", "payment_method"): "payment_method",
     ("payment_method", "customer"): "customer",
     ("price", "product"): "product",
+    ("radar.early_fraud_warning", "charge"): "charge",
+    ("radar.early_fraud_warning", "payment_intent"): "payment_intent",
+    ("setup_intent", "customer"): "customer",
+    ("setup_intent", "mandate"): "mandate",
+    ("setup_intent", "payment_method"): "payment_method",
     ("product", "default_price"): "price",
+    ("customer", "test_clock"): "test_helpers.test_clock",
+    ("customer_balance_transaction", "customer"): "customer",
+    ("customer_balance_transaction", "invoice"): "invoice",
+    ("discount", "promotion_code"): "promotion_code",
+    ("discount", "source.coupon"): "coupon",
+    ("invoice", "customer"): "customer",
+    ("invoice", "default_payment_method"): "payment_method",
+    ("invoice", "discounts"): "discount",
+    ("invoice", "parent.subscription_details.subscription"): "subscription",
+    ("invoice_payment", "invoice"): "invoice",
+    ("invoice_payment", "payment.payment_intent"): "payment_intent",
+    ("invoiceitem", "customer"): "customer",
+    ("invoiceitem", "invoice"): "invoice",
+    ("line_item", "pricing.price_details.price"): "price",
+    ("promotion_code", "customer"): "customer",
+    ("promotion_code", "promotion.coupon"): "coupon",
+    ("subscription", "customer"): "customer",
+    ("subscription", "default_payment_method"): "payment_method",
+    ("subscription", "discounts"): "discount",
+    ("subscription", "latest_invoice"): "invoice",
+    ("subscription", "pending_setup_intent"): "setup_intent",
+    ("subscription_item", "price.product"): "product",
     ("refund", "balance_transaction"): "balance_transaction",
     ("refund", "charge"): "charge",
     ("refund", "failure_balance_transaction"): "balance_transaction",
     ("refund", "payment_intent"): "payment_intent",
     ("refund", "payment_method"): "payment_method",
 }
-# (kind of object, field) → what makes the list; filled by the modules that own the lists.
-INCLUDABLE: dict[tuple[str, str], Callable[[Account, Json], Json]] = {}
+# (kind of object, field) → what makes the list or hash; filled by the modules that own them.
+INCLUDABLE: dict[tuple[str, str], Callable[[Account, Json], Json | None]] = {}
+# What older versions could expand beside that.
+_EXPANDABLE_BEFORE = {
+    ("charge", "invoice"): "invoice",
+    ("invoice", "charge"): "charge",
+    ("invoice", "payment_intent"): "payment_intent",
+    ("invoice", "subscription"): "subscription",
+    ("payment_intent", "invoice"): "invoice",
+}
 
 
 def public(row: Json) -> Json:
     """A copy of an object without the sandbox's own fields."""
-    return {name: copy.deepcopy(value) for name, value in row.items() if not name.startswith("_")}
+    kept = {name: value for name, value in row.items() if not name.startswith("_")}
+    return cast("Json", orjson.loads(orjson.dumps(kept)))
 
 
-def rendered(account: Account, row: Json, expand: list[str]) -> Json:
-    """The answer for an object or a list of objects, with every path of `expand` followed."""
-    answer = _rendered_list(row) if row.get("object") == "list" else public(row)
+def rendered(account: Account, row: Json, expand: list[str], version: str = LATEST) -> Json:
+    """The answer for an object or a list of objects as `version` shows it, with every path of `expand` followed."""
+    view = _View(account, version)
+    answer = view.shown_list(row) if "data" in row and row.get("object") in _LISTS else view.shown(row)
     for path in expand:
         if path.count(".") >= _DEEPEST:
             raise invalid(
@@ -60,44 +104,77 @@ def rendered(account: Account, row: Json, expand: list[str]) -> Json:
                 "expand",
                 "property_too_deep",
             )
-        _expand(account, answer, path.split("."), path)
+        view.expand(answer, path.split("."), path)
     return answer
 
 
-def _rendered_list(row: Json) -> Json:
-    return {**row, "data": [public(item) for item in row["data"]]}
+@dataclass(frozen=True)
+class _View:
+    """An account as one API version shows it."""
 
+    account: Account
+    version: str
 
-def _expand(account: Account, node: Json, parts: list[str], path: str) -> None:
-    """Follow one path from an object; what cannot be expanded is refused by name."""
-    if not parts:
-        return
-    if node.get("object") == "list" and parts[0] == "data":
-        for item in node["data"]:
-            _expand(account, item, parts[1:], path)
-        return
-    for length in range(len(parts), 0, -1):
-        if _expand_field(account, node, parts[:length], parts[length:], path):
+    def shown(self, row: Json) -> Json:
+        """A copy of an object for the world."""
+        answer: Json = in_version(public(row), self.version, self.account)
+        return answer
+
+    def shown_list(self, row: Json) -> Json:
+        """A list object with its items for the world."""
+        return {**row, "data": [self.shown(item) for item in row["data"]]}
+
+    def expand(self, node: Json, parts: list[str], path: str) -> None:
+        """Follow one path from an object; what cannot be expanded is refused by name."""
+        if not parts:
             return
-    raise invalid(f"This property cannot be expanded ({path}).", "expand")
+        if node.get("object") in _LISTS and parts[0] == "data":
+            for item in node["data"]:
+                self.expand(item, parts[1:], path)
+            return
+        for length in range(len(parts), 0, -1):
+            if self._expand_field(node, parts[:length], parts[length:], path):
+                return
+        raise invalid(f"This property cannot be expanded ({path}).", "expand")
+
+    def _expand_field(self, node: Json, field: list[str], rest: list[str], path: str) -> bool:
+        """Expand one field (dotted inside plain hashes); False when this kind has no such field."""
+        kind = str(node.get("object", ""))
+        holder, name = _holder(node, field), field[-1]
+        include = INCLUDABLE.get((kind, ".".join(field)))
+        if include is not None:
+            if name not in node:
+                found = include(self.account, node)
+                node[name] = self.shown_list(found) if found and "data" in found else found
+        elif target := _expandable(node, kind, ".".join(field)):
+            if holder is not None:
+                holder[name] = self._looked_up(target, holder.get(name))
+        elif holder is None or not isinstance(holder.get(name), dict) or "object" not in holder[name]:
+            return False
+        if holder is not None:
+            self._expand_inside(holder.get(name), rest, path)
+        return True
+
+    def _expand_inside(self, value: Any, rest: list[str], path: str) -> None:
+        """Go on from an expanded field, in each object where it holds a list of them."""
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                self.expand(one, rest, path)
+
+    def _looked_up(self, kind: str, value: Any) -> Any:
+        """The object with this id, as it is shown; the id itself when it is of another kind and unknown."""
+        if isinstance(value, list):
+            return [self._looked_up(kind, one) for one in value]
+        if not isinstance(value, str):
+            return value
+        row = self.account.find(kind, value) or self.account.find("refund", value)
+        return value if row is None else self.shown(row)
 
 
-def _expand_field(account: Account, node: Json, field: list[str], rest: list[str], path: str) -> bool:
-    """Expand one field (dotted inside plain hashes); False when this kind has no such field."""
-    kind = str(node.get("object", ""))
-    holder, name = _holder(node, field), field[-1]
-    include = INCLUDABLE.get((kind, ".".join(field)))
-    if include is not None:
-        if name not in node:
-            node[name] = _rendered_list(include(account, node))
-    elif (kind, ".".join(field)) in EXPANDABLE:
-        if holder is not None and isinstance(holder.get(name), str):
-            holder[name] = _looked_up(account, EXPANDABLE[kind, ".".join(field)], holder[name])
-    elif holder is None or not isinstance(holder.get(name), dict) or "object" not in holder[name]:
-        return False
-    if holder is not None and isinstance(holder.get(name), dict):
-        _expand(account, holder[name], rest, path)
-    return True
+def _expandable(node: Json, kind: str, field: str) -> str | None:
+    """The kind that the id in this field names; None when the field cannot be expanded."""
+    before = _EXPANDABLE_BEFORE.get((kind, field)) if field in node else None
+    return EXPANDABLE.get((kind, field)) or before
 
 
 def _holder(node: Json, field: list[str]) -> Json | None:
@@ -108,9 +185,3 @@ def _holder(node: Json, field: list[str]) -> Json | None:
             return None
         node = inner
     return node
-
-
-def _looked_up(account: Account, kind: str, object_id: str) -> Json | str:
-    """The object with this id, as it is shown; the id itself when it is of another kind and unknown."""
-    row = account.find(kind, object_id) or account.find("refund", object_id)
-    return object_id if row is None else public(row)

@@ -1,16 +1,26 @@
-"""Refunds, whole or in parts; they succeed at once."""
+"""Refunds, whole or in parts.
+
+A card is paid back at once; a bank account some days later. Two test cards end differently: ...5126 succeeds and fails
+an hour later, ...7726 is pending for an hour.
+"""
 
 from __future__ import annotations
 
 from . import lists
 from .accounts import Account
-from .balance import book_refund
+from .balance import book_failed_refund, book_refund
 from .calls import Call, Operation, get, listing, post
 from .errors import Json, StripeError, invalid, missing_parameter
 from .events import emit
 from .ids import random_text
+from .later import DEEDS, later
+from .method_rules import RULES
 from .money import written
 from .params import Shape, choice, flag, merged_metadata, metadata, text, whole
+
+_HOUR_S = 3600
+_BANK_TAKES_S = 3 * 24 * 3600
+_FAILING_CARD, _PENDING_CARD = "4000000000005126", "4000000000007726"
 
 _CREATE: Shape = {
     "amount": whole(1),
@@ -23,9 +33,10 @@ _CREATE: Shape = {
 }
 
 
-def _create(call: Call) -> Json:
+def make_refund(call: Call) -> Json:
+    """Refund a charge, or the charge of an intent: all that is left, or an amount."""
     charge = _charge_of(call.account, call.params)
-    amount = _refundable(charge, call.params.get("amount"))
+    amount = _refundable(call.account, charge, call.params.get("amount"))
     refund = call.account.add("refund", {
         "amount": amount,
         "balance_transaction": None,
@@ -33,20 +44,91 @@ def _create(call: Call) -> Json:
         "currency": charge["currency"],
         "customer": charge["customer"],
         "customer_account": None,
-        "destination_details": {"card": {"reference_status": "pending", "reference_type": "acquirer_reference_number",
-                                         "type": "refund"}, "type": "card"},
+        "destination_details": _destination(charge),
         "metadata": merged_metadata({}, call.params.get("metadata")),
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
         "reason": call.params.get("reason"),
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": "succeeded",
+        "status": "pending" if _takes_s(call.account, charge) else "succeeded",
         "transfer_reversal": None,
     })  # fmt: skip
     del refund["livemode"]  # a refund of Stripe's has no such field
     call.account.change(refund, balance_transaction=book_refund(call.account, refund)["id"])
     _tell(call.account, refund, charge)
+    _plan(call.account, refund, charge)
+    return refund
+
+
+def _method_of(account: Account, charge: Json) -> Json:
+    return account.find("payment_method", charge["payment_method"] or "") or {}
+
+
+def _takes_s(account: Account, charge: Json) -> int:
+    """How long a refund is pending, in seconds; 0 when it succeeds at once."""
+    if charge["payment_method_details"]["type"] != "card":
+        return _BANK_TAKES_S
+    return _HOUR_S if _method_of(account, charge).get("_number") == _PENDING_CARD else 0
+
+
+def _plan(account: Account, refund: Json, charge: Json) -> None:
+    """What becomes of the refund by itself."""
+    if refund["status"] == "pending":
+        later(account, account.clock.now() + _takes_s(account, charge), "refund_succeeds", refund["id"])
+    elif _method_of(account, charge).get("_number") == _FAILING_CARD:
+        later(account, account.clock.now() + _HOUR_S, "refund_fails", refund["id"])
+
+
+def _destination(charge: Json) -> Json:
+    """Where the money goes, as far as it is known at the beginning."""
+    kind = charge["payment_method_details"]["type"]
+    if kind == "card":
+        card = {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"}
+        return {"card": card, "type": "card"}
+    name = {"ideal": "eu_bank_transfer", "sepa_debit": "eu_bank_transfer"}.get(kind, kind)
+    return {name: {"reference": None, "reference_status": "pending"}, "type": name}
+
+
+def _succeed(account: Account, refund_id: str) -> None:
+    refund = account.find("refund", refund_id)
+    if refund is not None and refund["status"] == "pending":
+        previous = account.change(refund, status="succeeded", destination_details=_referenced(refund))
+        _tell_update(account, refund, previous)
+
+
+def _fail(account: Account, refund_id: str) -> None:
+    """The buyer's bank sends the money back."""
+    refund = account.find("refund", refund_id)
+    if refund is None or refund["status"] != "succeeded":
+        return
+    previous = _undo(account, refund, status="failed", failure_reason="expired_or_canceled_card")
+    _tell_update(account, refund, previous)
+    emit(account, "refund.failed", refund)
+
+
+def _undo(account: Account, refund: Json, **values: str) -> Json:
+    """The money of a refund comes back, and can be refunded again; gives the refund's previous values."""
+    booked = book_failed_refund(account, refund)
+    charge = account.get("charge", refund["charge"], "charge")
+    total = charge["amount_refunded"] - refund["amount"]
+    account.change(charge, amount_refunded=total, refunded=False)
+    return account.change(refund, **values, failure_balance_transaction=booked["id"])
+
+
+def _tell_update(account: Account, refund: Json, previous: Json) -> None:
+    """`refund.updated`, and for refunds to a bank account its older twin too."""
+    emit(account, "refund.updated", refund, previous)
+    if refund["charge"].startswith("py_"):
+        emit(account, "charge.refund.updated", refund, previous)
+
+
+def _cancel(call: Call) -> Json:
+    refund = call.account.get("refund", call.id, "id", status=404)
+    if refund["status"] not in ("pending", "requires_action"):
+        raise invalid(f"Refund {refund['id']} cannot be canceled because it has a status of {refund['status']}.")
+    previous = _undo(call.account, refund, status="canceled")
+    _tell_update(call.account, refund, previous)
     return refund
 
 
@@ -58,15 +140,32 @@ def _charge_of(account: Account, params: Json) -> Json:
         raise missing_parameter("payment_intent")
     intent = account.get("payment_intent", params["payment_intent"], "payment_intent")
     charge = account.find("charge", intent["latest_charge"] or "")
-    if charge is None or not charge["paid"]:
+    if charge is None or not charge["paid"] or not charge["captured"]:
         raise invalid(
             f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.", "payment_intent"
         )
     return charge
 
 
-def _refundable(charge: Json, amount: int | None) -> int:
-    """The amount to give back, in the smallest unit; refused when it is not there."""
+def _inquiry_only(account: Account, charge: Json) -> bool:
+    """Whether the bank has only inquired about a disputed charge."""
+    mine = [row for row in account.all("dispute") if row["charge"] == charge["id"]]
+    return all(row["is_charge_refundable"] for row in mine)
+
+
+def _refundable(account: Account, charge: Json, amount: int | None) -> int:
+    """The amount to give back, in the smallest unit; refused when it is not there, or it is too late."""
+    limit_days = RULES[charge["payment_method_details"]["type"]].refundable_days
+    if limit_days is not None and account.clock.now_s() > charge["created"] + limit_days * 24 * 3600:
+        raise invalid(f"Charge {charge['id']} is older than {limit_days} days and can no longer be refunded.", "charge")
+    if charge["disputed"] and not _inquiry_only(account, charge):
+        raise StripeError(
+            f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed"
+        )
+    if not charge["captured"]:
+        raise invalid(
+            f"Charge {charge['id']} has not been captured. Cancel its PaymentIntent to release the money.", "charge"
+        )
     if not charge["paid"]:
         raise invalid(f"Charge {charge['id']} has not been paid and cannot be refunded.", "charge")
     rest = charge["amount_captured"] - charge["amount_refunded"]
@@ -89,10 +188,15 @@ def _tell(account: Account, refund: Json, charge: Json) -> None:
     total = charge["amount_refunded"] + refund["amount"]
     previous = account.change(charge, amount_refunded=total, refunded=total == charge["amount_captured"])
     emit(account, "charge.refunded", charge, previous)
+    if refund["status"] == "succeeded":
+        _tell_update(account, refund, account.change(refund, destination_details=_referenced(refund)))
+
+
+def _referenced(refund: Json) -> Json:
+    """The destination with the number under which the buyer's bank knows the refund."""
     details = refund["destination_details"]
-    referenced = {**details["card"], "reference": random_text(23), "reference_status": "available"}
-    previous = account.change(refund, destination_details={**details, "card": referenced})
-    emit(account, "refund.updated", refund, previous)
+    known = {**details[details["type"]], "reference": random_text(23), "reference_status": "available"}
+    return {**details, details["type"]: known}
 
 
 def _retrieve(call: Call) -> Json:
@@ -105,6 +209,7 @@ def _update(call: Call) -> Json:
     previous = call.account.change(refund, metadata=merged)
     if previous:
         emit(call.account, "refund.updated", refund, previous)
+        emit(call.account, "charge.refund.updated", refund, previous)
     return refund
 
 
@@ -114,9 +219,11 @@ def _list(call: Call) -> Json:
     )
 
 
+DEEDS |= {"refund_succeeds": _succeed, "refund_fails": _fail}
 OPERATIONS: list[Operation] = [
-    post("/v1/refunds", _create, _CREATE),
+    post("/v1/refunds", make_refund, _CREATE),
     listing("/v1/refunds", _list, {"charge": text(), "payment_intent": text()}),
     get("/v1/refunds/{id}", _retrieve),
     post("/v1/refunds/{id}", _update, {"metadata": metadata}),
+    post("/v1/refunds/{id}/cancel", _cancel),
 ]

@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 
 from .app import create_app
+from .listening import Listener
 
 
 class CannotStart(Exception):
@@ -56,7 +57,7 @@ def serve(
     except (sqlite3.Error, OSError) as problem:
         listener.close()
         raise CannotStart(f"The data file {data} cannot be used: {problem}.") from problem
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3, ws=Listener)
     _Server(config, ready).run(sockets=[listener])
 
 

@@ -8,13 +8,20 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import orjson
+
+from . import later
 from .accounts import Account
+from .chaos import Chaos
 from .checkout import expire_session
 from .clock import Clock, Timeline
-from .deliveries import Courier
+from .deliveries import Courier, plan
 from .endpoints import use_configured
 from .errors import Json, no_such, unauthorized
 from .journal import Journal, Row
+from .listening import Listeners
+from .settings import Settings
+from .test_clocks import clock_of_request, time_of
 
 _SECRET_KEY = re.compile(r"(sk|rk)_test_\w+", re.ASCII)
 _PUBLISHABLE_KEY = re.compile(r"pk_test_\w+", re.ASCII)
@@ -32,6 +39,9 @@ class World:
         self.clock = Clock()
         self.timeline = Timeline(self.clock)
         self.journal = Journal(data)
+        self.settings = Settings()
+        self.chaos = Chaos()
+        self.listeners = Listeners()
         self.courier = Courier(self, gap_factor)
         self.accounts: dict[str, Account] = {}
         self.requests: deque[Json] = deque(maxlen=_LOG_LENGTH)
@@ -50,7 +60,7 @@ class World:
         return self._opened(key)
 
     def _opened(self, key: str) -> Account:
-        account = Account(key, self.clock, self.public_url)
+        account = Account(key, self.clock, self.public_url, self.timeline.at, self.settings)
         self.accounts[key] = account
         account.add("_account", {"_key": key}, object_id=account.id)
         if self.webhook is not None:
@@ -70,9 +80,9 @@ class World:
         return account.get("checkout.session", session_id, "session", status=404)
 
     def intent_of_ticket(self, ticket: str) -> tuple[Account, Json] | None:
-        """The payment intent that waits for this 3-D Secure page, with its account."""
+        """The payment intent or setup intent that waits for this page of a bank, with its account."""
         for account in self.accounts.values():
-            intent = account.find_named("payment_intent", ticket)
+            intent = account.find_named("payment_intent", ticket) or account.find_named("setup_intent", ticket)
             if intent is not None:
                 return account, intent
         return None
@@ -81,7 +91,7 @@ class World:
         """Make a session findable by its page, and have it expire by itself."""
         self._pages[session["id"]] = self._pages[session["_page"]] = (account, session["id"])
         if session["status"] == "open":
-            self.timeline.at(session["expires_at"], partial(self._expire, account, session))
+            account.at(session["expires_at"], partial(self._expire, account, session))
 
     def _expire(self, account: Account, session: Json) -> None:
         if session["status"] == "open":
@@ -90,13 +100,17 @@ class World:
     def flush(self) -> None:
         """Write what changed to the file, then send what is new. Called at the end of each piece of work."""
         for account in list(self.accounts.values()):
+            fresh, account.fresh_deliveries = account.fresh_deliveries, []
+            journeys = [plan(account, delivery, self.chaos.journey()) for delivery in fresh]
             if account.changed:
                 changed, account.changed = account.changed, {}
                 rows, removed = self._rows(account, changed)
                 self.journal.write(rows, removed)
-            fresh, account.fresh_deliveries = account.fresh_deliveries, []
-            for delivery in fresh:
-                self.courier.send(account, delivery)
+            told, account.fresh_events = account.fresh_events, []
+            for event in told:
+                self.listeners.tell(account, event)
+            for delivery, journey in zip(fresh, journeys, strict=True):
+                self.courier.start(account, delivery, journey)
 
     def _rows(
         self, account: Account, changed: dict[tuple[str, str], Json | None]
@@ -115,8 +129,19 @@ class World:
         self.journal.set_setting("offset_s", repr(self.clock.offset_s))
         self.flush()
 
+    def take_settings(self, given: Json) -> None:
+        """Change settings; ValueError says what is wrong with them."""
+        self.settings.take(given)
+        self.journal.set_setting("settings", orjson.dumps(self.settings.shown()).decode())
+
+    def disturb(self, given: Json) -> None:
+        """Begin a disorder, or end it with {}; ValueError says what is wrong."""
+        self.chaos = Chaos(given)
+
     def reset(self) -> None:
-        """Forget everything, and set the clock to real time."""
+        """Forget everything, settings and disorder too, and set the clock to real time."""
+        self.settings.take(Settings().shown())
+        self.chaos = Chaos()
         self.accounts.clear()
         self._pages.clear()
         self.requests.clear()
@@ -127,13 +152,19 @@ class World:
     def _load(self) -> None:
         """Take up what the file holds: objects, sessions still open; the clock goes on from its offset."""
         self.clock.offset_s = float(self.journal.setting("offset_s") or 0)
+        self.settings.take(orjson.loads(self.journal.setting("settings") or "{}"))
         for key, _, _, position, row in self.journal.rows():
-            account = self.accounts.setdefault(key, Account(key, self.clock, self.public_url))
+            account = self.accounts.get(key) or Account(
+                key, self.clock, self.public_url, self.timeline.at, self.settings
+            )
+            self.accounts[key] = account
             account.restore(row)
             self._position = max(self._position, position)
         for account in self.accounts.values():
             for session in account.all("checkout.session"):
-                self.know_session(account, session)
+                with time_of(account, clock_of_request(account, session["id"], {})):
+                    self.know_session(account, session)
+            later.resume(account)
             if self.webhook is not None:
                 use_configured(account, *self.webhook)
 

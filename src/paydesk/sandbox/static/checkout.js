@@ -29,7 +29,10 @@ function showExpiry(input, typed) {
 }
 
 // Errors: one line per group of fields, and the fields themselves marked.
-const PLACES = { email: ["email-error", ["email"]], number: ["card-error", ["number"]], expiry: ["card-error", ["expiry"]], cvc: ["card-error", ["cvc"]], card: ["card-error", ["number", "expiry", "cvc"]], name: ["name-error", ["name"]], general: ["general-error", []] };
+const PLACES = { email: ["email-error", ["email"]], number: ["card-error", ["number"]], expiry: ["card-error", ["expiry"]], cvc: ["card-error", ["cvc"]], card: ["card-error", ["number", "expiry", "cvc"]], name: ["name-error", ["name"]], blik: ["blik-error", ["blik"]], iban: ["iban-error", ["iban"]], holder: ["holder-error", ["holder"]], general: ["general-error", []] };
+
+// The chosen method; the only one when there is nothing to choose, empty when nothing is to be paid.
+const chosen = () => document.querySelector('input[name="method"]:checked')?.value || document.querySelector("[data-method]")?.dataset.method || "";
 
 function clearErrors() {
   for (const [line, ids] of Object.values(PLACES)) {
@@ -48,7 +51,19 @@ function showError(place, message) {
 function mistake() {
   const email = field("email");
   if (email && !/^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(email.value.trim())) return ["email", "Your email is incomplete."];
-  if (!field("number")) return null;
+  return ({ card: cardMistake, blik: blikMistake, sepa_debit: debitMistake }[chosen()] || (() => null))();
+}
+
+function blikMistake() {
+  return digits(field("blik").value).length === 6 ? null : ["blik", "Your BLIK code is incomplete."];
+}
+
+function debitMistake() {
+  if (field("iban").value.replace(/\s/g, "").length < 15) return ["iban", "Your IBAN is incomplete."];
+  return field("holder").value.trim() ? null : ["holder", "Enter the name of the account holder."];
+}
+
+function cardMistake() {
   const number = digits(field("number").value);
   if (number.length < (brandOf(number) === "AMEX" ? 15 : brandOf(number) === "DINERS" ? 14 : 16)) return ["number", "Your card number is incomplete."];
   const expiry = digits(field("expiry").value);
@@ -60,25 +75,33 @@ function mistake() {
   return null;
 }
 
-const BY_CODE = { incorrect_number: "number", invalid_number: "number", expired_card: "expiry", invalid_expiry_month: "expiry", invalid_expiry_year: "expiry", incorrect_cvc: "cvc", invalid_cvc: "cvc", email_invalid: "email" };
+const BY_CODE = { incorrect_number: "number", invalid_number: "number", expired_card: "expiry", invalid_expiry_month: "expiry", invalid_expiry_year: "expiry", incorrect_cvc: "cvc", invalid_cvc: "cvc", email_invalid: "email", invalid_bank_account_iban: "iban" };
 
 function showRefusal(error) {
   if (error.code && error.code.startsWith("checkout_session_")) { location.reload(); return; }
-  showError(BY_CODE[error.code] || (error.type === "card_error" ? "card" : "general"), error.message);
+  showError(BY_CODE[error.code] || (error.type === "card_error" && chosen() === "card" ? "card" : "general"), error.message);
 }
 
 function values() {
-  const body = new URLSearchParams({ expected_amount: form.dataset.amount });
+  const body = new URLSearchParams(form.dataset.amount ? { expected_amount: form.dataset.amount } : {});
   const email = field("email")?.value.trim();
   if (email) body.set("customer_email", email);
-  if (!field("number")) return body;
-  const expiry = digits(field("expiry").value);
-  const card = { number: digits(field("number").value), exp_month: String(Number(expiry.slice(0, 2))), exp_year: "20" + expiry.slice(2), cvc: field("cvc").value };
-  body.set("payment_method_data[type]", "card");
-  for (const [name, value] of Object.entries(card)) body.set(`payment_method_data[card][${name}]`, value);
-  body.set("payment_method_data[billing_details][name]", field("name").value.trim());
+  const kind = chosen();
+  if (!kind) return body;
+  body.set("payment_method_data[type]", kind);
+  if (kind === "card") setCard(body);
+  if (kind === "blik") body.set("payment_method_options[blik][code]", digits(field("blik").value));
+  if (kind === "sepa_debit") body.set("payment_method_data[sepa_debit][iban]", field("iban").value.replace(/\s/g, ""));
+  const name = (kind === "card" ? field("name") : field("holder"))?.value.trim();
+  if (name && (kind === "card" || kind === "sepa_debit")) body.set("payment_method_data[billing_details][name]", name);
   if (email) body.set("payment_method_data[billing_details][email]", email);
   return body;
+}
+
+function setCard(body) {
+  const expiry = digits(field("expiry").value);
+  const card = { number: digits(field("number").value), exp_month: String(Number(expiry.slice(0, 2))), exp_year: "20" + expiry.slice(2), cvc: field("cvc").value };
+  for (const [name, value] of Object.entries(card)) body.set(`payment_method_data[card][${name}]`, value);
 }
 
 function setState(state, status) {
@@ -88,15 +111,32 @@ function setState(state, status) {
 }
 
 function goOn(page) {
-  const intent = page.payment_intent;
+  const intent = page.payment_intent || page.setup_intent;
   const action = intent && intent.next_action;
   if (page.status === "complete") {
+    field("waiting").hidden = true;
     setState("paid", "Payment successful");
     setTimeout(() => location.assign(page.success_url), 450);
+  } else if (action && action.type === "blik_authorize") {
+    field("waiting").hidden = false;
+    setTimeout(look, 700);
   } else if (action) {
     location.assign(action.redirect_to_url ? action.redirect_to_url.url : action.use_stripe_sdk.stripe_js);
+  } else if (intent && intent.last_payment_error) {
+    field("waiting").hidden = true;
+    setState("", "");
+    showRefusal(intent.last_payment_error);
   } else {
     location.reload();
+  }
+}
+
+// While the buyer is in the banking app, look again until there is an answer.
+async function look() {
+  try {
+    goOn(await (await fetch(`/v1/payment_pages/${form.dataset.session}`)).json());
+  } catch {
+    setTimeout(look, 1500);
   }
 }
 
@@ -124,8 +164,23 @@ form.addEventListener("submit", (event) => {
 field("number")?.addEventListener("input", (event) => showNumber(event.target.value));
 field("expiry")?.addEventListener("input", (event) => showExpiry(event.target, event.inputType));
 field("cvc")?.addEventListener("input", (event) => { event.target.value = digits(event.target.value).slice(0, 4); });
+field("blik")?.addEventListener("input", (event) => { const code = digits(event.target.value).slice(0, 6); event.target.value = code.length > 3 ? `${code.slice(0, 3)} ${code.slice(3)}` : code; });
+field("iban")?.addEventListener("change", (event) => { event.target.value = event.target.value.replace(/\s/g, "").toUpperCase().replace(/(.{4})(?=.)/g, "$1 "); });
+for (const radio of document.querySelectorAll('input[name="method"]')) {
+  radio.addEventListener("change", () => {
+    clearErrors();
+    for (const panel of document.querySelectorAll("[data-method]")) panel.hidden = panel.dataset.method !== radio.value;
+  });
+}
+field("coupon-form")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  field("coupon-error").textContent = "";
+  const answer = await fetch(`/v1/payment_pages/${form.dataset.session}`, { method: "POST", body: new URLSearchParams({ promotion_code: field("coupon").value.trim() }) });
+  if (answer.ok) location.reload(); else field("coupon-error").textContent = (await answer.json()).error.message;
+});
 for (const choice of document.querySelectorAll(".card-choice")) {
   choice.addEventListener("click", () => {
+    document.querySelector('input[name="method"][value="card"]')?.click();
     showNumber(choice.dataset.number);
     field("expiry").value = "12 / " + String(new Date(Number(form.dataset.now) * 1000).getUTCFullYear() + 2).slice(2);
     field("cvc").value = choice.dataset.number.startsWith("3") ? "1234" : "123";
@@ -135,3 +190,5 @@ for (const choice of document.querySelectorAll(".card-choice")) {
 }
 // Coming back with the browser's back button shows the session as it is now.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+// Nothing can be sent before this script is there to send it.
+for (const button of document.querySelectorAll('button[type="submit"]')) button.disabled = false;

@@ -1,0 +1,113 @@
+"""Money that is held before it is taken: capture, a larger amount, and the end of a hold."""
+
+from __future__ import annotations
+
+from .accounts import Account
+from .calls import Call, Operation, post
+from .charges import settle_charge
+from .errors import Json, StripeError, invalid
+from .events import emit
+from .later import DEEDS
+from .money import check_amount
+from .params import Shape, flag, merged_metadata, metadata, text, whole
+from .payments import succeed
+from .present import public
+
+_CAPTURE: Shape = {
+    "amount_to_capture": whole(1),
+    "final_capture": flag,
+    "metadata": metadata,
+    "statement_descriptor": text(22),
+    "statement_descriptor_suffix": text(22),
+}
+_INCREMENT: Shape = {
+    "amount": whole(1),
+    "description": text(1000),
+    "metadata": metadata,
+    "statement_descriptor": text(22),
+}
+
+
+def _held(call: Call, verb: str) -> Json:
+    """The intent of the path, which must hold money."""
+    intent = call.account.get("payment_intent", call.id, "intent", status=404)
+    if intent["status"] != "requires_capture":
+        raise StripeError(
+            f"This PaymentIntent could not be {verb} because it has a status of {intent['status']}. Only a "
+            f"PaymentIntent with one of the following statuses may be {verb}: requires_capture.",
+            code="payment_intent_unexpected_state",
+            extra={"payment_intent": public(intent)},
+        )
+    return intent
+
+
+def _capture(call: Call) -> Json:
+    intent = _held(call, "captured")
+    account, params = call.account, call.params
+    amount = params.get("amount_to_capture", intent["amount_capturable"])
+    if amount > intent["amount_capturable"]:
+        raise invalid(
+            f"The amount to capture ({amount}) is greater than the amount capturable ({intent['amount_capturable']}).",
+            "amount_to_capture",
+            "amount_too_large",
+        )
+    described = {name: params[name] for name in params if name.startswith("statement_descriptor")}
+    if "metadata" in params:
+        described["metadata"] = merged_metadata(intent["metadata"], params["metadata"])
+    account.change(intent, **described)
+    charge = account.get("charge", intent["latest_charge"], "charge")
+    charge["payment_method_details"]["card"].pop("capture_before", None)
+    account.change(charge, captured=True, amount_captured=amount)
+    emit(account, "charge.captured", charge)
+    succeed(account, intent, amount)
+    settle_charge(account, charge)
+    return intent
+
+
+def _increment(call: Call) -> Json:
+    intent = _held(call, "incremented")
+    account, params = call.account, call.params
+    charge = account.get("charge", intent["latest_charge"], "charge")
+    card = charge["payment_method_details"]["card"]
+    if card["incremental_authorization"]["status"] != "available":
+        raise StripeError(
+            "This PaymentIntent is not eligible for incremental authorization.",
+            code="payment_intent_invalid_parameter",
+        )
+    if params["amount"] <= intent["amount"]:
+        raise invalid("The amount must be greater than the amount that is authorized already.", "amount")
+    check_amount(params["amount"], intent["currency"])
+    values: Json = {name: params[name] for name in ("description", "statement_descriptor") if name in params}
+    if "metadata" in params:
+        values["metadata"] = merged_metadata(intent["metadata"], params["metadata"])
+    card["amount_authorized"] = params["amount"]
+    card["overcapture"]["maximum_amount_capturable"] = params["amount"]
+    account.change(charge, amount=params["amount"])
+    account.change(intent, amount=params["amount"], amount_capturable=params["amount"], **values)
+    emit(account, "payment_intent.amount_capturable_updated", intent)
+    return intent
+
+
+def release(account: Account, intent: Json, event_type: str) -> None:
+    """Give held money back to the buyer; told as the charge's `event_type`."""
+    charge = account.get("charge", intent["latest_charge"], "charge")
+    charge["payment_method_details"]["card"].pop("capture_before", None)
+    previous = account.change(charge, amount_refunded=charge["amount"], refunded=True)
+    emit(account, event_type, charge, previous if event_type == "charge.refunded" else None)
+
+
+def _expire(account: Account, intent_id: str) -> None:
+    """A hold that nobody captured within a week."""
+    intent = account.find("payment_intent", intent_id)
+    if intent is not None and intent["status"] == "requires_capture":
+        release(account, intent, "charge.expired")
+        account.change(intent, status="canceled", canceled_at=account.clock.now_s(), amount_capturable=0,
+                       cancellation_reason="automatic")  # fmt: skip
+        emit(account, "payment_intent.canceled", intent)
+
+
+DEEDS["hold_expires"] = _expire
+OPERATIONS: list[Operation] = [
+    post("/v1/payment_intents/{id}/capture", _capture, _CAPTURE),
+    post("/v1/payment_intents/{id}/increment_authorization", _increment, _INCREMENT, ("amount",)),
+]

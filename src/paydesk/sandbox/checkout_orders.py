@@ -1,0 +1,195 @@
+"""What a Checkout session sells beyond plain payments: discounts, and subscriptions made when it is paid."""
+
+from __future__ import annotations
+
+from .accounts import Account
+from .calls import Call, Operation, post
+from .coupons import check_restrictions, chosen, live_coupon, promotion_of_code, shares
+from .errors import Json, invalid, missing_parameter, unreadable
+from .events import emit_update
+from .invoices import settle as settle_invoice
+from .methods import attach, behaviour
+from .params import Shape, choice, fields, integer, merged_metadata, metadata, text, whole
+from .subscription_calls import BILLING_MODE, TRIAL_SETTINGS, trial_end
+from .subscription_rows import check_items
+from .subscriptions import Order, finish_start, remind_if_near, start
+
+SUBSCRIPTION_DATA: Shape = {
+    "billing_cycle_anchor": integer,
+    "billing_mode": BILLING_MODE,
+    "description": text(500),
+    "metadata": metadata,
+    "proration_behavior": choice("create_prorations", "none"),
+    "trial_end": integer,
+    "trial_period_days": whole(1, 730),
+    "trial_settings": TRIAL_SETTINGS,
+}
+_APPLY: Shape = {"key": text(), "promotion_code": text()}
+
+
+def refuse_wrong_subscription(params: Json) -> None:
+    """What a session in subscription mode may not have, and others may not have of it."""
+    subscribes = params["mode"] == "subscription"
+    for name in ("payment_intent_data", "submit_type", "customer_creation") if subscribes else ("subscription_data",):
+        if params.get(name):
+            raise unreadable(f"You can not pass `{name}` in `{params['mode']}` mode.", name)
+    if params.get("discounts") and params.get("allow_promotion_codes"):
+        raise unreadable("You may only specify one of these parameters: allow_promotion_codes, discounts.",
+                         "discounts")  # fmt: skip
+    if subscribes and not params.get("line_items"):
+        raise missing_parameter("line_items")
+
+
+def refuse_without_recurring(account: Account, lines: list[Json]) -> None:
+    """A session in subscription mode needs recurring prices that can be on one subscription."""
+    prices = [account.get("price", line["price"], "line_items") for line in lines]
+    recurring = [price for price in prices if price["recurring"]]
+    if not recurring:
+        raise invalid(
+            "You must provide at least one recurring price in `subscription` mode when using prices.", "line_items"
+        )
+    check_items(recurring)
+
+
+def session_discounts(account: Account, params: Json) -> list[Json]:
+    """The field `discounts` of a session from its parameters."""
+    picked = chosen(account, params.get("discounts"), params.get("customer"))
+    return [{"coupon": one["coupon"]["id"],
+             "promotion_code": one["promotion_code"]["id"] if one["promotion_code"] else None}
+            for one in picked]  # fmt: skip
+
+
+def reckon(account: Account, session: Json) -> None:
+    """Set the sums of a session: what is due now, less its discounts. A trial leaves only one-time lines."""
+    lines = session["_lines"]
+    trial = trial_end_of(account, session) is not None
+    due = [line for line in lines if not (trial and _recurring(account, line))]
+    for line in due:
+        line |= {"amount_discount": 0, "amount_total": line["amount_subtotal"]}
+    for discount in session["discounts"]:
+        coupon = account.get("coupon", discount["coupon"], "coupon")
+        products = (coupon.get("applies_to") or {}).get("products")
+        reached = [line for line in due if not products or _product(account, line) in products]
+        for line, off in zip(reached, shares(coupon, [line["amount_total"] for line in reached]), strict=True):
+            line["amount_discount"] += off
+            line["amount_total"] -= off
+    total = sum(line["amount_total"] for line in due)
+    off = sum(line["amount_discount"] for line in due)
+    account.change(
+        session, amount_subtotal=sum(line["amount_subtotal"] for line in due), amount_total=total,
+        payment_status="unpaid" if total else "no_payment_required",
+        total_details={"amount_discount": off, "amount_shipping": 0, "amount_tax": 0},
+    )  # fmt: skip
+
+
+def _recurring(account: Account, line: Json) -> bool:
+    return bool(account.get("price", line["price"], "price")["recurring"])
+
+
+def _product(account: Account, line: Json) -> str:
+    return str(account.get("price", line["price"], "price")["product"])
+
+
+def trial_end_of(account: Account, session: Json) -> int | None:
+    """When the trial of a session's subscription ends if it began now; None without a trial."""
+    if session["mode"] != "subscription":
+        return None
+    return trial_end(account, session.get("_subscription_data") or {}, {})
+
+
+def _apply_code(call: Call) -> Json:
+    """The buyer typed a promotion code on the page; an empty one takes it away again."""
+    from .checkout_pay import payment_page
+
+    account, session = call.account, call.world.session_of_page(call.account, call.id)
+    code = call.params.get("promotion_code")
+    if session["status"] != "open" or not session["allow_promotion_codes"]:
+        raise invalid("This Checkout Session does not take promotion codes.", "promotion_code")
+    if code:
+        promotion = promotion_of_code(account, code)
+        if promotion is None or promotion["customer"] not in (None, session["customer"]):
+            raise invalid("This code is invalid.", "promotion_code", "resource_missing")
+        coupon = live_coupon(account, promotion["promotion"]["coupon"], "promotion_code")
+        check_restrictions(account, promotion, session["customer"], session["amount_subtotal"], session["currency"])
+        if coupon["currency"] not in (None, session["currency"]):
+            raise invalid("This code is for another currency.", "promotion_code")
+        session["discounts"] = [{"coupon": coupon["id"], "promotion_code": promotion["id"]}]
+    else:
+        session["discounts"] = []
+    reckon(account, session)
+    _adjust_intent(account, session)
+    return payment_page(account, session)
+
+
+def _adjust_intent(account: Account, session: Json) -> None:
+    intent = account.find("payment_intent", intent_id(session))
+    if intent is not None and intent["amount"] != session["amount_total"] and session["amount_total"]:
+        account.change(intent, amount=session["amount_total"])
+
+
+def intent_id(session: Json) -> str:
+    """The id of the intent with which a session is paid; in subscription mode the session does not show it."""
+    return str(session["payment_intent"] or session.get("_hidden_intent") or "")
+
+
+def setup_id(session: Json) -> str:
+    """The id of the intent with which a session saves a method; only shown in setup mode."""
+    return str(session["setup_intent"] or session.get("_hidden_setup") or "")
+
+
+def will_decline(method: Json) -> bool:
+    """Whether charging this method fails: then no subscription is made."""
+    card = behaviour(method) if method["type"] == "card" else None
+    return card is not None and (card.charge or card.attach) is not None
+
+
+def subscribe(account: Account, session: Json, customer: Json, method: Json | None, intent: Json | None) -> None:
+    """Make the subscription of a session that is being paid; its first invoice takes the session's intent."""
+    if session["subscription"]:
+        return
+    if method is not None and method["customer"] is None:
+        account.change(method, _set_up=True)
+        attach(account, method, customer)
+    emit_update(account, "customer.updated", customer,
+                account.change(customer, currency=customer["currency"] or session["currency"]))  # fmt: skip
+    subscription = start(account, _order(account, session, customer, method), collects=False, adopt=intent)
+    remind_if_near(account, subscription)
+    account.change(session, subscription=subscription["id"], invoice=subscription["latest_invoice"])
+
+
+def _order(account: Account, session: Json, customer: Json, method: Json | None) -> Order:
+    data = session.get("_subscription_data") or {}
+    given = {**data, "default_payment_method": method["id"] if method else None,
+             "metadata": merged_metadata({}, data.get("metadata"))}  # fmt: skip
+    prices, extras = [], []
+    for line in session["_lines"]:
+        price = account.get("price", line["price"], "price")
+        if price["recurring"]:
+            prices.append((price, {"quantity": line["quantity"], "metadata": line["metadata"]}))
+        else:
+            extras.append((price, line["quantity"]))
+    discounts = [{"coupon": account.get("coupon", one["coupon"], "coupon"),
+                  "promotion_code": account.find("promotion_code", one["promotion_code"] or "")}
+                 for one in session["discounts"]]  # fmt: skip
+    return Order(customer, prices, given, trial_end=trial_end_of(account, session),
+                 anchor=data.get("billing_cycle_anchor"), extras=extras, discounts=discounts)  # fmt: skip
+
+
+def settle(account: Account, session: Json, intent: Json) -> None:
+    """Bring the first invoice to what became of the session's intent."""
+    if session["mode"] == "subscription" and intent.get("_invoice"):
+        settle_invoice(account, intent)
+        finish_start(account, account.get("subscription", session["subscription"], "subscription"))
+
+
+def count_redemptions(account: Account, session: Json) -> None:
+    """A completed payment uses up its coupons once; a subscription's discounts are counted when they are made."""
+    for one in session["discounts"] if session["mode"] == "payment" else []:
+        for kind in ("coupon", "promotion_code"):
+            row = account.find(kind, one[kind] or "")
+            if row is not None:
+                account.change(row, times_redeemed=row["times_redeemed"] + 1)
+
+
+OPERATIONS: list[Operation] = [post("/v1/payment_pages/{id}", _apply_code, _APPLY, open_to_page=True)]
+DISCOUNT_FIELDS = fields({"coupon": text(clearable=False), "promotion_code": text(clearable=False)})

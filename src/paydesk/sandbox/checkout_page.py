@@ -1,0 +1,116 @@
+"""The hosted Checkout page: what it shows of its session, in all three modes."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from . import checkout_pay
+from .accounts import Account
+from .cards import CARDS, Card
+from .errors import Json
+from .html import day, notice, page
+from .method_rules import RULES
+from .money import written
+from .world import World
+
+_CARDS_SHOWN = 8
+_DAY_S = 24 * 3600
+
+
+def checkout_page(world: World, session_id: str) -> Response:
+    """The payment form of an open session; a plain page for one that is over."""
+    account = world.account_of_page(session_id)
+    if account is None:
+        text = "The page you were looking for could not be found. Please check the link or contact the seller."
+        return notice("Something went wrong", text, status=404)
+    session = world.session_of_page(account, session_id)
+    if session["status"] == "complete":
+        link = checkout_pay.success_address(session)
+        text = "This checkout session has been paid already. You will not be charged again."
+        return notice("You're all done here", text, link=link, link_text="Continue")
+    if session["status"] == "expired":
+        text = "No payment was made. Go back to the seller to start again."
+        return notice("This checkout session has expired", text, link=session["cancel_url"], link_text="Go back")
+    shown = checkout_pay.payment_page(account, session)
+    lines = _lines(account, session)
+    return page("checkout.html", page=shown, lines=lines, error=_last_error(shown), cards=_shown_cards(),
+                now_s=world.clock.now_s(), methods=_methods(session), view=_view(account, session, lines))  # fmt: skip
+
+
+def _lines(account: Account, session: Json) -> list[Json]:
+    """The order's lines with what the page shows of their products."""
+    shown = []
+    for line in session["_lines"]:
+        price = account.get("price", line["price"], "price")
+        product = account.find("product", price["product"]) or {"images": [], "description": None}
+        shown.append({**line, "unit_amount": price["unit_amount"], "image": next(iter(product["images"]), None),
+                      "text": product["description"], "every": every(price)})  # fmt: skip
+    return shown
+
+
+def every(price: Json) -> str:
+    """`per month`, `every 3 months`; empty for a one-time price."""
+    recurring = price["recurring"]
+    if not recurring:
+        return ""
+    unit, count = recurring["interval"], recurring["interval_count"]
+    return f"per {unit}" if count == 1 else f"every {count} {unit}s"
+
+
+def _last_error(shown: Json) -> str | None:
+    intent = shown["payment_intent"] or {}
+    setup = shown["setup_intent"] or {}
+    error = intent.get("last_payment_error") or setup.get("last_setup_error")
+    return error["message"] if error else None
+
+
+def _shown_cards() -> list[Card]:
+    return list(CARDS.values())[:_CARDS_SHOWN]
+
+
+def _methods(session: Json) -> list[tuple[str, str]]:
+    """Type and name of the methods to choose from; Link is paid by card here."""
+    types = [kind for kind in session["payment_method_types"] if kind != "link"] or ["card"]
+    return [(kind, RULES[kind].name) for kind in types]
+
+
+def _view(account: Account, session: Json, lines: list[Json]) -> Json:
+    """The words of the page that depend on its mode."""
+    mode, currency, due = session["mode"], session["currency"], session["amount_total"]
+    trial_days = _trial_days(account, session)
+    after = sum(line["amount_total"] for line in lines if line["every"])
+    view = {
+        "needs_method": mode == "setup" or bool(due) or (
+            mode == "subscription" and (bool(trial_days) or session["payment_method_collection"] == "always")
+        ),
+        "coupon_field": bool(session["allow_promotion_codes"]),
+        "discount": session["total_details"]["amount_discount"],
+        "trial": None,
+        "every": next((line["every"] for line in lines if line["every"]), ""),
+    }  # fmt: skip
+    if mode == "setup":
+        return view | {"label": "Set up for later payments", "amount": "Save a method", "button": "Save payment method"}
+    amount = written(due, currency)
+    if mode == "payment":
+        words = {"donate": "Donate", "book": "Book", "subscribe": "Subscribe"}
+        button = words.get(session["submit_type"] or "", f"Pay {amount}") if due else "Complete order"
+        return view | {"label": "Pay Paydesk sandbox", "amount": amount, "button": button}
+    name = lines[0]["description"] if lines else "Paydesk sandbox"
+    if not trial_days:
+        return view | {"label": f"Subscribe to {name}", "amount": amount, "button": "Subscribe"}
+    first = day(account.clock.now_s() + trial_days * _DAY_S)
+    return view | {
+        "label": f"Try {name}",
+        "amount": f"{trial_days} days free",
+        "trial": f"Then {written(after, currency)} {view['every']} starting {first}",
+        "button": "Start trial",
+    }
+
+
+def _trial_days(account: Account, session: Json) -> int:
+    """The whole days of a subscription's trial; 0 when there is none."""
+    given = session.get("_subscription_data") or {}
+    if given.get("trial_period_days"):
+        return int(given["trial_period_days"])
+    end = given.get("trial_end")
+    return max(0, round((end - account.clock.now_s()) / _DAY_S)) if isinstance(end, int) else 0

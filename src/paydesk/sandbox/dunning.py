@@ -1,0 +1,107 @@
+"""Renewals that fail: when they are tried again, and what becomes of the subscription when nothing helps.
+
+By default there are eight further tries within two weeks of the first failure, then the subscription is canceled.
+`/_sandbox/billing` changes both for one account.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .accounts import Account
+from .errors import Json
+from .events import emit, emit_update
+from .invoices import attempt, default_method, follow, subscription_id
+from .later import DEEDS, later
+from .periods import DAY_S
+
+RETRY_DAYS = (1, 2, 3, 5, 7, 9, 11, 14)
+OUTCOMES = ("canceled", "unpaid", "past_due", "paused")
+
+
+def rules(account: Account) -> Json:
+    """`retry_days` after the first failure, and the status `after_retries`."""
+    row = account.find("_account", account.id) or {}
+    return {"retry_days": list(RETRY_DAYS), "after_retries": "canceled", **(row.get("_billing") or {})}
+
+
+def set_rules(account: Account, given: dict[str, Any]) -> Json:
+    """Change the rules of an account; ValueError says what is wrong."""
+    unknown = set(given) - {"retry_days", "after_retries"}
+    if unknown:
+        raise ValueError(f"There is no setting {min(unknown)!r}; there are after_retries and retry_days.")
+    if given.get("after_retries", OUTCOMES[0]) not in OUTCOMES:
+        raise ValueError(f"after_retries is one of {', '.join(OUTCOMES)}.")
+    days = given.get("retry_days", [])
+    whole = isinstance(days, list) and all(isinstance(day, int | float) and 0 < day <= 62 for day in days)
+    if not whole or days != sorted(days):
+        raise ValueError("retry_days is a list of rising numbers of days after the first failure, at most 62.")
+    row = account.get("_account", account.id, "account")
+    account.change(row, _billing={**(row.get("_billing") or {}), **given})
+    return rules(account)
+
+
+def plan_retry(account: Account, invoice: Json) -> None:
+    """After a failed try: note when the next one is. Tries made by hand leave the schedule as it is."""
+    if (
+        not invoice["auto_advance"]
+        or not subscription_id(invoice)
+        or invoice["billing_reason"] == "subscription_create"
+    ):
+        return
+    if invoice.get("_failed_at") is None:
+        account.change(invoice, _failed_at=account.clock.now_s(), _retry=0)
+    elif invoice.get("_retrying"):
+        account.change(invoice, _retry=invoice["_retry"] + 1)
+    else:
+        return
+    days = rules(account)["retry_days"]
+    if invoice["_retry"] < len(days):
+        moment = invoice["_failed_at"] + round(days[invoice["_retry"]] * DAY_S)
+        account.change(invoice, next_payment_attempt=moment)
+        later(account, moment, "invoice.retry", invoice["id"])
+    else:
+        account.change(invoice, next_payment_attempt=None, auto_advance=False, _exhausted=True)
+
+
+def _retry(account: Account, invoice_id: str) -> None:
+    """One try of the schedule. Without a method, or with one the bank has ruled out, nothing is charged."""
+    invoice = account.find("invoice", invoice_id)
+    moment = invoice["next_payment_attempt"] if invoice else None
+    if invoice is None or invoice["status"] != "open" or moment is None or moment > account.clock.now_s():
+        return
+    account.change(invoice, _retrying=True)
+    method = default_method(account, invoice)
+    previous = account.change(invoice, attempt_count=invoice["attempt_count"] + 1)
+    if method is not None and not _ruled_out(account, invoice, method):
+        attempt(account, invoice, method, off_session=True)
+        if invoice["status"] == "open" and invoice["next_payment_attempt"] == moment:
+            plan_retry(account, invoice)  # the bank waits for the buyer
+            _tell_plan(account, invoice, previous)
+    else:
+        plan_retry(account, invoice)
+        _tell_plan(account, invoice, previous)
+    account.change(invoice, _retrying=False)
+
+
+def _tell_plan(account: Account, invoice: Json, previous: Json) -> None:
+    emit_update(account, "invoice.updated", invoice, previous)
+    if invoice.get("_exhausted"):
+        follow(account, "failed", invoice)
+
+
+def _ruled_out(account: Account, invoice: Json, method: Json) -> bool:
+    """Whether the bank has said that this method need not be tried again."""
+    intent = account.find("payment_intent", invoice.get("_intent") or "")
+    error = (intent or {}).get("last_payment_error") or {}
+    same = (error.get("payment_method") or {}).get("id") == method["id"]
+    return same and error.get("advice_code") == "do_not_try_again"
+
+
+def set_delinquent(account: Account, customer: Json, *, delinquent: bool) -> None:
+    """Note whether a customer owes; tells it when that is new."""
+    if bool(customer["delinquent"]) != delinquent and not customer.get("deleted"):
+        emit(account, "customer.updated", customer, account.change(customer, delinquent=delinquent))
+
+
+DEEDS["invoice.retry"] = _retry

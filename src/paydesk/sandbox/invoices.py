@@ -1,0 +1,420 @@
+"""Invoices: drafted, finalised, paid, voided, given up. The subscriptions they belong to follow through `FOLLOWERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .accounts import Account
+from .confirming import How, start_payment
+from .coupons import apply_discounts
+from .customer_balance import move_balance
+from .errors import Json, StripeError, invalid
+from .events import emit, emit_update
+from .ids import new_id
+from .intents import add_intent, cancel_intent
+from .invoice_lines import line_of_invoice_item
+from .later import DEEDS, later
+from .lists import list_of
+from .money import minimum_minor
+from .payments import OWNERS, Owner, must_authenticate
+
+DRAFT_S = 3600
+_BY_SELLER: Json = {"customer_acceptance": {"type": "offline", "offline": {}}}
+
+# What follows for a subscription: by what happened to its invoice (`paid`, `failed`, `action`, `processing`, `closed`,
+# `finalizing`); filled by the module of subscriptions.
+FOLLOWERS: dict[str, Callable[[Account, Json], None]] = {}
+
+
+def follow(account: Account, what: str, invoice: Json) -> None:
+    """Let the subscription of an invoice know."""
+    if subscription_id(invoice):
+        FOLLOWERS[what](account, invoice)
+
+
+def subscription_id(invoice: Json) -> str | None:
+    """The subscription to which an invoice belongs, or None."""
+    parent = invoice["parent"] or {}
+    return (parent.get("subscription_details") or {}).get("subscription")
+
+
+def invoice_values(account: Account, customer: Json, currency: str, reason: str, lines: list[Json],
+                   discounts: list[Json], given: Json) -> Json:  # fmt: skip
+    """The fields of a draft with its sums; nothing is kept yet. `given` sets further fields."""
+    now = account.clock.now_s()
+    values: Json = {
+        **_unset(),
+        "account_country": "US",
+        "account_name": "Paydesk sandbox",
+        "auto_advance": True,
+        "automatically_finalizes_at": now + DRAFT_S,
+        "billing_reason": reason,
+        "collection_method": "charge_automatically",
+        "currency": currency,
+        "customer": customer["id"],
+        "customer_address": customer["address"],
+        "customer_email": customer["email"],
+        "customer_name": customer["name"],
+        "customer_phone": customer["phone"],
+        "customer_shipping": _shipping(customer),
+        "customer_tax_exempt": customer["tax_exempt"],
+        "period_end": now,
+        "period_start": now,
+        "starting_balance": customer["balance"] if customer["currency"] in (None, currency) else 0,
+        "status": "draft",
+        "test_clock": customer["test_clock"],
+        "_payments": [],
+        **given,
+    }
+    set_lines(account, values, lines, discounts)
+    return values
+
+
+def _shipping(customer: Json) -> Json | None:
+    shipping = customer["shipping"]
+    return {"carrier": None, "tracking_number": None, **shipping} if shipping else None
+
+
+def _unset() -> Json:
+    """The fields of an invoice that have no value yet, or their usual one."""
+    names = (
+        "account_tax_ids", "amount_paid_off_stripe", "application", "custom_fields", "customer_account",
+        "default_payment_method", "default_source", "description", "due_date", "effective_at", "ending_balance",
+        "footer", "from_invoice", "hosted_invoice_url", "invoice_pdf", "last_finalization_error", "latest_revision",
+        "next_payment_attempt", "number", "on_behalf_of", "parent", "receipt_number", "rendering", "shipping_cost",
+        "shipping_details", "statement_descriptor", "status_details", "threshold_reason", "webhooks_delivered_at",
+    )  # fmt: skip
+    moments = ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
+    return dict.fromkeys(names) | {
+        "amount_overpaid": 0,
+        "amount_paid": 0,
+        "amount_shipping": 0,
+        "attempt_count": 0,
+        "attempted": False,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None, "provider": None,
+                          "status": None},
+        "customer_tax_ids": [],
+        "default_tax_rates": [],
+        "issuer": {"type": "self"},
+        "metadata": {},
+        "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
+        "post_payment_credit_notes_amount": 0,
+        "pre_payment_credit_notes_amount": 0,
+        "status_transitions": dict.fromkeys(moments),
+        "total_pretax_credit_amounts": [],
+        "total_taxes": [],
+    }  # fmt: skip
+
+
+def set_lines(account: Account, invoice: Json, lines: list[Json], discounts: list[Json]) -> None:
+    """Put lines on an invoice, apply the discounts, and add up."""
+    apply_discounts(account, lines, discounts)
+    off: dict[str, int] = {}
+    for line in lines:
+        line.pop("_own_discounts", None)
+        line["invoice"] = invoice.get("id")
+        for part in line["discount_amounts"]:
+            off[part["discount"]] = off.get(part["discount"], 0) + part["amount"]
+    subtotal = sum(line["amount"] for line in lines)
+    total = subtotal - sum(off.values())
+    amounts = [{"amount": amount, "discount": discount} for discount, amount in off.items()]
+    invoice |= {
+        "discounts": [discount["id"] for discount in discounts],
+        "lines": list_of(lines, f"/v1/invoices/{invoice.get('id', 'upcoming')}/lines"),
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
+        "total": total,
+        "total_discount_amounts": amounts,
+        "total_excluding_tax": total,
+        "total_pretax_credit_amounts": [{**one, "type": "discount"} for one in amounts],
+    }
+    due = amount_due(invoice)
+    invoice |= {"amount_due": due, "amount_remaining": due}
+
+
+def amount_due(invoice: Json) -> int:
+    """What is to be paid: the total with the customer's balance; a sum too small to charge waits in the balance."""
+    due = max(0, int(invoice["total"]) + int(invoice["starting_balance"]))
+    return 0 if invoice["total"] <= 0 or due < minimum_minor(invoice["currency"]) else due
+
+
+def add_invoice(account: Account, values: Json) -> Json:
+    """Keep a draft and tell it; it is finalised by itself when it says so."""
+    invoice_id = new_id("invoice")
+    invoice = account.add("invoice", values, object_id=invoice_id)
+    lines = invoice["lines"]
+    lines["url"] = f"/v1/invoices/{invoice_id}/lines"
+    for line in lines["data"]:
+        line["invoice"] = invoice_id
+    customer = account.get("customer", invoice["customer"], "customer")
+    if customer["currency"] is None:
+        account.change(customer, currency=invoice["currency"])
+    emit(account, "invoice.created", invoice)
+    if invoice["auto_advance"] and invoice["automatically_finalizes_at"] is not None:
+        later(account, invoice["automatically_finalizes_at"], "invoice.finalize", invoice_id)
+    return invoice
+
+
+def take_pending(account: Account, customer: Json, currency: str, subscription: str | None) -> list[Json]:
+    """The lines of the customer's waiting invoice items: those of the subscription, and those of none."""
+    lines = []
+    for row in pending_items(account, customer, currency, subscription):
+        lines.append(line_of_invoice_item(row))
+        customer["_pending"].remove(row["id"])
+        account.change(row, _line=lines[-1]["id"])
+    account.save(customer)
+    return lines
+
+
+def pending_items(account: Account, customer: Json, currency: str, subscription: str | None) -> list[Json]:
+    """The customer's invoice items that wait for the next invoice of this subscription."""
+    rows = [account.get("invoiceitem", one, "invoiceitem") for one in customer.get("_pending", [])]
+    return [row for row in rows if row["currency"] == currency and _owner(row) in (None, subscription)]
+
+
+def _owner(row: Json) -> str | None:
+    parent = row["parent"] or {}
+    return (parent.get("subscription_details") or {}).get("subscription")
+
+
+def claim_items(account: Account, invoice: Json) -> None:
+    """Note on the invoice items of an invoice's lines where they went."""
+    for line in invoice["lines"]["data"]:
+        details = line["parent"].get("invoice_item_details") or line["parent"].get("subscription_item_details")
+        row = account.find("invoiceitem", (details or {}).get("invoice_item") or "")
+        if row is not None:
+            account.change(row, invoice=invoice["id"])
+
+
+def finalize(account: Account, invoice: Json, *, adopt: Json | None = None) -> None:
+    """Give a draft its number, settle it with the customer's balance, and make its payment intent; tells it.
+
+    `adopt` is an intent that exists already (of Checkout). An invoice with nothing to pay is paid at once.
+    """
+    now = account.clock.now_s()
+    customer = account.get("customer", invoice["customer"], "customer")
+    number = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
+    account.change(customer, next_invoice_sequence=customer["next_invoice_sequence"] + 1)
+    page = f"{account.public_url}/i/{invoice['id']}"
+    account.change(
+        invoice, status="open", number=number, effective_at=now, hosted_invoice_url=page, invoice_pdf=page + "/pdf",
+        automatically_finalizes_at=None, ending_balance=_settled_balance(account, invoice, customer),
+        status_transitions={**invoice["status_transitions"], "finalized_at": now},
+    )  # fmt: skip
+    if invoice["amount_due"] and adopt is not None:
+        account.change(adopt, _invoice=invoice["id"], customer=customer["id"])
+    emit(account, "invoice.finalized", invoice)
+    if invoice["amount_due"]:
+        intent = adopt or _add_intent(account, invoice)
+        _add_payment(account, invoice, intent)
+    else:
+        mark_paid(account, invoice)
+
+
+def _settled_balance(account: Account, invoice: Json, customer: Json) -> int:
+    """The customer's balance after this invoice; changed and noted when it differs."""
+    if customer["currency"] not in (None, invoice["currency"]):
+        return int(customer["balance"])
+    ending = customer["balance"] + invoice["total"] - invoice["amount_due"]
+    account.change(invoice, _applied=ending - customer["balance"])
+    if ending != customer["balance"]:
+        kind = "applied_to_invoice" if customer["balance"] < 0 < invoice["total"] else "invoice_too_small"
+        move_balance(account, customer, ending - customer["balance"], invoice["currency"], kind, invoice=invoice["id"])
+    return int(ending)
+
+
+def _add_intent(account: Account, invoice: Json) -> Json:
+    description = "Subscription creation" if invoice["billing_reason"] == "subscription_create" else (
+        "Subscription update" if subscription_id(invoice) else f"Payment for Invoice {invoice['number']}"
+    )  # fmt: skip
+    return add_intent(account, invoice["amount_due"], invoice["currency"], {
+        "customer": invoice["customer"], "description": description, "setup_future_usage": "off_session",
+        "_invoice": invoice["id"],
+    })  # fmt: skip
+
+
+def _add_payment(account: Account, invoice: Json, intent: Json) -> None:
+    """Tie an intent to its invoice."""
+    account.change(intent, _invoice=invoice["id"])
+    payment = account.add("invoice_payment", {
+        "amount_paid": None,
+        "amount_requested": invoice["amount_due"],
+        "currency": invoice["currency"],
+        "invoice": invoice["id"],
+        "is_default": True,
+        "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
+        "status": "open",
+        "status_transitions": {"canceled_at": None, "paid_at": None},
+    })  # fmt: skip
+    account.change(invoice, _payments=[*invoice["_payments"], payment["id"]], _intent=intent["id"])
+
+
+def attempt(account: Account, invoice: Json, method: Json | None, *, off_session: bool = False) -> StripeError | None:
+    """One try to pay an open invoice with a method; gives the refusal instead of raising it."""
+    intent = account.get("payment_intent", invoice["_intent"], "payment_intent")
+    if method is None:
+        _note_failure(account, invoice)
+        return invalid("There is no payment method to pay this invoice with.", "payment_method", "resource_missing")
+    account.change(intent, payment_method_types=sorted({*intent["payment_method_types"], method["type"]}))
+    alone = off_session and not must_authenticate(method, off_session=True)
+    how = How(off_session=alone, mandate_data=_BY_SELLER)
+    try:
+        start_payment(account, intent, method, how)
+    except StripeError as refusal:
+        return refusal
+    if intent["status"] == "requires_action":
+        account.change(invoice, attempted=True, attempt_count=max(1, invoice["attempt_count"]))
+        emit(account, "invoice.payment_action_required", invoice)
+        follow(account, "action", invoice)
+    return None
+
+
+def _before_payment(account: Account, intent: Json) -> None:
+    """Nothing has to be made before an invoice is paid."""
+
+
+def settle(account: Account, intent: Json) -> None:
+    """Bring an invoice to what became of its intent."""
+    invoice = account.find("invoice", intent["_invoice"])
+    if invoice is None or invoice["status"] not in ("open", "uncollectible"):
+        return
+    if intent["status"] == "succeeded":
+        mark_paid(account, invoice)
+    elif intent["status"] == "requires_payment_method":
+        _note_failure(account, invoice)
+    elif intent["status"] == "processing":
+        account.change(invoice, attempted=True, attempt_count=max(1, invoice["attempt_count"]))
+        follow(account, "processing", invoice)
+
+
+OWNERS["_invoice"] = Owner(_before_payment, settle)
+
+
+def _note_failure(account: Account, invoice: Json) -> None:
+    """A try failed: the subscription plans the next one, then it is told."""
+    account.change(invoice, attempted=True, attempt_count=max(1, invoice["attempt_count"]))
+    follow(account, "planning", invoice)
+    emit(account, "invoice.payment_failed", invoice)
+    follow(account, "failed", invoice)
+
+
+def mark_paid(account: Account, invoice: Json, *, out_of_band: bool = False) -> None:
+    """An invoice is paid, has nothing to pay, or was paid elsewhere; tells it."""
+    now, due = account.clock.now_s(), invoice["amount_due"]
+    account.change(
+        invoice, status="paid", amount_paid=due, amount_remaining=0, attempted=True, auto_advance=False,
+        attempt_count=max(1 if due and not out_of_band else 0, invoice["attempt_count"]), next_payment_attempt=None,
+        status_transitions={**invoice["status_transitions"], "paid_at": now},
+    )  # fmt: skip
+    if out_of_band:
+        account.change(invoice, amount_paid_off_stripe=due)
+        _cancel_intent(account, invoice)
+    emit(account, "invoice.paid", invoice)
+    if not out_of_band:
+        emit(account, "invoice.payment_succeeded", invoice)
+        _close_payment(account, invoice, now)
+    follow(account, "paid", invoice)
+
+
+def _close_payment(account: Account, invoice: Json, now: int) -> None:
+    for payment in payments_of(account, invoice):
+        if payment["status"] == "open":
+            account.change(payment, status="paid", amount_paid=payment["amount_requested"],
+                           status_transitions={"canceled_at": None, "paid_at": now})  # fmt: skip
+            emit(account, "invoice_payment.paid", payment)
+
+
+def payments_of(account: Account, invoice: Json) -> list[Json]:
+    """The invoice payments of an invoice, oldest first."""
+    return [account.get("invoice_payment", one, "invoice_payment") for one in invoice["_payments"]]
+
+
+def _cancel_intent(account: Account, invoice: Json) -> None:
+    """An invoice is not paid by its intent any more."""
+    intent = account.find("payment_intent", invoice.get("_intent") or "")
+    if intent is not None and intent["status"] not in ("succeeded", "canceled"):
+        for payment in payments_of(account, invoice):
+            account.change(payment, status="canceled", status_transitions={
+                "canceled_at": account.clock.now_s(), "paid_at": None})  # fmt: skip
+        cancel_intent(account, intent, "void_invoice" if invoice["status"] == "void" else None)
+
+
+def void(account: Account, invoice: Json, *, tell: bool = True) -> None:
+    """Make an invoice worth nothing; the part that came from the customer's balance goes back."""
+    now = account.clock.now_s()
+    customer = account.get("customer", invoice["customer"], "customer")
+    applied = invoice.get("_applied", 0)
+    if applied > 0 and not customer.get("deleted"):
+        move_balance(account, customer, -applied, invoice["currency"], "unapplied_from_invoice", invoice=invoice["id"])
+    account.change(invoice, status="void", auto_advance=False, next_payment_attempt=None,
+                   automatically_finalizes_at=None,
+                   status_transitions={**invoice["status_transitions"], "voided_at": now})  # fmt: skip
+    _cancel_intent(account, invoice)
+    emit(account, "invoice.voided", invoice)
+    if tell:
+        follow(account, "closed", invoice)
+
+
+def give_up(account: Account, invoice: Json, reason: str, *, tell: bool = True) -> None:
+    """Write an open invoice off as uncollectible; it can still be paid."""
+    now = account.clock.now_s()
+    account.change(
+        invoice, status="uncollectible", auto_advance=False, next_payment_attempt=None,
+        status_details={"uncollectible": {"reason": reason}},
+        status_transitions={**invoice["status_transitions"], "marked_uncollectible_at": now},
+    )  # fmt: skip
+    emit(account, "invoice.marked_uncollectible", invoice)
+    if tell:
+        follow(account, "closed", invoice)
+
+
+def stop_advancing(account: Account, invoice: Json) -> None:
+    """Nothing more happens to this invoice by itself."""
+    previous = account.change(invoice, auto_advance=False, automatically_finalizes_at=None, next_payment_attempt=None)
+    emit_update(account, "invoice.updated", invoice, previous)
+
+
+def method_for(account: Account, *holders: Json | None) -> Json | None:
+    """The method to pay with: the first holder (invoice, subscription, customer) that names one; None without."""
+    for holder in holders:
+        if holder is None:
+            continue
+        settings: Any = holder.get("invoice_settings") if holder["object"] == "customer" else holder
+        found = account.find("payment_method", (settings or {}).get("default_payment_method") or "")
+        if found is not None and found["customer"] is not None:
+            return found
+    return None
+
+
+def default_method(account: Account, invoice: Json) -> Json | None:
+    """The method with which an invoice is collected."""
+    customer = account.get("customer", invoice["customer"], "customer")
+    subscription = account.find("subscription", subscription_id(invoice) or "")
+    return method_for(account, invoice, subscription, customer)
+
+
+def _finalize_when_due(account: Account, invoice_id: str) -> None:
+    """The hour of a draft is over: finalise it and collect."""
+    invoice = account.find("invoice", invoice_id)
+    if invoice is None or invoice["status"] != "draft" or not invoice["auto_advance"]:
+        return
+    if invoice["automatically_finalizes_at"] is None:
+        return
+    if invoice["automatically_finalizes_at"] > account.clock.now_s():
+        later(account, invoice["automatically_finalizes_at"], "invoice.finalize", invoice_id)
+        return
+    if subscription_id(invoice):
+        follow(account, "finalizing", invoice)
+    if invoice["status"] == "draft" and invoice["auto_advance"]:
+        finalize(account, invoice)
+        collect(account, invoice)
+
+
+def collect(account: Account, invoice: Json) -> None:
+    """The first try to be paid for an invoice that collects by itself."""
+    if invoice["status"] == "open" and invoice["collection_method"] == "charge_automatically":
+        attempt(account, invoice, default_method(account, invoice), off_session=True)
+
+
+DEEDS["invoice.finalize"] = _finalize_when_due

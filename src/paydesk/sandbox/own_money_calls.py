@@ -1,0 +1,96 @@
+"""The sandbox's own calls that move money or repeat news: disputes, refunds at the press of a button, events again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .accounts import Account
+from .calls import Call
+from .disputes import put_dispute
+from .errors import Json, StripeError, no_such
+from .events import offer_again
+from .present import public
+from .refunds import make_refund
+from .world import World
+
+
+def routes(world: World) -> list[Route]:
+    """The routes of these calls; each takes a JSON object and answers with what it made."""
+
+    async def disputes(request: Request) -> Response:
+        return await _answered(world, request, _dispute)
+
+    async def refunds(request: Request) -> Response:
+        return await _answered(world, request, _refund)
+
+    async def resend(request: Request) -> Response:
+        return await _answered(world, request, _resend)
+
+    return [
+        Route("/_sandbox/disputes", disputes, methods=["POST"]),
+        Route("/_sandbox/refunds", refunds, methods=["POST"]),
+        Route("/_sandbox/events/{id}/resend", resend, methods=["POST"]),
+    ]
+
+
+async def _answered(world: World, request: Request, act: Any) -> Response:
+    try:
+        given = orjson.loads(await request.body() or b"{}")
+        if not isinstance(given, dict):
+            raise StripeError("The body must be a JSON object.")
+        return JSONResponse(act(world, request, given))
+    except orjson.JSONDecodeError as problem:
+        return _refused(StripeError(f"The body is not JSON: {problem}."))
+    except StripeError as error:
+        return _refused(error)
+    finally:
+        world.flush()
+
+
+def _refused(error: StripeError) -> Response:
+    return JSONResponse({"error": error.fields()}, error.status)
+
+
+def _owner(world: World, kind: str, object_id: Any) -> Account:
+    """The account that has this object."""
+    for account in world.accounts.values():
+        if account.find(kind, str(object_id)) is not None:
+            return account
+    raise no_such(kind, str(object_id), kind, 404)
+
+
+def _only(given: Json, *names: str) -> None:
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise StripeError(f"Unknown: {', '.join(unknown)}. Known here: {', '.join(names)}.", param=unknown[0])
+
+
+def _dispute(world: World, request: Request, given: Json) -> Json:
+    """`{"charge": "ch_…", "status": "needs_response"}`; `won`, `lost` and `warning_closed` end a dispute."""
+    _only(given, "charge", "status")
+    account = _owner(world, "charge", given.get("charge"))
+    return public(put_dispute(account, given["charge"], str(given.get("status", "needs_response"))))
+
+
+def _refund(world: World, request: Request, given: Json) -> Json:
+    """`{"charge": "ch_…", "amount": 500}`; without an amount all that is left."""
+    _only(given, "charge", "amount")
+    account = _owner(world, "charge", given.get("charge"))
+    amount = given.get("amount")
+    if amount is not None and (not isinstance(amount, int) or isinstance(amount, bool) or amount < 1):
+        raise StripeError("`amount` must be a whole number of the smallest unit.", param="amount")
+    params = {name: value for name, value in given.items() if value is not None}
+    return public(make_refund(Call(world, account, {}, params, {})))
+
+
+def _resend(world: World, request: Request, given: Json) -> Json:
+    """Offer an event again to every endpoint that wants it."""
+    _only(given)
+    account = _owner(world, "event", request.path_params["id"])
+    event = account.get("event", request.path_params["id"], "event")
+    return {"event": event["id"], "deliveries": offer_again(account, event)}

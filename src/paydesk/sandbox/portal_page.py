@@ -1,0 +1,311 @@
+"""The customer portal: what a customer does alone. Every change goes through the same calls that the API has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, compile_path
+
+from .accounts import Account, Cause
+from .calls import Call, Operation
+from .checkout_page import every
+from .errors import Json, StripeError, unknown_url
+from .events import emit
+from .html import notice, page, paid_with
+from .ids import random_text
+from .methods import add_method
+from .params import decode, read
+from .payments import OWNERS, Owner
+from .present import rendered
+from .setup_intents import add_setup_intent, confirm_setup
+from .world import World
+
+_LIVES_S = 3600
+_OVER = ("canceled", "incomplete_expired")
+
+
+class Visit:
+    """One customer at the portal: who, with which configuration, and the API's calls on the customer's behalf."""
+
+    def __init__(self, world: World, account: Account, session: Json, operations: Sequence[Operation]) -> None:
+        self.world = world
+        self.account = account
+        self.session = session
+        self.features: Json = account.get("billing_portal.configuration", session["configuration"], "configuration")[
+            "features"
+        ]
+        self._operations = operations
+
+    @property
+    def home(self) -> str:
+        """The address of the portal's first page."""
+        return str(self.session["url"])
+
+    def call(self, method: str, path: str, **given: Any) -> Json:
+        """A call of the API with parameters as they come on the wire; refusals are raised."""
+        for operation in self._operations:
+            match = compile_path(operation.path)[0].match(path) if operation.method == method else None
+            if match:
+                return self._perform(operation, match.groupdict(), given)
+        raise unknown_url(method, path)
+
+    def _perform(self, operation: Operation, path: dict[str, str], given: Json) -> Json:
+        params = read(given, operation.shape, operation.required)
+        expand = params.pop("expand", [])
+        self.account.cause = Cause("req_" + random_text(14), None)
+        try:
+            row = operation.handler(Call(self.world, self.account, path, params, given))
+            return rendered(self.account, row, expand)
+        finally:
+            self.account.cause = Cause()
+            self.world.flush()
+
+    def subscription(self, subscription_id: str) -> Json:
+        """A subscription of this customer's; another's does not exist."""
+        found = self.call("GET", f"/v1/subscriptions/{subscription_id}")
+        if found["customer"] != self.session["customer"]:
+            raise StripeError("No such subscription.", status=404)
+        return self.shown(found)
+
+    def subscriptions(self) -> list[Json]:
+        """The customer's subscriptions that are not over, newest first."""
+        found = self.call("GET", "/v1/subscriptions", customer=self.session["customer"], limit="20", status="all")
+        return [self.shown(row) for row in found["data"] if row["status"] not in _OVER]
+
+    def shown(self, subscription: Json) -> Json:
+        """A subscription with the words of its first item."""
+        item = subscription["items"]["data"][0]
+        return {**subscription, "item": item, "name": self.product_name(item["price"]), "every": every(item["price"])}
+
+    def product_name(self, price: Json) -> str:
+        """The name of a price's product."""
+        return str((self.account.find("product", price["product"]) or {}).get("name", price["product"]))
+
+    def offers(self, subscription: Json) -> list[Json]:
+        """The prices to which a subscription may change."""
+        update = self.features["subscription_update"]
+        if not update["enabled"]:
+            return []
+        chosen = [price for product in update["products"] or [] for price in product["prices"]]
+        now = subscription["item"]["price"]
+        rows = [self.account.find("price", one) for one in chosen] if chosen else list(self.account.all("price"))
+        return [
+            {**row, "name": self.product_name(row), "every": every(row)} for row in rows
+            if row and row["active"] and row["recurring"] and row["unit_amount"] is not None
+            and row["currency"] == now["currency"] and row["id"] != now["id"]
+        ]  # fmt: skip
+
+
+def routes(world: World, operations: Sequence[Operation]) -> list[Route]:
+    """The routes of the portal; `operations` are the calls of the API."""
+
+    async def portal(request: Request) -> Response:
+        visit = _visit(world, request.path_params["ticket"], operations)
+        if isinstance(visit, Response):
+            return visit
+        part = request.path_params.get("part", "")
+        form = decode((await request.body()).decode("utf-8", "replace")) if request.method == "POST" else {}
+        try:
+            return _changed(visit, part, form) if request.method == "POST" else _shown(visit, part)
+        except StripeError as error:
+            if request.method == "POST" and part == "card":
+                return _card_page(visit, error)
+            return notice("Something went wrong", error.message, status=error.status, link=visit.home,
+                          link_text="Return to the overview")  # fmt: skip
+        finally:
+            world.flush()
+
+    async def login(request: Request) -> Response:
+        return notice("Billing login", "No e-mail leaves the sandbox, so nobody can log in here. Make a portal session "
+                      "with POST /v1/billing_portal/sessions and open its url.")  # fmt: skip
+
+    return [
+        Route("/p/login/{id}", login, methods=["GET"]),
+        Route("/p/session/{ticket}", portal, methods=["GET"]),
+        Route("/p/session/{ticket}/{part:path}", portal, methods=["GET", "POST"]),
+    ]
+
+
+def _visit(world: World, ticket: str, operations: Sequence[Operation]) -> Visit | Response:
+    for account in world.accounts.values():
+        session = account.find_named("billing_portal.session", ticket)
+        if session is not None:
+            if account.clock.now() < session["created"] + _LIVES_S:
+                return Visit(world, account, session, operations)
+            text = "Go back to the seller and open your billing page again."
+            return notice("Your session has expired", text, link=session["return_url"], link_text="Go back")
+    return notice(
+        "Something went wrong", "This billing page does not exist. Ask the seller for a new link.", status=404
+    )
+
+
+def _shown(visit: Visit, part: str) -> Response:
+    """One page of the portal."""
+    kind, _, rest = part.partition("/")
+    if part == "":
+        flow = visit.session["flow"]
+        if flow and not visit.session.get("_flow_done"):
+            return RedirectResponse(f"{visit.home}/{_start_of(flow)}", 303)
+        return _overview(visit)
+    if part == "card" and visit.features["payment_method_update"]["enabled"]:
+        return _card_page(visit, None)
+    if kind == "cancel" and visit.features["subscription_cancel"]["enabled"]:
+        cancel = visit.features["subscription_cancel"]
+        return _portal_page("portal_cancel.html", visit, subscription=visit.subscription(rest), mode=cancel["mode"])
+    if kind == "plan":
+        subscription_id, _, price = rest.partition("/")
+        return _plan_page(visit, visit.subscription(subscription_id), price)
+    if kind == "invoices" and visit.features["invoice_history"]["enabled"]:
+        return _invoice_page(visit, rest)
+    raise unknown_url("GET", part)
+
+
+def _start_of(flow: Json) -> str:
+    kind = flow["type"]
+    if kind == "payment_method_update":
+        return "card"
+    if kind == "subscription_cancel":
+        return f"cancel/{flow[kind]['subscription']}"
+    wanted = f"/{flow[kind]['items'][0]['price'] or ''}" if kind == "subscription_update_confirm" else ""
+    return f"plan/{flow[kind]['subscription']}{wanted}"
+
+
+def _portal_page(name: str, visit: Visit, **values: Any) -> Response:
+    return page(name, home=visit.home, return_url=visit.session["return_url"], features=visit.features, **values)
+
+
+def _overview(visit: Visit) -> Response:
+    customer = visit.call("GET", f"/v1/customers/{visit.session['customer']}")
+    methods = visit.call("GET", f"/v1/customers/{customer['id']}/payment_methods", limit="10")["data"]
+    invoices: list[Json] = []
+    if visit.features["invoice_history"]["enabled"]:
+        found = visit.call("GET", "/v1/invoices", customer=customer["id"], limit="24")["data"]
+        invoices = [row for row in found if row["status"] not in ("draft", "void")]
+    default = customer["invoice_settings"]["default_payment_method"]
+    subscriptions = visit.subscriptions()
+    return _portal_page(
+        "portal.html", visit, customer=customer, invoices=invoices, subscriptions=subscriptions,
+        methods=[{"name": paid_with(row), "default": row["id"] == default, "card": row.get("card")} for row in methods],
+        changeable={row["id"]: bool(visit.offers(row)) for row in subscriptions},
+    )  # fmt: skip
+
+
+def _card_page(visit: Visit, error: StripeError | None) -> Response:
+    return _portal_page("portal_card.html", visit, error=error.message if error else _setup_error(visit))
+
+
+def _setup_error(visit: Visit) -> str | None:
+    intent = visit.account.find("setup_intent", visit.session.get("_setup") or "")
+    failed = intent and intent["last_setup_error"]
+    return failed["message"] if failed else None
+
+
+def _plan_page(visit: Visit, subscription: Json, price: str) -> Response:
+    offers = visit.offers(subscription)
+    chosen = next((row for row in offers if row["id"] == price), None)
+    preview = _preview(visit, subscription, chosen) if chosen else None
+    return _portal_page(
+        "portal_plan.html", visit, subscription=subscription, offers=offers, chosen=chosen, preview=preview
+    )
+
+
+def _preview(visit: Visit, subscription: Json, chosen: Json) -> Json | None:
+    """What the next invoice will be after the change; None where no preview can be made."""
+    details = {"items": {"0": {"id": subscription["item"]["id"], "price": chosen["id"]}},
+               "proration_behavior": visit.features["subscription_update"]["proration_behavior"]}  # fmt: skip
+    try:
+        return visit.call("POST", "/v1/invoices/create_preview", customer=subscription["customer"],
+                          subscription=subscription["id"], subscription_details=details)  # fmt: skip
+    except StripeError:
+        return None
+
+
+def _invoice_page(visit: Visit, invoice_id: str) -> Response:
+    invoice = visit.call("GET", f"/v1/invoices/{invoice_id}")
+    if invoice["customer"] != visit.session["customer"]:
+        raise StripeError("No such invoice.", status=404)
+    lines = visit.call("GET", f"/v1/invoices/{invoice_id}/lines", limit="100")["data"]
+    customer = visit.call("GET", f"/v1/customers/{invoice['customer']}")
+    return _portal_page("portal_invoice.html", visit, invoice=invoice, lines=lines, customer=customer)
+
+
+def _changed(visit: Visit, part: str, form: Json) -> Response:
+    """One change by the customer; leads back to the overview, or to where the seller wants it."""
+    kind, _, rest = part.partition("/")
+    if part == "card" and visit.features["payment_method_update"]["enabled"]:
+        return _saved_card(visit, form)
+    subscription = visit.subscription(rest)
+    path = f"/v1/subscriptions/{subscription['id']}"
+    if kind == "cancel" and visit.features["subscription_cancel"]["enabled"]:
+        if visit.features["subscription_cancel"]["mode"] == "immediately":
+            visit.call("DELETE", path)
+        else:
+            visit.call("POST", path, cancel_at_period_end="true")
+    elif kind == "resume":
+        visit.call("POST", path, cancel_at_period_end="false")
+    elif kind == "plan" and any(row["id"] == form.get("price") for row in visit.offers(subscription)):
+        changed = {"0": {"id": subscription["item"]["id"], "price": form["price"]}}
+        proration = visit.features["subscription_update"]["proration_behavior"]
+        visit.call("POST", path, items=changed, proration_behavior=proration)
+    else:
+        raise unknown_url("POST", part)
+    return RedirectResponse(_after(visit), 303)
+
+
+def _after(visit: Visit) -> str:
+    """Where a customer goes who has done what the session was opened for."""
+    flow = visit.session["flow"]
+    visit.account.change(visit.session, _flow_done=True)
+    redirect = flow and flow["after_completion"]["redirect"]
+    return str(redirect["return_url"]) if redirect else visit.home
+
+
+def _saved_card(visit: Visit, form: Json) -> Response:
+    """Save a new card and make it the one that is charged; a card that declines is said on the page."""
+    account = visit.account
+    month, _, year = str(form.get("expiry", "")).partition("/")
+    card = {
+        "number": str(form.get("number", "")), "exp_month": _number(month), "exp_year": _number(year),
+        "cvc": str(form.get("cvc", "")),
+    }  # fmt: skip
+    billing = {"name": str(form.get("name", "")) or None}
+    method = add_method(account, {"type": "card", "card": card, "billing_details": billing})
+    intent = add_setup_intent(account, {"customer": visit.session["customer"], "payment_method_types": ["card"]})
+    account.change(intent, _portal=visit.session["id"])
+    account.change(visit.session, _setup=intent["id"])
+    confirm_setup(account, intent, method, {"return_url": visit.home})
+    if intent["status"] == "requires_action":
+        return RedirectResponse(intent["next_action"]["redirect_to_url"]["url"], 303)
+    return RedirectResponse(_after(visit), 303)
+
+
+def _number(written: str) -> int:
+    return int(written) if written.strip().isdecimal() else 0
+
+
+def _use_card(account: Account, intent: Json) -> None:
+    """A card that was saved in the portal is charged from now on."""
+    if intent["status"] != "succeeded":
+        return
+    session = account.find("billing_portal.session", intent["_portal"])
+    if session is not None:
+        account.change(session, _flow_done=True)
+    customer = account.get("customer", intent["customer"], "customer")
+    settings = {**customer["invoice_settings"], "default_payment_method": intent["payment_method"]}
+    previous = account.change(customer, invoice_settings=settings)
+    if previous:
+        emit(account, "customer.updated", customer, previous)
+    for subscription in account.all("subscription"):
+        if subscription["customer"] == customer["id"] and subscription["default_payment_method"]:
+            before = account.change(subscription, default_payment_method=intent["payment_method"])
+            emit(account, "customer.subscription.updated", subscription, before)
+
+
+def _nothing(account: Account, intent: Json) -> None:
+    """Nothing has to be there before a card is saved."""
+
+
+OWNERS["_portal"] = Owner(_nothing, _use_card)

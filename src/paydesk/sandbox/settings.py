@@ -1,0 +1,46 @@
+"""What can be set while the sandbox runs, for all of its accounts: `/_sandbox/settings`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from .errors import Json
+from .versions import LATEST, VERSION_FORMAT
+
+
+@dataclass
+class Settings:
+    """`api_version` is the accounts' default, for requests and webhooks that name none. `rate_limit_per_s` refuses
+    more requests than that in a second of an account with 429; 0 refuses none, Stripe's test mode has 25.
+    `search_delay_s` hides an object from searches for so long after its last change."""
+
+    api_version: str = LATEST
+    rate_limit_per_s: int = 0
+    search_delay_s: float = 0.0
+
+    def take(self, given: Json) -> None:
+        """Set what is given, all or nothing; ValueError says what is wrong."""
+        checked = {name: _checked(name, value) for name, value in given.items()}
+        for name, value in checked.items():
+            setattr(self, name, value)
+
+    def shown(self) -> Json:
+        """The settings as JSON."""
+        return asdict(self)
+
+
+_NAMES = [field.name for field in fields(Settings)]
+
+
+def _checked(name: str, value: object) -> str | int | float:
+    """A value that its setting may have."""
+    if name == "api_version" and isinstance(value, str) and VERSION_FORMAT.fullmatch(value):
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name == "rate_limit_per_s" and number and isinstance(value, int) and 0 <= value <= 100_000:
+        return value
+    if name == "search_delay_s" and number and isinstance(value, int | float) and 0 <= value <= 86400:
+        return float(value)
+    if name not in _NAMES:
+        raise ValueError(f"There is no setting {name!r}; there are {', '.join(_NAMES)}.")
+    raise ValueError(f"{value!r} cannot be {name}.")

@@ -1,0 +1,448 @@
+"""Subscriptions in the API: create, update, cancel, pause, resume, list; and their items."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import lists
+from .accounts import Account
+from .calls import Call, Operation, get, listing, post
+from .cards import NEEDS_AUTHENTICATION, refused
+from .catalog import PRICE_DATA, add_price
+from .coupons import DISCOUNTS, chosen, end_discount, redeem
+from .customers import live_customer
+from .errors import Json, StripeError, invalid, missing_parameter
+from .invoice_lines import price_amount
+from .invoices import method_for
+from .methods import behaviour
+from .params import (
+    Kind,
+    Shape,
+    choice,
+    fields,
+    flag,
+    integer,
+    items,
+    merged_metadata,
+    metadata,
+    moment_range,
+    text,
+    whole,
+)
+from .payments import OWNERS, Owner, must_authenticate
+from .periods import DAY_S
+from .present import INCLUDABLE
+from .setup_intents import add_setup_intent
+from .subscription_changes import carry_out, work_out
+from .subscription_rows import (
+    ENDED,
+    check_items,
+    current_period,
+    items_of,
+    payment_settings,
+    plan,
+    recurring_price,
+)
+from .subscriptions import Order, change, end_trial, remind_if_near, start
+
+
+def _moment_or(*words: str) -> Kind:
+    """A time in seconds, or one of a few words."""
+
+    def kind(value: Any, name: str) -> int | str:
+        return str(value) if value in words else integer(value, name)
+
+    return kind
+
+
+_cancel_at = _moment_or("min_period_end", "max_period_end", "max_billed_until", "")
+_ITEM: Shape = {
+    "discounts": DISCOUNTS,
+    "metadata": metadata,
+    "plan": text(clearable=False),
+    "price": text(clearable=False),
+    "price_data": fields(PRICE_DATA, ("currency",)),
+    "quantity": whole(0, 999_999),
+    "tax_rates": items(text(), 5),
+}
+_EXTRA: Shape = {
+    "metadata": metadata, "price": text(clearable=False), "price_data": fields(PRICE_DATA, ("currency",)),
+    "quantity": whole(1, 999_999),
+}  # fmt: skip
+DETAILS: Shape = {
+    "comment": text(5000),
+    "feedback": choice("customer_service", "low_quality", "missing_features", "other", "switched_service",
+                       "too_complex", "too_expensive", "unused"),
+}  # fmt: skip
+TRIAL_SETTINGS: Kind = fields(
+    {
+        "end_behavior": fields({
+            "billing_cycle_anchor": choice("now", "unchanged"),
+            "missing_payment_method": choice("cancel", "create_invoice", "pause"),
+        }),
+    },
+    ("end_behavior",),
+)  # fmt: skip
+BILLING_MODE: Kind = fields(
+    {
+        "flexible": fields({"proration_discounts": choice("included", "itemized")}),
+        "type": choice("classic", "flexible"),
+    },
+    ("type",),
+)
+PRORATION: Shape = {
+    "proration_behavior": choice("always_invoice", "create_prorations", "none"), "proration_date": integer,
+}  # fmt: skip
+_BEHAVIOR = choice("allow_incomplete", "default_incomplete", "error_if_incomplete")
+_COMMON: Shape = {
+    "add_invoice_items": items(fields(_EXTRA), 20),
+    "automatic_tax": fields({"enabled": flag}, ("enabled",)),
+    "cancel_at": _cancel_at,
+    "cancel_at_period_end": flag,
+    "collection_method": choice("charge_automatically", "send_invoice"),
+    "days_until_due": whole(0, 730),
+    "default_payment_method": text(),
+    "description": text(500),
+    "discounts": DISCOUNTS,
+    "metadata": metadata,
+    "off_session": flag,
+    "payment_behavior": _BEHAVIOR,
+    "payment_settings": fields({
+        "payment_method_types": items(text(clearable=False), 20),
+        "save_default_payment_method": choice("off", "on_subscription"),
+    }),
+    "proration_behavior": PRORATION["proration_behavior"],
+    "trial_end": _moment_or("now"),
+    "trial_from_plan": flag,
+    "trial_settings": TRIAL_SETTINGS,
+}  # fmt: skip
+_CREATE: Shape = {
+    **_COMMON,
+    "billing_cycle_anchor": integer,
+    "billing_mode": BILLING_MODE,
+    "currency": text(3, clearable=False),
+    "customer": text(clearable=False),
+    "items": items(fields(_ITEM), 20),
+    "trial_period_days": whole(0, 730),
+}
+_UPDATE: Shape = {
+    **_COMMON,
+    "billing_cycle_anchor": fields({"type": choice("now", "unchanged")}, ("type",)),
+    "cancellation_details": fields(DETAILS),
+    "items": items(fields({**_ITEM, "deleted": flag, "id": text(clearable=False)}), 20),
+    "pause_collection": fields(
+        {"behavior": choice("keep_as_draft", "mark_uncollectible", "void"), "resumes_at": integer}, ("behavior",)
+    ),
+    "proration_date": integer,
+}
+_STATUSES = ("active", "all", "canceled", "ended", "incomplete", "incomplete_expired", "past_due", "paused",
+             "trialing", "unpaid")  # fmt: skip
+
+
+def existing(account: Account, subscription_id: str, param: str = "id", status: int = 404) -> Json:
+    """The subscription that a path names."""
+    return account.get("subscription", subscription_id, param, status=status)
+
+
+def _create(call: Call) -> Json:
+    account, given = call.account, call.params
+    if "customer" not in given:
+        raise missing_parameter("customer")
+    if not given.get("items"):
+        raise missing_parameter("items")
+    customer = live_customer(account, given["customer"])
+    _check_method(account, customer, given)
+    order = ordered(account, customer, given)
+    collects = given.get("payment_behavior") != "default_incomplete"
+    sends = given.get("collection_method") == "send_invoice"
+    if not sends and collects and not order.trial_end:
+        _need_method(account, order)
+    subscription = start(account, order, collects=collects)
+    _after_create(account, subscription, given)
+    return subscription
+
+
+def _after_create(account: Account, subscription: Json, given: Json) -> None:
+    customer = account.get("customer", subscription["customer"], "customer")
+    invoice = account.get("invoice", subscription["latest_invoice"], "invoice")
+    bare = invoice["status"] == "paid" and method_for(account, subscription, customer) is None
+    if bare and given.get("payment_behavior") == "default_incomplete":
+        intent = add_setup_intent(account, {"customer": customer["id"]})
+        account.change(intent, _subscription=subscription["id"])
+        account.change(subscription, pending_setup_intent=intent["id"])
+    values = cancellation_values(account, subscription, given)
+    if values:
+        account.change(subscription, **values)
+        plan(account, subscription)
+    remind_if_near(account, subscription)
+
+
+def _before_setup(account: Account, intent: Json) -> None:
+    """Nothing has to be made before a method is saved."""
+
+
+def _after_setup(account: Account, intent: Json) -> None:
+    """The method of a trial has been saved."""
+    subscription = account.find("subscription", intent["_subscription"])
+    if subscription is not None and intent["status"] == "succeeded":
+        values: Json = {"pending_setup_intent": None}
+        if subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
+            values["default_payment_method"] = intent["payment_method"]
+        change(account, subscription, **values)
+
+
+OWNERS["_subscription"] = Owner(_before_setup, _after_setup)
+
+
+def ordered(account: Account, customer: Json, given: Json) -> Order:
+    """Read the parameters that say what is ordered; refuses what cannot be."""
+    prices = []
+    for place, one in enumerate(given["items"]):
+        price = recurring_price(account, one, f"items[{place}]", add_price)
+        prices.append((price, one))
+    check_items([price for price, _ in prices])
+    if customer["currency"] not in (None, prices[0][0]["currency"]) and customer.get("_subscriptions"):
+        raise invalid(
+            "You cannot combine currencies on a single customer. This customer has an active subscription or invoice "
+            f"item with currency {customer['currency']}.", "items",
+        )  # fmt: skip
+    return Order(
+        customer, prices, given, trial_end=trial_end(account, given, prices[0][0]), anchor=_anchor(account, given),
+        extras=_extras(account, given), discounts=chosen(account, given.get("discounts"), customer["id"]),
+    )  # fmt: skip
+
+
+def trial_end(account: Account, given: Json, price: Json) -> int | None:
+    """When the trial ends that the parameters ask for, or None."""
+    now = account.clock.now_s()
+    moment = given.get("trial_end")
+    if moment is not None and given.get("trial_period_days") is not None:
+        raise invalid("You may only specify one of these parameters: trial_end, trial_period_days.", "trial_end")
+    if isinstance(moment, int):
+        return _future(moment, now, "trial_end")
+    days = given.get("trial_period_days")
+    if days is None and given.get("trial_from_plan"):
+        days = price["recurring"]["trial_period_days"]
+    return now + days * DAY_S if days else None
+
+
+def _future(moment: int, now: int, param: str) -> int:
+    if moment <= now:
+        raise invalid(f"Invalid timestamp: {param} must be an integer Unix timestamp in the future.", param)
+    if moment > now + 5 * 366 * DAY_S:
+        raise invalid(f"Invalid timestamp: {param} can be at most five years in the future.", param)
+    return moment
+
+
+def _anchor(account: Account, given: Json) -> int | None:
+    moment = given.get("billing_cycle_anchor")
+    return None if moment is None else _future(moment, account.clock.now_s(), "billing_cycle_anchor")
+
+
+def _extras(account: Account, given: Json) -> list[tuple[Json, int]]:
+    found = []
+    for place, one in enumerate(given.get("add_invoice_items") or []):
+        param = f"add_invoice_items[{place}]"
+        if one.get("price_data"):
+            price = add_price(account, one["price_data"], f"{param}[price_data]")
+        elif one.get("price"):
+            price = account.get("price", one["price"], f"{param}[price]")
+        else:
+            raise missing_parameter(f"{param}[price]")
+        if price["type"] == "recurring":
+            raise invalid("The price specified is recurring; only one-time prices can be added.", f"{param}[price]")
+        found.append((price, one.get("quantity", 1)))
+    return found
+
+
+def _check_method(account: Account, customer: Json, given: Json) -> None:
+    """A default payment method must belong to the customer."""
+    if given.get("default_payment_method"):
+        method = account.get("payment_method", given["default_payment_method"], "default_payment_method",
+                             noun="PaymentMethod")  # fmt: skip
+        if method["customer"] != customer["id"]:
+            raise invalid(
+                f"The customer does not have a payment method with the ID {method['id']}. The payment method must be "
+                "attached to the customer.", "default_payment_method", "resource_missing",
+            )  # fmt: skip
+
+
+def _need_method(account: Account, order: Order) -> None:
+    """A first invoice that costs something needs a method; with `error_if_incomplete` one that will work."""
+    holder = {"object": "subscription", "default_payment_method": order.given.get("default_payment_method")}
+    method = method_for(account, holder, order.customer)
+    costs = sum(price_amount(price, one.get("quantity", 1)) for price, one in order.prices)
+    costs += sum(price_amount(price, quantity) for price, quantity in order.extras)
+    if method is None and costs > 0 and not order.discounts:
+        raise no_way_to_pay()
+    if method is not None and order.given.get("payment_behavior") == "error_if_incomplete":
+        refuse_if_declining(method)
+
+
+def no_way_to_pay() -> StripeError:
+    """The refusal for a customer who has no payment method."""
+    return invalid(
+        "This customer has no attached payment source or default payment method. Please consider adding a default "
+        "payment method. For more information, visit https://stripe.com/docs/billing/subscriptions/payment-methods-"
+        "setting#payment-method-priority.", None, "resource_missing",
+    )  # fmt: skip
+
+
+def refuse_if_declining(method: Json) -> None:
+    """Refuse with 402 a method whose charge would fail now."""
+    if method["type"] != "card":
+        return
+    card = behaviour(method)
+    decline = card.charge or card.attach
+    if decline is None and must_authenticate(method, off_session=False):
+        decline = NEEDS_AUTHENTICATION
+    if decline is not None:
+        raise refused(decline)
+
+
+def cancellation_values(account: Account, subscription: Json, given: Json) -> Json:
+    """What `cancel_at_period_end` and `cancel_at` change: ending later, or the taking back of it."""
+    if given.get("cancel_at") is not None and given.get("cancel_at_period_end"):
+        raise invalid("You may only specify one of these parameters: cancel_at, cancel_at_period_end.", "cancel_at")
+    now, details = account.clock.now_s(), subscription["cancellation_details"]
+    moment: int | None = None
+    if given.get("cancel_at_period_end"):
+        moment = current_period(subscription)[1]
+    elif given.get("cancel_at"):
+        at = given["cancel_at"]
+        moment = _future(at, now, "cancel_at") if isinstance(at, int) else current_period(subscription)[1]
+    elif "cancel_at_period_end" not in given and "cancel_at" not in given:
+        return {}
+    if moment is None:
+        return {"cancel_at": None, "cancel_at_period_end": False, "canceled_at": None,
+                "cancellation_details": {**details, "reason": None}}  # fmt: skip
+    return {"cancel_at": moment, "cancel_at_period_end": bool(given.get("cancel_at_period_end")), "canceled_at": now,
+            "cancellation_details": {**details, "reason": "cancellation_requested"}}  # fmt: skip
+
+
+def _update(call: Call) -> Json:
+    subscription = existing(call.account, call.id)
+    return update(call.account, subscription, call.params)
+
+
+def update(account: Account, subscription: Json, given: Json) -> Json:
+    """Change a subscription as the parameters say; also what the customer portal does."""
+    if subscription["status"] in ENDED and set(given) - {"cancellation_details", "metadata"}:
+        raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
+    customer = account.get("customer", subscription["customer"], "customer")
+    _check_method(account, customer, given)
+    if _trial_ends_unpaid(account, subscription, customer, given):
+        account.change(subscription, trial_end=account.clock.now_s())
+        end_trial(account, subscription)
+        return subscription
+    worked_out = work_out(account, subscription, given)
+    if isinstance(given.get("trial_end"), int):
+        _future(given["trial_end"], account.clock.now_s(), "trial_end")
+    if given.get("payment_behavior") == "error_if_incomplete" and (worked_out.fresh or worked_out.parts):
+        method = method_for(account, subscription, customer)
+        if method is None:
+            raise no_way_to_pay()
+        refuse_if_declining(method)
+    values = _plain_values(account, subscription, customer, given)
+    values |= cancellation_values(account, {**subscription, **values}, given)
+    carry_out(account, subscription, worked_out, given, values,
+              collects=given.get("payment_behavior") != "default_incomplete")  # fmt: skip
+    return subscription
+
+
+def _trial_ends_unpaid(account: Account, subscription: Json, customer: Json, given: Json) -> bool:
+    """Whether the trial is ended now, without a method, where that pauses or cancels."""
+    behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    ended = subscription["status"] == "trialing" and given.get("trial_end") == "now"
+    return ended and behavior != "create_invoice" and method_for(account, subscription, customer) is None
+
+
+def _plain_values(account: Account, subscription: Json, customer: Json, given: Json) -> Json:
+    """The fields that change just as they are given."""
+    names = ("collection_method", "days_until_due", "default_payment_method", "description")
+    values: Json = {name: given[name] for name in names if name in given}
+    if "metadata" in given:
+        values["metadata"] = merged_metadata(subscription["metadata"], given["metadata"])
+    if "pause_collection" in given:
+        pause = given["pause_collection"]
+        values["pause_collection"] = pause and {"resumes_at": None, **pause}
+    if "payment_settings" in given:
+        old = subscription["payment_settings"]
+        values["payment_settings"] = payment_settings({**old, **(given["payment_settings"] or {})})
+    if given.get("trial_settings"):
+        behavior = {**subscription["trial_settings"]["end_behavior"], **given["trial_settings"]["end_behavior"]}
+        values["trial_settings"] = {"end_behavior": behavior}
+    if given.get("cancellation_details"):
+        values["cancellation_details"] = {**subscription["cancellation_details"], **given["cancellation_details"]}
+    if "discounts" in given:
+        values["discounts"] = _new_discounts(account, subscription, customer, given["discounts"])
+    return values
+
+
+def _new_discounts(account: Account, subscription: Json, customer: Json, given: list[Json]) -> list[str]:
+    picked = chosen(account, given, customer["id"])
+    kept = {one["discount"]["id"] for one in picked if "discount" in one}
+    for discount_id in subscription["discounts"]:
+        if discount_id not in kept:
+            end_discount(account, account.get("discount", discount_id, "discount"))
+    made = [redeem(account, one, customer=customer["id"], subscription=subscription["id"]) for one in picked]
+    return [discount["id"] for discount in made]
+
+
+def _list(call: Call) -> Json:
+    given = call.params
+    status, price = given.get("status"), given.get("price") or given.get("plan")
+    keep = lists.same(given, "collection_method", "customer", "test_clock")
+
+    def wanted(row: Json) -> bool:
+        if not keep(row) or not _status_matches(row["status"], status):
+            return False
+        if price and all(item["price"]["id"] != price for item in items_of(row)):
+            return False
+        begin, finish = current_period(row)
+        return lists.in_range(begin, given.get("current_period_start", {})) and lists.in_range(
+            finish, given.get("current_period_end", {})
+        )
+
+    return lists.page(call.account, "subscription", given, "/v1/subscriptions", wanted)
+
+
+def _status_matches(status: str, wanted: str | None) -> bool:
+    if wanted is None:
+        return status != "canceled"
+    if wanted == "ended":
+        return status in ENDED
+    return wanted in ("all", status)
+
+
+def _of_customer(account: Account, customer: Json) -> Json:
+    """The running subscriptions of a customer, as `expand[]=subscriptions` shows them."""
+    ids = (account.find("customer", customer["id"]) or {}).get("_subscriptions", [])
+    rows = [account.get("subscription", one, "subscription") for one in ids[::-1]]
+    running = [row for row in rows if row["status"] != "canceled"]
+    url = f"/v1/customers/{customer['id']}/subscriptions"
+    return lists.list_of(running[:10], url, has_more=len(running) > 10)
+
+
+INCLUDABLE["customer", "subscriptions"] = _of_customer
+
+_FILTER: Shape = {
+    "collection_method": choice("charge_automatically", "send_invoice"),
+    "current_period_end": moment_range,
+    "current_period_start": moment_range,
+    "customer": text(),
+    "plan": text(),
+    "price": text(),
+    "status": choice(*_STATUSES),
+    "test_clock": text(),
+}
+
+OPERATIONS: list[Operation] = [
+    post("/v1/subscriptions", _create, _CREATE),
+    listing("/v1/subscriptions", _list, _FILTER),
+    get("/v1/subscriptions/{id}", lambda call: existing(call.account, call.id)),
+    post("/v1/subscriptions/{id}", _update, _UPDATE),
+]
+ITEM = _ITEM
+UPDATE_ITEMS = _UPDATE["items"]
+BEHAVIOR = _BEHAVIOR

@@ -1,0 +1,215 @@
+"""Subscriptions as rows: their items, their periods, and what is due next. Nothing here moves money."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .accounts import Account
+from .errors import Json, invalid, missing_parameter
+from .ids import new_id
+from .later import later
+from .lists import list_of
+from .params import merged_metadata
+from .periods import DAY_S, next_boundary, previous_boundary
+
+FIRST_PAYMENT_S = 23 * 3600
+TRIAL_REMINDER_S = 3 * DAY_S
+ENDED = ("canceled", "incomplete_expired")
+
+Period = tuple[int, int]
+
+
+def recurring_price(account: Account, given: Json, param: str, made: Any) -> Json:
+    """The recurring price of an item, by id or made by `made` from `price_data`; others are refused."""
+    if given.get("price_data"):
+        price: Json = made(account, given["price_data"], f"{param}[price_data]")
+    elif given.get("price") or given.get("plan"):
+        name = "price" if given.get("price") else "plan"
+        price = account.get("price", given[name], f"{param}[{name}]")
+        if not price["active"]:
+            message = "The price specified is inactive. This field only accepts active prices."
+            raise invalid(message, f"{param}[{name}]", "price_inactive")
+    else:
+        raise missing_parameter(f"{param}[price]")
+    if price["type"] != "recurring":
+        raise invalid(
+            f"The price specified is set to `type=one_time` but this field only accepts prices with "
+            f"`type=recurring`. Price: {price['id']}", f"{param}[price]",
+        )  # fmt: skip
+    return price
+
+
+def know_items(account: Account, subscription: Json) -> None:
+    """Make the items of a subscription findable by their own ids."""
+    for item in items_of(subscription):
+        if account.find("_item", item["id"]) is None:
+            account.save({"id": item["id"], "object": "_item", "subscription": subscription["id"]})
+
+
+def new_item(account: Account, subscription: str, price: Json, given: Json, period: Period) -> Json:
+    """A new item; the caller puts it on the subscription."""
+    return {
+        "id": new_id("subscription_item"),
+        "object": "subscription_item",
+        "billed_until": period[1],
+        "billing_thresholds": None,
+        "created": account.clock.now_s(),
+        "current_period_end": period[1],
+        "current_period_start": period[0],
+        "current_trial": None,
+        "discounts": [],
+        "metadata": merged_metadata({}, given.get("metadata")),
+        "plan": plan_of(price),
+        "price": without_own(price),
+        "quantity": given.get("quantity", 1),
+        "subscription": subscription,
+        "tax_rates": [],
+    }
+
+
+def without_own(row: Json) -> Json:
+    """A row as it may stand inside another: without the sandbox's own fields."""
+    return {name: value for name, value in row.items() if not name.startswith("_")}
+
+
+def plan_of(price: Json) -> Json:
+    """The older `plan` object that still stands beside an item's price."""
+    recurring = price["recurring"]
+    names = ("active", "billing_scheme", "created", "currency", "id", "livemode", "metadata", "nickname", "product",
+             "tiers_mode")  # fmt: skip
+    return {name: price[name] for name in names} | {
+        "amount": price["unit_amount"],
+        "amount_decimal": price["unit_amount_decimal"],
+        "interval": recurring["interval"],
+        "interval_count": recurring["interval_count"],
+        "meter": recurring["meter"],
+        "object": "plan",
+        "transform_usage": None,
+        "trial_period_days": recurring["trial_period_days"],
+        "usage_type": recurring["usage_type"],
+    }
+
+
+def check_items(prices: list[Json]) -> None:
+    """Refuse prices that cannot be on one subscription."""
+    currencies = {price["currency"] for price in prices}
+    if len(currencies) > 1:
+        raise invalid(
+            f"You cannot combine currencies on a single subscription: {', '.join(sorted(currencies))}.", "items"
+        )
+    intervals = {(price["recurring"]["interval"], price["recurring"]["interval_count"]) for price in prices}
+    if len(intervals) > 1:
+        raise invalid(
+            "Currently, all prices on a subscription must have the same `recurring.interval` and "
+            "`recurring.interval_count`. If you meant to update an existing subscription item, specify its id.",
+            "items",
+        )
+    ids = [price["id"] for price in prices]
+    if len(set(ids)) < len(ids):
+        raise invalid("Cannot add multiple subscription items with the same price.", "items")
+
+
+def subscription_values(given: Json) -> Json:
+    """The fields of a subscription that follow from the parameters alone, or have no value."""
+    names = (
+        "application", "application_fee_percent", "billing_cycle_anchor_config", "billing_thresholds", "cancel_at",
+        "canceled_at", "customer_account", "days_until_due", "default_payment_method", "default_source", "description",
+        "ended_at", "latest_invoice", "managed_payments", "next_pending_invoice_item_invoice", "on_behalf_of",
+        "pause_collection", "pending_invoice_item_interval", "pending_setup_intent", "pending_update",
+        "schedule", "status_details", "transfer_data", "trial_end", "trial_start",
+    )  # fmt: skip
+    mode = (given.get("billing_mode") or {}).get("type", "flexible")
+    flexible = {"proration_discounts": "included", **((given.get("billing_mode") or {}).get("flexible") or {})}
+    trial = {"missing_payment_method": "create_invoice"}
+    trial |= (given.get("trial_settings") or {}).get("end_behavior") or {}
+    return dict.fromkeys(names) | {
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_mode": {"flexible": flexible if mode == "flexible" else None, "type": mode},
+        "billing_schedules": [],
+        "cancel_at_period_end": False,
+        "cancellation_details": {"comment": None, "feedback": None, "feedback_option": None, "reason": None},
+        "collection_method": given.get("collection_method", "charge_automatically"),
+        "default_tax_rates": [],
+        "discounts": [],
+        "invoice_settings": {"account_tax_ids": None, "custom_fields": None, "description": None, "footer": None,
+                             "issuer": {"type": "self"}},
+        "payment_settings": payment_settings(given.get("payment_settings")),
+        "trial_settings": {"end_behavior": trial},
+    }  # fmt: skip
+
+
+def payment_settings(given: Json | None) -> Json:
+    """The field `payment_settings` of a subscription."""
+    defaults = {
+        "payment_method_options": None, "payment_method_types": None, "save_default_payment_method": "off",
+    }  # fmt: skip
+    return {**defaults, **(given or {})}
+
+
+def items_of(subscription: Json) -> list[Json]:
+    """The items of a subscription."""
+    return list(subscription["items"]["data"])
+
+
+def item_list(subscription: str, items: list[Json]) -> Json:
+    """The field `items` of a subscription."""
+    return list_of(items, f"/v1/subscription_items?subscription={subscription}")
+
+
+def current_period(subscription: Json) -> Period:
+    """The paid-up period: start and end."""
+    item = subscription["items"]["data"][0]
+    return item["current_period_start"], item["current_period_end"]
+
+
+def with_period(subscription: Json, period: Period) -> Json:
+    """The field `items` with every item in a period."""
+    moved = [{**item, "billed_until": period[1], "current_period_start": period[0], "current_period_end": period[1]}
+             for item in items_of(subscription)]  # fmt: skip
+    return item_list(subscription["id"], moved)
+
+
+def interval_of(items: list[Json]) -> tuple[str, int]:
+    """Interval and count by which the items are billed."""
+    recurring = items[0]["price"]["recurring"]
+    return recurring["interval"], recurring["interval_count"]
+
+
+def period_at(anchor: int, items: list[Json], moment: int) -> Period:
+    """The regular period in which a moment lies."""
+    interval, count = interval_of(items)
+    return (
+        previous_boundary(anchor, interval, count, moment),
+        next_boundary(anchor, interval, count, moment),
+    )
+
+
+def period_from(anchor: int, items: list[Json], moment: int) -> Period:
+    """The time from a moment to the next regular boundary."""
+    return moment, next_boundary(anchor, *interval_of(items), moment)
+
+
+def next_due(subscription: Json) -> int | None:
+    """When something happens to a subscription by itself next; None when nothing does."""
+    status = subscription["status"]
+    if status in ENDED:
+        return None
+    if status == "incomplete":
+        return int(subscription["_first_payment_until"])
+    if status == "paused":
+        until: int | None = subscription.get("_resume_until")
+        return until
+    moments = [current_period(subscription)[1], subscription["cancel_at"]]
+    if status == "trialing":
+        moments.append(None if subscription.get("_reminded") else subscription["trial_end"] - TRIAL_REMINDER_S)
+    if subscription["pause_collection"]:
+        moments.append(subscription["pause_collection"]["resumes_at"])
+    return min(int(moment) for moment in moments if moment is not None)
+
+
+def plan(account: Account, subscription: Json) -> None:
+    """Have the next due thing happen at its time."""
+    moment = next_due(subscription)
+    if moment is not None and moment != subscription.get("_planned"):
+        account.change(subscription, _planned=moment)
+        later(account, moment, "subscription.due", subscription["id"])

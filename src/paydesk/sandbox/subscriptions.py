@@ -1,0 +1,390 @@
+"""The life of subscriptions: start, renewals, trials, and what follows from their invoices. The API is beside this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .accounts import Account
+from .catalog import PRICE_FOLLOWERS
+from .coupons import coupon_of, end_discount, redeem
+from .customer_discounts import discounts_of_customer
+from .customers import CONSEQUENCES
+from .errors import Json
+from .events import emit, emit_update
+from .ids import new_id
+from .invoice_lines import after_percentages, item_line, line, price_amount, pricing_of, product_name, prorated
+from .invoices import (
+    add_invoice,
+    attempt,
+    claim_items,
+    collect,
+    finalize,
+    invoice_values,
+    method_for,
+    stop_advancing,
+    take_pending,
+    void,
+)
+from .later import DEEDS
+from .params import merged_metadata
+from .present import public
+from .subscription_rows import (
+    ENDED,
+    FIRST_PAYMENT_S,
+    TRIAL_REMINDER_S,
+    Period,
+    current_period,
+    item_list,
+    items_of,
+    know_items,
+    new_item,
+    next_due,
+    period_at,
+    period_from,
+    plan,
+    plan_of,
+    subscription_values,
+    with_period,
+    without_own,
+)
+
+
+@dataclass
+class Order:
+    """What a new subscription shall be. `prices` are `(price, given)` with quantity and metadata in `given`."""
+
+    customer: Json
+    prices: list[tuple[Json, Json]]
+    given: Json = field(default_factory=dict)
+    trial_end: int | None = None
+    anchor: int | None = None
+    extras: list[tuple[Json, int]] = field(default_factory=list)
+    discounts: list[Json] = field(default_factory=list)
+
+
+def start(account: Account, order: Order, *, collects: bool, adopt: Json | None = None,
+          method: Json | None = None) -> Json:  # fmt: skip
+    """Make a subscription with its first invoice; pays it unless told not to (`collects`).
+
+    `adopt` is the intent with which Checkout pays (it calls `finish_start` then), `method` the one to pay with.
+    """
+    now = account.clock.now_s()
+    subscription = _added(account, order)
+    created = emit(account, "customer.subscription.created", subscription)
+    account.change(subscription, _starting=created["id"])
+    lines = first_lines(account, subscription, order)
+    lines += take_pending(account, order.customer, subscription["currency"], subscription["id"])
+    invoice = add_subscription_invoice(account, subscription, "subscription_create", lines, period=(now, now),
+                                       given={"automatically_finalizes_at": None})  # fmt: skip
+    account.change(subscription, latest_invoice=invoice["id"])
+    finalize(account, invoice, adopt=adopt)
+    if invoice["status"] == "open" and collects and invoice["collection_method"] == "charge_automatically":
+        attempt(account, invoice, method or method_for(account, subscription, order.customer))
+    if invoice["collection_method"] == "send_invoice" and subscription["status"] == "incomplete":
+        account.change(subscription, status="active")
+    if adopt is None or invoice["status"] != "open":
+        finish_start(account, subscription)
+    return subscription
+
+
+def finish_start(account: Account, subscription: Json) -> None:
+    """The first payment was tried: the event of the creation shows what came of it, and what is due is planned."""
+    created = account.find("event", subscription.get("_starting") or "")
+    if created is not None:
+        account.change(subscription, _starting=None)
+        account.change(created, data={"object": public(subscription)})
+        plan(account, subscription)
+
+
+def _added(account: Account, order: Order) -> Json:
+    """The subscription with items, period and discounts, not paid yet."""
+    now, given, subscription_id_ = account.clock.now_s(), order.given, new_id("subscription")
+    anchor = order.trial_end or order.anchor or now
+    stub = [{"price": price} for price, _ in order.prices]
+    period = (now, order.trial_end) if order.trial_end else period_from(anchor, stub, now)
+    items = [new_item(account, subscription_id_, price, one, period) for price, one in order.prices]
+    subscription = account.add("subscription", {
+        **subscription_values(given),
+        **{name: given[name] for name in ("default_payment_method", "description", "days_until_due") if name in given},
+        "billing_cycle_anchor": anchor,
+        "currency": order.prices[0][0]["currency"],
+        "customer": order.customer["id"],
+        "items": item_list(subscription_id_, items),
+        "metadata": merged_metadata({}, given.get("metadata")),
+        "start_date": now,
+        "status": "trialing" if order.trial_end else "incomplete",
+        "test_clock": order.customer["test_clock"],
+        "trial_end": order.trial_end,
+        "trial_start": now if order.trial_end else None,
+        "_first_payment_until": now + FIRST_PAYMENT_S,
+    }, object_id=subscription_id_)  # fmt: skip
+    made = [redeem(account, one, customer=order.customer["id"], subscription=subscription_id_)
+            for one in order.discounts]  # fmt: skip
+    customer = order.customer
+    account.change(customer, _subscriptions=[*customer.get("_subscriptions", []), subscription_id_],
+                   currency=customer["currency"] or subscription["currency"])  # fmt: skip
+    account.change(subscription, discounts=[discount["id"] for discount in made])
+    know_items(account, subscription)
+    return subscription
+
+
+def first_lines(account: Account, subscription: Json, order: Order) -> list[Json]:
+    """The lines of the first invoice: each item for its period (a part of one up to a set anchor), and the extras."""
+    now = account.clock.now_s()
+    lines = []
+    for item in items_of(subscription):
+        period = (item["current_period_start"], item["current_period_end"])
+        amount = None
+        if order.anchor and not order.trial_end and order.anchor > now:
+            whole = period_at(order.anchor, items_of(subscription), now)
+            amount = prorated(price_amount(item["price"], item["quantity"]), whole, now)
+            amount = 0 if order.given.get("proration_behavior") == "none" else amount
+        lines.append(item_line(account, subscription, item, period, trial=bool(order.trial_end), amount=amount))
+    return lines + [extra_line(account, subscription, price, quantity, now) for price, quantity in order.extras]
+
+
+def extra_line(account: Account, subscription: Json, price: Json, quantity: int, now: int) -> Json:
+    """The line of a one-time price that is sold with a subscription."""
+    details = {"invoice_item": new_id("invoiceitem"), "proration": False, "proration_details": None,
+               "subscription": subscription["id"]}  # fmt: skip
+    return line(
+        amount=price_amount(price, quantity), currency=price["currency"], description=product_name(account, price),
+        period=(now, now), quantity=quantity, pricing=pricing_of(price), subscription=subscription["id"],
+        parent={"invoice_item_details": details, "subscription_item_details": None, "type": "invoice_item_details"},
+    )  # fmt: skip
+
+
+def active_discounts(account: Account, subscription: Json) -> list[Json]:
+    """The discounts that the next invoice of a subscription has: its own, or else those of the customer."""
+    now = account.clock.now_s()
+    found = [account.get("discount", one, "discount") for one in subscription["discounts"]]
+    own = [discount for discount in found if discount["end"] is None or discount["end"] > now]
+    return own or discounts_of_customer(account, subscription["customer"])
+
+
+def invoice_fields(subscription: Json, period: Period, now: int) -> Json:
+    """What an invoice takes over from its subscription."""
+    sends = subscription["collection_method"] == "send_invoice"
+    return {
+        "collection_method": subscription["collection_method"],
+        "default_payment_method": None,
+        "description": subscription["invoice_settings"]["description"],
+        "due_date": now + (subscription["days_until_due"] or 30) * 86400 if sends else None,
+        "footer": subscription["invoice_settings"]["footer"],
+        "parent": {
+            "quote_details": None,
+            "subscription_details": {"metadata": dict(subscription["metadata"]), "subscription": subscription["id"]},
+            "type": "subscription_details",
+        },
+        "payment_settings": {
+            "default_mandate": None,
+            "payment_method_options": subscription["payment_settings"]["payment_method_options"],
+            "payment_method_types": subscription["payment_settings"]["payment_method_types"],
+        },
+        "period_end": period[1],
+        "period_start": period[0],
+    }
+
+
+def add_subscription_invoice(account: Account, subscription: Json, reason: str, lines: list[Json], *,
+                             period: Period, given: Json | None = None) -> Json:  # fmt: skip
+    """A draft for a subscription with its discounts; discounts that count once are used up by it."""
+    customer = account.get("customer", subscription["customer"], "customer")
+    fields = {**invoice_fields(subscription, period, account.clock.now_s()), **(given or {})}
+    discounts = active_discounts(account, subscription)
+    values = invoice_values(account, customer, subscription["currency"], reason, lines, discounts, fields)
+    invoice = add_invoice(account, values)
+    claim_items(account, invoice)
+    _use_up(account, subscription, discounts, invoice)
+    return invoice
+
+
+def _use_up(account: Account, subscription: Json, discounts: list[Json], invoice: Json) -> None:
+    """Take from a subscription the discounts that are over after this invoice."""
+    now, kept = account.clock.now_s(), []
+    for discount_id in subscription["discounts"]:
+        discount = account.get("discount", discount_id, "discount")
+        once = coupon_of(account, discount)["duration"] == "once" and discount in discounts and invoice["subtotal"] > 0
+        if once or (discount["end"] is not None and discount["end"] <= now):
+            end_discount(account, discount)
+        else:
+            kept.append(discount_id)
+    account.change(subscription, discounts=kept)
+
+
+def _happen(account: Account, subscription_id_: str) -> None:
+    """What is due for a subscription now, one thing after the other."""
+    subscription = account.find("subscription", subscription_id_)
+    if subscription is None:
+        return
+    now = account.clock.now_s()
+    for _ in range(100):  # each step moves the next one on; the bound only keeps a mistake from standing still
+        moment = next_due(subscription)
+        if moment is None or moment > now:
+            break
+        _step(account, subscription, now)
+    plan(account, subscription)
+
+
+def _step(account: Account, subscription: Json, now: int) -> None:
+    status, pause = subscription["status"], subscription["pause_collection"]
+    if status == "incomplete":
+        _expire(account, subscription, now)
+    elif status == "paused":
+        _give_up_resuming(account, subscription)
+    elif subscription["cancel_at"] is not None and subscription["cancel_at"] <= now:
+        end(account, subscription)
+    elif pause and pause["resumes_at"] is not None and pause["resumes_at"] <= now:
+        change(account, subscription, pause_collection=None)
+    elif status == "trialing" and now < subscription["trial_end"]:
+        remind(account, subscription)
+    elif status == "trialing" and subscription["trial_end"] <= now:
+        end_trial(account, subscription)
+    else:
+        renew(account, subscription)
+
+
+def change(account: Account, subscription: Json, **values: object) -> None:
+    """Change a subscription and tell it."""
+    emit_update(account, "customer.subscription.updated", subscription, account.change(subscription, **values))
+
+
+def _expire(account: Account, subscription: Json, now: int) -> None:
+    """The first invoice was not paid in 23 hours."""
+    invoice = account.get("invoice", subscription["latest_invoice"], "invoice")
+    if invoice["status"] == "open":
+        void(account, invoice, tell=False)
+    change(account, subscription, status="incomplete_expired", ended_at=now)
+
+
+def remind(account: Account, subscription: Json) -> None:
+    """Tell that a trial is about to end; once for each end."""
+    account.change(subscription, _reminded=True)
+    emit(account, "customer.subscription.trial_will_end", subscription)
+
+
+def remind_if_near(account: Account, subscription: Json) -> None:
+    """A trial made or cut to less than three days is told at once."""
+    left = (subscription["trial_end"] or 0) - account.clock.now_s()
+    if subscription["status"] == "trialing" and left <= TRIAL_REMINDER_S:
+        remind(account, subscription)
+
+
+def end_trial(account: Account, subscription: Json) -> None:
+    """A trial is over: the first paid period begins, or what was chosen for the case without a payment method."""
+    customer = account.get("customer", subscription["customer"], "customer")
+    missing = method_for(account, subscription, customer) is None
+    behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    charges = subscription["collection_method"] == "charge_automatically"
+    if missing and charges and behavior == "cancel":
+        end(account, subscription)
+    elif missing and charges and behavior == "pause":
+        set_paused(account, subscription, "trial_end_without_payment_method")
+    else:
+        renew(account, subscription, status="active")
+
+
+def set_paused(account: Account, subscription: Json, reason: str) -> None:
+    """No period begins and no invoice is made until it is resumed; tells it."""
+    details = {"paused": {"subscription": {"type": reason}, "transitioned_at": account.clock.now_s(),
+                          "type": "subscription"}}  # fmt: skip
+    previous = account.change(subscription, status="paused", status_details=details, _resume_until=None)
+    emit(account, "customer.subscription.paused", subscription, None)
+    emit_update(account, "customer.subscription.updated", subscription, previous)
+
+
+def renew(account: Account, subscription: Json, status: str | None = None) -> None:
+    """The next period begins: its draft invoice, then the subscription's update."""
+    old = current_period(subscription)
+    items = items_of(subscription)
+    period = period_from(subscription["billing_cycle_anchor"], items, old[1])
+    lines = [item_line(account, subscription, item, period) for item in items]
+    customer = account.get("customer", subscription["customer"], "customer")
+    lines += take_pending(account, customer, subscription["currency"], subscription["id"])
+    before = list(subscription["discounts"])
+    unpaid = subscription["status"] == "unpaid"
+    given = {"auto_advance": False, "automatically_finalizes_at": None} if unpaid else {}
+    invoice = add_subscription_invoice(account, subscription, "subscription_cycle", lines, period=old, given=given)
+    values = {"items": with_period(subscription, period), "latest_invoice": invoice["id"]}
+    previous = account.change(subscription, **values, **({"status": status} if status else {}))
+    if before != subscription["discounts"]:
+        previous["discounts"] = before
+    emit(account, "customer.subscription.updated", subscription, previous)
+
+
+def end(account: Account, subscription: Json, *, reason: str | None = None, details: Json | None = None) -> None:
+    """End a subscription for good; its open invoices are not collected any more. Tells it."""
+    now = account.clock.now_s()
+    known = {**subscription["cancellation_details"], **(details or {})}
+    if reason or known["reason"] is None:
+        known["reason"] = reason or ("payment_failed" if subscription["status"] == "past_due" else None)
+    account.change(subscription, status="canceled", ended_at=now, cancellation_details=known, pause_collection=None,
+                   canceled_at=subscription["canceled_at"] or now, status_details=None)  # fmt: skip
+    emit(account, "customer.subscription.deleted", subscription)
+    invoice = account.find("invoice", subscription["latest_invoice"] or "")
+    if invoice is not None and invoice["status"] in ("draft", "open") and invoice["auto_advance"]:
+        stop_advancing(account, invoice)
+
+
+def credit_lines(account: Account, subscription: Json, since: int, amounts: list[tuple[Json, int, str]]) -> list[Json]:
+    """Values of prorations: `(item, whole amount, description)` for the time from `since` to the period's end."""
+    discounts = active_discounts(account, subscription)
+    found = []
+    for item, whole, description in amounts:
+        period = (item["current_period_start"], item["current_period_end"])
+        amount = prorated(after_percentages(account, whole, discounts), period, since)
+        found.append({"item": item, "amount": amount, "description": description, "period": (since, period[1])})
+    return found
+
+
+def _give_up_resuming(account: Account, subscription: Json) -> None:
+    """The invoice of a resumption was not paid in 23 hours: it stays paused."""
+    invoice = account.find("invoice", subscription["latest_invoice"] or "")
+    account.change(subscription, _resume_until=None)
+    if invoice is not None and invoice["status"] == "open":
+        void(account, invoice, tell=False)
+
+
+def set_resumed(account: Account, subscription: Json) -> None:
+    """A paused subscription is active again; tells it."""
+    previous = account.change(subscription, status="active", status_details=None, _resume_until=None)
+    emit(account, "customer.subscription.resumed", subscription)
+    emit(account, "customer.subscription.updated", subscription,
+         {name: value for name, value in previous.items() if name[0] != "_"})  # fmt: skip
+    plan(account, subscription)
+
+
+def invoice_now(account: Account, subscription: Json, reason: str, lines: list[Json], *, collects: bool = True,
+                given: Json | None = None) -> Json:  # fmt: skip
+    """An invoice that is finalised (and collected) without the draft's hour."""
+    now = account.clock.now_s()
+    invoice = add_subscription_invoice(account, subscription, reason, lines, period=(now, now),
+                                       given={"automatically_finalizes_at": None, **(given or {})})  # fmt: skip
+    account.change(subscription, latest_invoice=invoice["id"])
+    finalize(account, invoice)
+    if collects:
+        collect(account, invoice)
+    return invoice
+
+
+def end_all(account: Account, customer: Json, _: int) -> None:
+    """A deleted customer has no subscriptions any more."""
+    for one in customer.get("_subscriptions", []):
+        subscription = account.get("subscription", one, "subscription")
+        if subscription["status"] not in ENDED:
+            end(account, subscription)
+
+
+def _follow_price(account: Account, price: Json) -> None:
+    """Subscription items show their price as it is now."""
+    for subscription in account.all("subscription"):
+        items = items_of(subscription)
+        if any(item["price"]["id"] == price["id"] for item in items):
+            now = {"price": without_own(price), "plan": plan_of(price)}
+            shown = [{**item, **now} if item["price"]["id"] == price["id"] else item for item in items]
+            account.change(subscription, items=item_list(subscription["id"], shown))
+
+
+DEEDS["subscription.due"] = _happen
+CONSEQUENCES["deleted"] = end_all
+PRICE_FOLLOWERS.append(_follow_price)
