@@ -204,7 +204,11 @@ def test_tests_use_real_parts_and_are_skipped_only_where_a_machine_lacks_somethi
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").glob("*.py"))}
     assert len(texts) > 20
     assert [name for name, text in texts.items() if faked.search(text)] == []
-    assert {name for name, text in texts.items() if skipped.search(text)} <= {"browser.py", "test_embedded.py", "tools.py"}
+    assert {name for name, text in texts.items() if skipped.search(text)} <= {
+        "browser.py",
+        "test_embedded.py",
+        "tools.py",
+    }
 
 
 def test_every_test_of_a_trap_names_it() -> None:
