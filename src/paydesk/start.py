@@ -14,6 +14,8 @@ ENVIRONMENT = """\
 #STRIPE_API_KEY=sk_test_…
 # One endpoint, https://YOUR-ADDRESS/webhooks/stripe; several secrets, comma-separated, during a rotation.
 #STRIPE_WEBHOOK_SECRET=whsec_…
+# No public address? Events are then read from Stripe's list: webhook (default), poll or both.
+#STRIPE_EVENTS=poll
 # Offline: run `paydesk sandbox` and point here.
 #STRIPE_API_BASE=http://127.0.0.1:12111
 
