@@ -83,7 +83,7 @@ def test_t35_a_target_is_absolute_and_repeating_it_posts_nothing(targets: list[i
         entries = list(book.entries)
         assert not book.post(source, target, NOW)
         assert book.entries == entries
-    assert source.worth == targets[-1] == book.balance("cst_1", "credits")
+    assert source.worth == targets[-1] == book.balance("cst_1", "credits", NOW)
 
 
 @given(st.permutations(["s1", "s2", "s3"]), st.lists(st.integers(0, 20), min_size=3, max_size=3))
@@ -92,7 +92,7 @@ def test_sources_posted_in_any_order_end_in_the_same_balances(names: list[str], 
     book = book_for(*sources.values())
     for name in names:
         book.post(sources[name], targets[int(name[1]) - 1], NOW)
-    assert book.balance("cst_1", "credits") == sum(targets)
+    assert book.balance("cst_1", "credits", NOW) == sum(targets)
     assert {lot.source: lot.remaining for lot in book.lots.values() if lot.remaining} == {
         name: targets[n] for n, name in enumerate(sources) if targets[n]
     }

@@ -71,16 +71,24 @@ class NewOrder:
     metadata: dict[str, str] | None = None
 
 
-async def create_order(store: Store, new: NewOrder, *, livemode: bool, id_: str | None = None) -> str:
+async def create_order(
+    store: Store, new: NewOrder, *, livemode: bool, id_: str | None = None, reuse: bool = False
+) -> str:
     """Write an order with its terms frozen and return its id; under a given `id_` it is made once.
 
+    With `reuse`, an open order for the same line in the same thread is used again, also by two who ask at once.
     Raises `Invalid` for mixed currencies, too many lines, or a total that Stripe does not take.
     """
     amount, currency = _total(new.lines)
     id_ = id_ or ids.new("ord")
     thread = new.thread or Thread("", "", None)
 
-    async def work(tx: Tx) -> None:
+    async def work(tx: Tx) -> str:
+        if reuse:
+            await customers.lock(tx, [new.customer])
+            open_already = await _open_order(tx, new)
+            if open_already is not None:
+                return open_already
         made = await tx.execute(
             "INSERT INTO orders (id, customer_id, amount, currency, livemode, link_token, channel, external_id, "
             "conversation, success_url, cancel_url, metadata) "
@@ -100,9 +108,9 @@ async def create_order(store: Store, new: NewOrder, *, livemode: bool, id_: str 
         )
         if made:
             await _write_lines(tx, id_, new)
+        return id_
 
-    await store.run(work)
-    return id_
+    return await store.run(work)
 
 
 def _total(lines: Sequence[Line]) -> tuple[int, str]:
@@ -181,22 +189,27 @@ async def lines(store: Store, order: str) -> list[Record]:
     return await store.fetch("SELECT * FROM order_line WHERE order_id = $1 ORDER BY position", order)
 
 
-async def open_order(store: Store, customer: str, line: Line) -> str | None:
-    """Return an unpaid order of this person for exactly this line at today's terms, to be used again."""
-    rows = await store.fetch(
-        "SELECT o.id, (SELECT coalesce(jsonb_agg(s.terms ORDER BY s.id), '[]') FROM source s WHERE s.order_id = o.id) AS terms "
-        "FROM orders o JOIN order_line l ON l.order_id = o.id "
-        "WHERE o.customer_id = $1 AND o.status IN ('open', 'expired') AND l.price_key = $2 AND l.quantity = $3 "
-        "AND l.unit_amount = $4 AND o.currency = $5 AND o.amount = $3 * $4 ORDER BY o.created_at DESC LIMIT 5",
-        customer,
-        line.price.key if line.price else "",
-        line.quantity,
-        line.unit_amount,
-        line.currency,
-    )
-    product = line.product
-    policy = {"quantity": line.quantity, "on_dispute": product.on_dispute if product else "hold"}
-    today = [{**grant.terms(), **policy} for grant in (product.grants if product else ())]
+OPEN_ORDERS = """
+SELECT o.id, (SELECT coalesce(jsonb_agg(s.terms ORDER BY s.id), '[]') FROM source s WHERE s.order_id = o.id) AS terms
+FROM orders o JOIN order_line l ON l.order_id = o.id
+WHERE o.customer_id = $1 AND o.status IN ('open', 'expired') AND l.price_key = $2 AND l.quantity = $3
+  AND l.unit_amount = $4 AND o.currency = $5 AND o.amount = $3 * $4 AND o.success_url IS NULL
+  AND o.channel = $6 AND o.external_id = $7 AND o.conversation IS NOT DISTINCT FROM $8
+ORDER BY o.created_at DESC LIMIT 5
+"""
+
+
+async def _open_order(tx: Tx, new: NewOrder) -> str | None:
+    """Return an unpaid order of this person, made in this thread, for exactly this line at today's terms."""
+    line, thread = new.lines[0], new.thread
+    if line.price is None or line.product is None or thread is None:
+        return None
+    rows = await tx.fetch(
+        OPEN_ORDERS, new.customer, line.price.key, line.quantity, line.unit_amount, line.currency,
+        thread.channel, thread.address, thread.conversation,
+    )  # fmt: skip
+    policy = {"quantity": line.quantity, "on_dispute": line.product.on_dispute}
+    today = [{**grant.terms(), **policy} for grant in line.product.grants]
     return next((row["id"] for row in rows if row["terms"] == today), None)
 
 
@@ -405,12 +418,17 @@ async def cancel(store: Store, gateway: Gateway, order_id: str) -> Record:
     async def work(tx: Tx) -> None:
         await customers.lock(tx, [row["customer_id"]])
         await tx.execute(
-            "UPDATE orders SET status = 'canceled', canceled_at = desk_now() WHERE id = $1 AND status IN ('open','expired')",
+            "UPDATE orders SET status = 'canceled', canceled_at = desk_now() "
+            "WHERE id = $1 AND status IN ('open','expired') AND session IS NOT DISTINCT FROM $2",
             order_id,
+            row["session"],
         )
 
     await store.run(work)
-    return await get(store, order_id)
+    now = await get(store, order_id)
+    if now["status"] in PAYABLE:  # another session was made while we expired the one we knew
+        return await cancel(store, gateway, order_id)
+    return now
 
 
 async def price_of_stripe(store: Store, stripe_price: str) -> dict[str, str]:

@@ -18,6 +18,8 @@ from paydesk.errors import Invalid, PaydeskError, SettingError
 
 T = TypeVar("T")
 
+PORT = click.IntRange(1, 65535)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
 
 
@@ -91,8 +93,8 @@ def show(rows: list[dict[str, Any]], as_json: bool, line: Callable[[dict[str, An
 
 
 @main.command(epilog="Example: paydesk demo --exit")
-@click.option("--port", default=8000, show_default=True, help="Port of the service.")
-@click.option("--sandbox-port", default=12111, show_default=True, help="Port of the Stripe sandbox.")
+@click.option("--port", default=8000, show_default=True, type=PORT, help="Port of the service.")
+@click.option("--sandbox-port", default=12111, show_default=True, type=PORT, help="Port of the Stripe sandbox.")
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Data folder  [default: .paydesk/demo]")
 @click.option("--exit", "leave", is_flag=True, help="Leave after the tour; 0 only if every step was seen to happen.")
 def demo(port: int, sandbox_port: int, data: Path | None, leave: bool) -> None:
@@ -114,7 +116,7 @@ def init(folder: Path) -> None:
 
 @main.command(epilog="Example: paydesk serve --port 8000")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--port", default=8000, show_default=True, type=PORT, help="Port to listen on.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve HTTP.")
 @click.option("--no-work", is_flag=True, help="Serve only; background work is done by `paydesk work`.")
 def serve(host: str, port: int, workers: int, no_work: bool) -> None:
@@ -136,7 +138,7 @@ def work() -> None:
     epilog="Example: paydesk sandbox --port 12111 --webhook http://127.0.0.1:8000/webhooks/stripe --webhook-secret whsec_…"
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=12111, show_default=True, help="Port to listen on.")
+@click.option("--port", default=12111, show_default=True, type=PORT, help="Port to listen on.")
 @click.option("--webhook", default=None, help="Send every event here.")
 @click.option("--webhook-secret", default=None, help="Sign events with this secret (whsec_…).")
 @click.option("--data", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Keep state in this file.")

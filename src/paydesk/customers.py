@@ -17,7 +17,11 @@ from paydesk.privacy import Vault
 from paydesk.store import Record, Store, Tx
 
 CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
+RESERVED = "stripe"
+"""Instructions to Stripe leave by the outbox under this name."""
+
 EXTERNAL_ID_MAX = 200
+ID = re.compile(r"cst_[0-9a-z]{26}", re.ASCII)
 LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z]{2,4})?", re.ASCII)
 EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,250}")
 
@@ -57,6 +61,8 @@ def identity(channel: object, external_id: object) -> Identity:
     """Return a checked identity; raises `Invalid` that names the part that is wrong."""
     if not isinstance(channel, str) or not CHANNEL.fullmatch(channel):
         raise Invalid("channel must be a short lower-case name such as telegram", param="channel")
+    if channel == RESERVED:
+        raise Invalid(f"{RESERVED} is no channel for people", param="channel")
     if isinstance(external_id, int) and not isinstance(external_id, bool):
         external_id = str(external_id)
     if not isinstance(external_id, str) or not 0 < len(external_id) <= EXTERNAL_ID_MAX or not external_id.isprintable():
@@ -219,9 +225,10 @@ async def resolve(store: Store, who: Any) -> str:
         if found is None:
             raise NotFound(f"nobody is known as {who.channel} {who.external_id}", param="customer")
         return found
-    found = await store.fetchval("SELECT coalesce(merged_into, id) FROM customer WHERE id = $1", who)
+    known = isinstance(who, str) and ID.fullmatch(who) is not None
+    found = await store.fetchval("SELECT coalesce(merged_into, id) FROM customer WHERE id = $1", who) if known else None
     if found is None:
-        raise NotFound(f"no customer {who}", param="customer")
+        raise NotFound("there is no such customer", param="customer")
     return str(found)
 
 

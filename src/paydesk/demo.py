@@ -52,6 +52,10 @@ def run(port: int, sandbox_port: int, data: Path, *, leave: bool) -> int:
 
     Whatever was started is stopped again, however this ends.
     """
+    if port == sandbox_port:
+        raise SettingError(f"--port and --sandbox-port are both {port}: they must differ")
+    if data == Path():
+        raise SettingError("--data must name a folder of the demo's own, such as .paydesk/demo")
     for number, option in ((port, "--port"), (sandbox_port, "--sandbox-port")):
         _refuse_taken(number, option)
     place = _prepare(port, sandbox_port, data.absolute())
@@ -114,10 +118,9 @@ def _kept(path: Path, fresh: str) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-@contextlib.contextmanager
-def _started(place: Place, port: int, sandbox_port: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start the sandbox and the service as processes of their own, wait until they answer, stop them at the end."""
-    environ = {
+def environ_of(place: Place) -> dict[str, str]:
+    """Return the environment of everything the demo runs: nobody's own settings, above all no database of theirs."""
+    return {
         **{k: v for k, v in os.environ.items() if not k.startswith(("STRIPE_", "PAYDESK_", "DATABASE_"))},
         "PAYDESK_DATA": str(place.data / "service"),
         "PAYDESK_CATALOG": str(place.data / "catalog.toml"),
@@ -127,6 +130,12 @@ def _started(place: Place, port: int, sandbox_port: int) -> Iterator[list[subpro
         "STRIPE_API_BASE": place.sandbox,
         "STRIPE_WEBHOOK_SECRET": place.webhook_secret,
     }
+
+
+@contextlib.contextmanager
+def _started(place: Place, port: int, sandbox_port: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start the sandbox and the service as processes of their own, wait until they answer, stop them at the end."""
+    environ = environ_of(place)
     sandbox = [
         "sandbox", "--port", str(sandbox_port), "--data", str(place.data / "sandbox.db"),
         "--webhook", f"{place.service}/webhooks/stripe", "--webhook-secret", place.webhook_secret,
@@ -197,7 +206,7 @@ class Tour:
         """Send the catalogue to Stripe."""
         result = subprocess.run(
             [sys.executable, "-m", "paydesk", "catalog", "push"],
-            cwd=self.place.data, env=self._environ(), capture_output=True, text=True, check=False,
+            cwd=self.place.data, env=environ_of(self.place), capture_output=True, text=True, check=False,
         )  # fmt: skip
         if result.returncode != 0:
             raise StepFailed(f"the catalogue was not pushed: {result.stderr.strip()}")
@@ -294,15 +303,6 @@ class Tour:
     def _empty(self) -> bool:
         status = self.get("/v1/status")
         return not any((*status["inbox"].values(), *status["outbox"].values()))
-
-    def _environ(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "PAYDESK_DATA": str(self.place.data / "service"),
-            "PAYDESK_CATALOG": str(self.place.data / "catalog.toml"),
-            "STRIPE_API_KEY": self.place.stripe_key,
-            "STRIPE_API_BASE": self.place.sandbox,
-        }
 
 
 def tour(place: Place) -> None:

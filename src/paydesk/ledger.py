@@ -107,10 +107,13 @@ class Book:
             self._move_credits(source, difference, inbox_id)
         return True
 
-    def balance(self, owner: str, unit: str) -> int:
-        """Return the wallet's balance, expired lots included."""
+    def balance(self, owner: str, unit: str, now: datetime) -> int:
+        """Return what can be spent at `now`: expired credits are not in it, swept or not."""
         account = self.accounts.get((owner, unit, "wallet"))
-        return 0 if account is None or account.balance is None else account.balance
+        if account is None:
+            return 0
+        alive = (lot for lot in self.lots.values() if lot.expires_at is None or lot.expires_at > now)
+        return sum(lot.remaining for lot in alive if lot.account == account.id)
 
     def _move_money(self, source: Source, difference: int, inbox_id: int | None) -> None:
         sales, stripe = (SYSTEM, source.unit, "sales"), (SYSTEM, source.unit, "stripe")

@@ -83,6 +83,7 @@ def apply(order: Order, payment: Payment | None, fact: MoneyFact) -> Step:
 
     Raises `Mismatch` when the fact's customer, amount or currency are not the order's.
     """
+    refuse_mismatch(order, fact)
     match fact:
         case SessionIs():
             return _session_is(order, payment, fact)
@@ -114,7 +115,6 @@ def refuse_mismatch(order: Order, fact: MoneyFact) -> None:
 def _session_is(order: Order, payment: Payment | None, fact: SessionIs) -> Step:
     if fact.status != "complete":
         return Step(_with_session(order, fact))
-    refuse_mismatch(order, fact)
     if fact.failed:
         failed = _with_session(order, replace(fact, payment_status="failed"))
         return Step(failed, say="payment_failed" if order.paid_at is None else None)
@@ -149,14 +149,12 @@ def _intent_is(order: Order, payment: Payment | None, fact: IntentIs) -> Step:
         paid_at=fact.at if fact.status == "succeeded" else None,
     )  # fmt: skip
     if fact.status == "succeeded":
-        refuse_mismatch(order, fact)
         return _paid(order, merge(payment, news), by=fact.intent, at=fact.at)
     say = "payment_failed" if fact.status == "failed" and order.paid_at is None else None
     return Step(order, merge(payment, news), say=say)
 
 
 def _charge_is(order: Order, payment: Payment | None, fact: ChargeIs) -> Step:
-    refuse_mismatch(order, fact)
     news = Payment(
         fact.intent, order.id, "succeeded", fact.amount, fact.currency,
         charge=fact.charge,

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 
-from paydesk.errors import PaydeskError
+from paydesk.errors import Invalid, PaydeskError
+from paydesk.inbox import Envelope
 from paydesk.service import Service
 from paydesk.stripe.envelope import envelope
 
@@ -22,6 +24,7 @@ log = logging.getLogger("paydesk.poll")
 OVERLAP = timedelta(minutes=15)
 WINDOW = timedelta(hours=1)
 KEPT = timedelta(days=30)
+CHUNK = 500
 GAP_S = {"poll": 2.0, "both": 60.0}
 
 
@@ -35,6 +38,8 @@ async def run(service: Service) -> None:
             await poll_once(service)
         except PaydeskError as error:
             log.warning("polling waits: %s", error.message)
+        except Exception:  # whatever it was, the next round starts afresh
+            log.exception("polling failed")
         await asyncio.sleep(gap_s)
 
 
@@ -61,5 +66,18 @@ async def poll_once(service: Service) -> int:
 async def _take_in(service: Service, start: datetime, end: datetime) -> int:
     """Receive the events created in a window, oldest first; return how many were new."""
     events = await service.gateway.events_between(int(start.timestamp()), int(end.timestamp()) + 1)
-    received = [service.receiver.receive(envelope(orjson.dumps(event))) for event in reversed(events)]
-    return sum(await asyncio.gather(*received))
+    envelopes = [letter for event in reversed(events) if (letter := _readable(event)) is not None]
+    new = 0
+    for start_at in range(0, len(envelopes), CHUNK):
+        chunk = envelopes[start_at : start_at + CHUNK]
+        new += sum(await asyncio.gather(*(service.receiver.receive(letter) for letter in chunk)))
+    return new
+
+
+def _readable(event: dict[str, Any]) -> Envelope | None:
+    """Return an event's envelope; one that cannot be read is told and left out, it must not hold the others up."""
+    try:
+        return envelope(orjson.dumps(event))
+    except Invalid as error:
+        log.error("event %s cannot be read: %s", event.get("id"), error.message)
+        return None

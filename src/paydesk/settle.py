@@ -222,7 +222,7 @@ def _params(desk: Desk, step: orders.Step) -> dict[str, Any]:
         "amount": order.amount,
         "currency": order.currency,
         "grants": [{**source.terms, "worth": source.worth} for source in sorted(given, key=lambda source: source.id)],
-        "balances": {unit: desk.book.balance(order.customer, unit) for unit in units},
+        "balances": {unit: desk.book.balance(order.customer, unit, desk.now) for unit in units},
         "reason": step.payment.failure_message if step.payment is not None else None,
     }
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from paydesk import inbox, outbox, timers
 from paydesk.deliver import Deliverer
-from paydesk.errors import NotFound, StaleClaim, StoreUnavailable, StripeUnavailable
+from paydesk.errors import NotFound, PaydeskError, StaleClaim, StoreUnavailable
 from paydesk.facts import Ignored, Impossible, Look
 from paydesk.inbox import LANES, Claim, Row
 from paydesk.settle import Settled, Work, settle
@@ -33,6 +33,8 @@ ROWS_MAX = 500
 DELIVERIES_MAX = 32
 IDLE_S = 1.0
 STRIPE_AWAY_S = 15.0
+LOOKS_MAX = 20
+LOOK_S_MAX = 5.0
 
 
 class Worker:
@@ -45,6 +47,7 @@ class Worker:
         self._bell = bell
         self._livemode = livemode
         self._next_lane = 0
+        self._blameless: set[int] = set()
 
     async def run(self) -> None:
         """Work until cancelled. A lost database is waited for; nothing is lost meanwhile."""
@@ -106,18 +109,28 @@ class Worker:
                 continue
 
     async def _handle(self, held: Claim, rows: Sequence[Row]) -> None:
-        """Read rows, look where a look is needed, settle together; rows known to have failed run alone."""
-        readings = [self._read(row) for row in rows]
-        together: list[Work] = []
-        for row, reading in zip(rows, await self._looked(rows, readings), strict=True):
-            if reading is None:
-                continue
-            work = Work(row, reading)
-            if row.alone or held.rows_max == 1:
-                await self._settle_alone(held, work)
+        """Settle what needs no look, together; then look where one is needed, and settle that. Nobody waits for Stripe."""
+        needing: list[tuple[Row, Look]] = []
+        ready: list[Work] = []
+        for row in rows:
+            reading = self._read(row)
+            if isinstance(reading, Look):
+                needing.append((row, reading))
             else:
-                together.append(work)
+                ready.append(Work(row, reading))
+        await self._settle_all(held, ready)
+        if needing:
+            await self._settle_all(held, await self._looked(needing))
+
+    async def _settle_all(self, held: Claim, works: Sequence[Work]) -> None:
+        """Settle together; rows known to have failed run alone."""
+        together: list[Work] = []
+        alone: list[Work] = []
+        for work in works:
+            (alone if work.row.alone or held.rows_max == 1 else together).append(work)
         await self._settle(held, together)
+        for work in alone:
+            await self._settle_alone(held, work)
 
     def _read(self, row: Row, looked: events.Looked | None = None) -> Settled | Look:
         """Return what a row tells. Never raises: what cannot be read is for a person."""
@@ -130,28 +143,33 @@ class Worker:
         except Exception as error:  # a bug in a reader must not stop the lane
             return Impossible(f"unreadable: {type(error).__name__}: {error}"[:400])
 
-    async def _looked(self, rows: Sequence[Row], readings: Sequence[Settled | Look]) -> list[Settled | None]:
-        """Look at Stripe for the rows that need it, once per object; `None` where Stripe is away and the row waits."""
-        wanted: dict[Look, list[Row]] = defaultdict(list)
-        for row, reading in zip(rows, readings, strict=True):
-            if isinstance(reading, Look):
-                wanted[reading].append(row)
-        found: dict[Look, dict[str, object]] = {}
-        for look, waiting in wanted.items():
-            try:
-                found[look] = await self._gateway.look(look.kind, look.id)
-            except NotFound:
-                found[look] = {}
-            except StripeUnavailable as error:
-                await inbox.postpone(self._store, [row.id for row in waiting], STRIPE_AWAY_S, error.message)
-        results: list[Settled | None] = []
-        for row, reading in zip(rows, readings, strict=True):
-            if isinstance(reading, Look):
-                again = self._read(row, found) if reading in found else None
-                results.append(Ignored("foreign: looked in vain") if isinstance(again, Look) else again)
-            else:
-                results.append(reading)
-        return results
+    async def _looked(self, needing: Sequence[tuple[Row, Look]]) -> list[Work]:
+        """Look at Stripe once per object, many at a time; rows whose look was in vain wait, and nobody is blamed."""
+        waiting: dict[Look, list[Row]] = defaultdict(list)
+        for row, look in needing:
+            waiting[look].append(row)
+        looks = list(waiting)[:LOOKS_MAX]
+        answers = await asyncio.gather(*(self._look(look) for look in looks))
+        found = {look: answer for look, answer in zip(looks, answers, strict=True) if answer is not None}
+        late = [row.id for look, rows in waiting.items() if look not in found for row in rows]
+        if late:
+            await inbox.postpone(self._store, late, STRIPE_AWAY_S, "waits for a look at Stripe")
+        works = []
+        for row in (row for look in found for row in waiting[look]):
+            again = self._read(row, found)
+            works.append(Work(row, Ignored("foreign: looked in vain") if isinstance(again, Look) else again))
+        return works
+
+    async def _look(self, look: Look) -> dict[str, object] | None:
+        """Return the object, `{}` when Stripe does not know it, `None` when it could not be asked now."""
+        try:
+            async with asyncio.timeout(LOOK_S_MAX):
+                return await self._gateway.look(look.kind, look.id)
+        except NotFound:
+            return {}
+        except (PaydeskError, TimeoutError) as error:
+            log.warning("%s %s could not be looked at: %s", look.kind, look.id, error or type(error).__name__)
+            return None
 
     async def _settle(self, held: Claim, batch: Sequence[Work]) -> None:
         """Settle a batch; when it fails, its halves, down to rows that stand alone."""
@@ -180,13 +198,14 @@ class Worker:
 
     async def _settle_alone(self, held: Claim, work: Work) -> None:
         """Settle one row, its attempt counted first; the only place where a row is blamed for a failure."""
-        attempts = await inbox.count_attempt(self._store, work.row)
+        attempts = await self._count(work.row)
         if attempts > inbox.ATTEMPTS_MAX:  # it took its worker down each time
             await inbox.fail(self._store, work.row, attempts, "its worker died each time it was tried")
             return
         try:
             await self._settle_once(held, [work])
         except (StaleClaim, StoreUnavailable):
+            self._blameless.add(work.row.id)
             raise
         except ROLLED_BACK as error:
             await inbox.give_back_attempt(self._store, work.row, wait_s=1, detail=type(error).__name__)
@@ -198,6 +217,13 @@ class Worker:
             quarantined = await inbox.fail(self._store, work.row, attempts, f"{type(error).__name__}: {error}")
             if quarantined:
                 SETTLED.labels("quarantined").inc()
+
+    async def _count(self, row: Row) -> int:
+        """Count an attempt, unless the last one was given up because the database was away: that one is still open."""
+        if row.id in self._blameless:
+            self._blameless.discard(row.id)
+            return max(row.attempts, 1)
+        return await inbox.count_attempt(self._store, row)
 
     async def _settle_once(self, held: Claim, batch: Sequence[Work]) -> None:
         with SETTLE_SECONDS.time():

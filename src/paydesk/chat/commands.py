@@ -107,11 +107,9 @@ class Conversation:
     async def _offer(self, said: Said, price_key: str) -> Reply:
         """Return a pay button for one unit of a price, on the person's open order for it if there is one."""
         line = checkout.line_of(self._catalog, price_key, 1)
-        order = await checkout.open_order(self._store, said.customer, line)
-        if order is None:
-            thread = Thread(said.where.channel, said.where.external_id, said.where.conversation)
-            new = checkout.NewOrder(said.customer, (line,), thread)
-            order = await checkout.create_order(self._store, new, livemode=self._livemode)
+        thread = Thread(said.where.channel, said.where.external_id, said.where.conversation)
+        new = checkout.NewOrder(said.customer, (line,), thread)
+        order = await checkout.create_order(self._store, new, livemode=self._livemode, reuse=True)
         token = (await checkout.get(self._store, order))["link_token"]
         price = money.display(line.unit_amount, line.currency)
         text = f"{line.name} for {price}. Pay with the button; you will hear here when it has arrived."

@@ -66,7 +66,11 @@ class Numbered:
 
         async def numbered(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Request-Id"] = number
+                headers = MutableHeaders(scope=message)
+                headers["Request-Id"] = number
+                if scope["path"].startswith("/v1"):
+                    headers["Cache-Control"] = "no-store"
+                    headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
         try:
