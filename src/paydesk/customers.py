@@ -228,7 +228,8 @@ async def resolve(store: Store, who: Any) -> str:
     known = isinstance(who, str) and ID.fullmatch(who) is not None
     found = await store.fetchval("SELECT coalesce(merged_into, id) FROM customer WHERE id = $1", who) if known else None
     if found is None:
-        raise NotFound("there is no such customer", param="customer")
+        named = who if isinstance(who, str) and who.isprintable() else "of that id"
+        raise NotFound(f"no customer {named}", param="customer")
     return str(found)
 
 
