@@ -70,6 +70,9 @@ def test_ten_credits_bought_in_the_chat_arrive_while_one_watches(desk: Desk, pag
     link.get_by_role("button", name="Pay $9.99").click()
     fill(link, VISA)
     expect_ten_credits(page, link)
+    page.reload()
+    expect(page.get_by_text("Paid $9.99. You got 10 credits.")).to_be_visible()
+    expect(page.get_by_role("button", name="Your balance")).to_contain_text("10 credits")
 
 
 def test_a_declined_card_and_then_another_one(desk: Desk, page: Page) -> None:
@@ -90,6 +93,16 @@ def test_a_payment_through_3d_secure(desk: Desk, page: Page) -> None:
     fill(link, SECURED)
     link.get_by_role("button", name="Complete authentication").click()
     expect_ten_credits(page, link)
+
+
+def test_3d_secure_refused_charges_nothing_and_the_form_is_there_again(desk: Desk, page: Page) -> None:
+    open_chat(page, desk)
+    link = open_link(page)
+    link.get_by_role("button", name="Pay $9.99").click()
+    fill(link, SECURED)
+    link.get_by_role("button", name="Fail authentication").click()
+    expect(link.get_by_text("unable to authenticate")).to_be_visible()
+    expect(page.get_by_role("button", name="Your balance")).to_contain_text("0 credits")
 
 
 def test_an_open_link_turns_to_paid_by_itself_and_says_so_to_a_screen_reader(desk: Desk, page: Page) -> None:
