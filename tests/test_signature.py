@@ -112,6 +112,10 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
     "a lone surrogate": (b'{"id": "\\ud800"}', "not the JSON we take"),
     "a key twice": (b'{"id": "evt_1", "id": "evt_2"}', "not the JSON we take"),
     "a key twice inside": (b'{"data": {"object": {"amount": 1, "amount": 2}}}', "not the JSON we take"),
+    "a key twice beside escaped quotes": (rb'{"a": "\"\"", "b": "x\u0022", "b": 1}', "not the JSON we take"),
+    "a key twice, once as codes": (rb'{"amount": 1, "amoun\u0074": 2}', "not the JSON we take"),
+    "two empty keys": (rb'{"": 1, "": "\u0022\u0022"}', "not the JSON we take"),
+    "a number that is infinite": (b'{"amount": 1e999}', "not the JSON we take"),
     "NaN": (b'{"amount": NaN}', "not the JSON we take"),
     "Infinity": (b'{"amount": -Infinity}', "not the JSON we take"),
     "a huge integer": (b'{"data": [{"amount": ' + b"9" * (DIGITS_MAX + 1) + b"}]}", f"more than {DIGITS_MAX} digits"),
@@ -149,6 +153,28 @@ JSON = st.recursive(
 def test_every_honest_object_is_read_as_it_was_written(value: dict[str, object], indent: int | None) -> None:
     body = json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "replace")
     assert read_json(body) == json.loads(body)
+
+
+def _escaped(text: str, codes: list[bool]) -> str:
+    """Write a JSON string, some of its characters as codes."""
+    letters = (
+        rf"\u{ord(letter):04x}" if code else json.dumps(letter)[1:-1] for letter, code in zip(text, codes, strict=True)
+    )
+    return '"' + "".join(letters) + '"'
+
+
+@given(st.data())
+def test_a_key_given_twice_is_found_however_its_letters_are_written(data: st.DataObject) -> None:
+    letters = st.text(alphabet='ab"\\', max_size=2)
+    pairs = data.draw(st.lists(st.tuples(letters, letters), max_size=4))
+    codes = st.lists(st.booleans(), min_size=2, max_size=2)
+    written = [[_escaped(text, data.draw(codes)[: len(text)]) for text in pair] for pair in pairs]
+    body = ("{" + ",".join(f"{key}:{value}" for key, value in written) + "}").encode()
+    if len({key for key, _ in pairs}) < len(pairs):
+        with pytest.raises(Invalid):
+            read_json(body)
+    else:
+        assert read_json(body) == dict(pairs)
 
 
 @given(

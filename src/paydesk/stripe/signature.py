@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jiter
+import orjson
 
 from paydesk.errors import Invalid
 
@@ -73,14 +74,27 @@ def read_json(body: bytes) -> dict[str, Any]:
     if body.count(b"{") + body.count(b"[") > DEPTH_MAX and depth(body) > DEPTH_MAX:
         raise Invalid(f"the JSON is nested deeper than {DEPTH_MAX}")
     try:
-        value = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
+        if _LONG_NUMBER in body.translate(_DIGITS):
+            _refuse_huge(jiter.from_json(body, allow_inf_nan=False))  # orjson would round it
+        value = orjson.loads(body)
+        if not _every_key_was_kept(body, value):
+            value = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)  # slower, and names the key
     except ValueError as error:
         raise Invalid(f"the body is not the JSON we take: {error}") from error
     if not isinstance(value, dict):
         raise Invalid("the body must be a JSON object")
-    if _LONG_NUMBER in body.translate(_DIGITS):
-        _refuse_huge(value)
     return value
+
+
+def _every_key_was_kept(body: bytes, value: Any) -> bool:
+    """Say whether reading lost nothing: a key given twice is kept once, and its quotes are missing when written again.
+
+    An escaped quote is one quote on both sides, unless it was written as a code: then, as when something is missing,
+    the answer is `False`, and a slower reader has to look. Twice as fast as a reader that compares keys.
+    """
+    if b"\\" in body and b"\\u0022" in body:
+        return False
+    return body.count(b'"') == orjson.dumps(value).count(b'"')
 
 
 def depth(body: bytes) -> int:
