@@ -119,6 +119,7 @@ customer = Table(
     _time("created_at", default="now()"),
     sa.PrimaryKeyConstraint("id"),
     sa.ForeignKeyConstraint(["merged_into"], ["customer.id"]),
+    Index("ix_customer_merged_into", "merged_into", postgresql_where=sa.text("merged_into IS NOT NULL")),
     Index("ix_customer_email_index", "email_index", postgresql_where=sa.text("email_index IS NOT NULL")),
     comment="a person; e-mail and name sealed with a key of their own, so that erasing is destroying the key",
 )
@@ -188,6 +189,10 @@ orders = Table(
     _time("paid_at", nullable=True),
     _time("canceled_at", nullable=True),
     _time("created_at", default="now()"),
+    Column("presented_amount", BigInteger, nullable=True),
+    _text("presented_currency", nullable=True),
+    _text("capture", default="automatic"),
+    Column("save_card", Boolean, nullable=False, server_default=sa.text("false")),
     sa.PrimaryKeyConstraint("id"),
     sa.UniqueConstraint("link_token"),
     sa.UniqueConstraint("session"),
@@ -233,6 +238,56 @@ payment = Table(
     comment="a Stripe payment intent of an order, with the newest facts about it",
 )
 
+refund = Table(
+    "refund",
+    metadata,
+    _text("id"),
+    Column("payment_id", Text, ForeignKey("payment.id"), nullable=False, index=True),
+    _text("status"),
+    Column("amount", BigInteger, nullable=False),
+    _text("currency"),
+    _text("reason", nullable=True),
+    _text("failure_reason", nullable=True),
+    _time("created_at"),
+    sa.PrimaryKeyConstraint("id"),
+    sa.CheckConstraint("amount > 0", name="amount"),
+    comment="a Stripe refund with its newest status; what is refunded is the sum of those neither failed nor canceled",
+)
+
+dispute = Table(
+    "dispute",
+    metadata,
+    _text("id"),
+    Column("payment_id", Text, ForeignKey("payment.id"), nullable=False, index=True),
+    _text("status"),
+    Column("amount", BigInteger, nullable=False),
+    _text("currency"),
+    _text("reason", nullable=True),
+    _time("evidence_due_at", nullable=True),
+    _time("created_at"),
+    sa.PrimaryKeyConstraint("id"),
+    sa.CheckConstraint("amount >= 0", name="amount"),
+    comment="a Stripe dispute with its newest status",
+)
+
+balance_transaction = Table(
+    "balance_transaction",
+    metadata,
+    _text("id"),
+    Column("payment_id", Text, ForeignKey("payment.id"), nullable=False, index=True),
+    _text("kind"),
+    _text("about"),
+    Column("amount", BigInteger, nullable=False),
+    Column("fee", BigInteger, nullable=False),
+    Column("net", BigInteger, nullable=False),
+    _text("currency"),
+    _text("exchange_rate", nullable=True),
+    _time("available_on", nullable=True),
+    _time("created_at"),
+    sa.PrimaryKeyConstraint("id"),
+    comment="what a charge, refund or dispute did to the balance at Stripe, in the currency of settlement, with its fee",
+)
+
 # --- what it is worth ------------------------------------------------------------------------------------------------
 
 source = Table(
@@ -240,7 +295,7 @@ source = Table(
     metadata,
     _text("id"),
     Column("customer_id", Text, ForeignKey("customer.id"), nullable=False),
-    Column("order_id", Text, ForeignKey("orders.id"), nullable=False, index=True),
+    Column("order_id", Text, ForeignKey("orders.id"), nullable=True, index=True),
     _text("kind"),
     _text("unit"),
     _json("terms"),
@@ -262,10 +317,12 @@ account = Table(
     _text("unit"),
     _text("kind"),
     Column("balance", BigInteger, nullable=True),
+    Column("told_low", Boolean, nullable=False, server_default=sa.text("false")),
     sa.UniqueConstraint("owner", "unit", "kind"),
     sa.UniqueConstraint("id", "unit"),
     sa.CheckConstraint("kind <> 'wallet' OR balance >= 0", name="wallet_never_below_zero"),
     sa.CheckConstraint("kind <> 'debt' OR balance <= 0", name="debt_never_above_zero"),
+    sa.CheckConstraint("kind <> 'held' OR balance >= 0", name="held_never_below_zero"),
     sa.CheckConstraint("(owner = 'system') = (balance IS NULL)", name="system_stores_no_balance"),
     comment="a wallet or debt of a person, or one of the system's own accounts, in one unit",
 )
@@ -285,30 +342,106 @@ entry = Table(
     _time("at"),
     _time("created_at", default="now()"),
     Column("transaction", BigInteger, nullable=False, server_default=sa.text("(pg_current_xact_id()::text)::bigint")),
+    _text("customer_id", nullable=True),
+    _text("memo", nullable=True),
+    Column("balance_after", BigInteger, nullable=True),
     sa.UniqueConstraint("source", "revision", "reason"),
-    sa.ForeignKeyConstraint(["from_account", "unit"], ["account.id", "account.unit"], name="fk_entry_from"),
-    sa.ForeignKeyConstraint(["to_account", "unit"], ["account.id", "account.unit"], name="fk_entry_to"),
     sa.CheckConstraint("amount > 0", name="amount"),
     sa.CheckConstraint("from_account <> to_account", name="two_accounts"),
-    Index("ix_entry_from_account", "from_account", "id"),
-    Index("ix_entry_to_account", "to_account", "id"),
+    Index("ix_entry_customer_id", "customer_id", "id"),
+    Index("ix_entry_transaction", "transaction", postgresql_using="brin"),
     comment="double entry in one row: an amount leaves one account and enters another of the same unit; append-only",
+)
+
+seal = Table(
+    "seal",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("last_transaction", BigInteger, nullable=False),
+    Column("last_entry", BigInteger, nullable=False),
+    Column("marks", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    _time("created_at", default="now()"),
+    sa.CheckConstraint("entries > 0 AND length(marks) = entries * 16", name="a_mark_for_each_entry"),
+    comment="a link of the chain over the ledger: a mark for each entry of a chunk, hashed with the link before",
 )
 
 lot = Table(
     "lot",
     metadata,
+    _text("id"),
     _text("source"),
     Column("account_id", BigInteger, ForeignKey("account.id"), nullable=False),
     Column("granted", BigInteger, nullable=False),
     Column("remaining", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False, server_default=sa.text("0")),
+    Column("expired", BigInteger, nullable=False, server_default=sa.text("0")),
     Column("priority", SmallInteger, nullable=False, server_default=sa.text("0")),
+    Column("free", Boolean, nullable=False, server_default=sa.text("false")),
     _time("expires_at", nullable=True),
+    Column("used_up", Boolean, sa.Computed("remaining = 0 AND held = 0", persisted=True), nullable=True),
     _time("created_at", default="now()"),
-    sa.PrimaryKeyConstraint("source"),
-    sa.CheckConstraint("remaining >= 0 AND remaining <= granted", name="remaining"),
-    Index("ix_lot_account_id", "account_id", postgresql_where=sa.text("remaining > 0")),
-    comment="credits by where they came from and how long they live",
+    sa.PrimaryKeyConstraint("id"),
+    sa.CheckConstraint(
+        "remaining >= 0 AND held >= 0 AND expired >= 0 AND remaining + held + expired <= granted", name="remaining"
+    ),
+    Index("ix_lot_account_id", "account_id", postgresql_where=sa.text("NOT used_up")),
+    Index("ix_lot_source", "source"),
+    comment="credits by where they came from and how long they live; `held` of them are reserved by holds",
+)
+
+taken = Table(
+    "taken",
+    metadata,
+    _text("source"),
+    Column("revision", Integer, nullable=False),
+    _text("lot_id"),
+    Column("amount", BigInteger, nullable=False),
+    Column("returned", BigInteger, nullable=False, server_default=sa.text("0")),
+    _time("at"),
+    _time("expires_at", nullable=True),
+    sa.PrimaryKeyConstraint("source", "revision", "lot_id"),
+    sa.CheckConstraint("returned >= 0 AND returned <= amount", name="returned"),
+    comment="which lots a claw-back took from: units given back regain the life they had when taken",
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    _text("id"),
+    Column("customer_id", Text, ForeignKey("customer.id"), nullable=False, index=True),
+    _text("unit"),
+    Column("amount", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=True),
+    _text("state", default="held"),
+    _json("parts"),
+    _text("memo", nullable=True),
+    _time("expires_at"),
+    _time("created_at", default="now()"),
+    _time("closed_at", nullable=True),
+    sa.PrimaryKeyConstraint("id"),
+    sa.CheckConstraint("state IN ('held','settled','released','lapsed')", name="state"),
+    sa.CheckConstraint("amount > 0 AND used BETWEEN 0 AND amount", name="amount"),
+    comment="credits reserved for something whose price is known only afterwards; `parts` says from which lots",
+)
+
+topup = Table(
+    "topup",
+    metadata,
+    Column("customer_id", Text, ForeignKey("customer.id"), nullable=False),
+    _text("unit"),
+    _text("price_key"),
+    Column("below", BigInteger, nullable=False),
+    Column("month_limit", BigInteger, nullable=False),
+    _text("payment_method", nullable=True),
+    Column("enabled", Boolean, nullable=False),
+    _text("stopped_because", nullable=True),
+    _time("created_at", default="now()"),
+    sa.PrimaryKeyConstraint("customer_id", "unit"),
+    sa.CheckConstraint("below > 0 AND month_limit > 0", name="amounts"),
+    comment="buy again by itself, with a saved card, when a balance falls below so much; at most so much money a month",
 )
 
 grant_ = Table(
