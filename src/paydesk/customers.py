@@ -17,8 +17,11 @@ from paydesk.privacy import Vault
 from paydesk.store import Record, Store, Tx
 
 CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
-RESERVED = "stripe"
-"""Instructions to Stripe leave by the outbox under this name."""
+ADMIN = "admin"
+"""The people who run the desk are told things in a thread of this name."""
+
+RESERVED = ("stripe", ADMIN)
+"""No channels for people: instructions to Stripe leave by the outbox under this name, alerts under that."""
 
 EXTERNAL_ID_MAX = 200
 ID = re.compile(r"cst_[0-9a-z]{26}", re.ASCII)
@@ -61,8 +64,8 @@ def identity(channel: object, external_id: object) -> Identity:
     """Return a checked identity; raises `Invalid` that names the part that is wrong."""
     if not isinstance(channel, str) or not CHANNEL.fullmatch(channel):
         raise Invalid("channel must be a short lower-case name such as telegram", param="channel")
-    if channel == RESERVED:
-        raise Invalid(f"{RESERVED} is no channel for people", param="channel")
+    if channel in RESERVED:
+        raise Invalid(f"{channel} is no channel for people", param="channel")
     if isinstance(external_id, int) and not isinstance(external_id, bool):
         external_id = str(external_id)
     if not isinstance(external_id, str) or not 0 < len(external_id) <= EXTERNAL_ID_MAX or not external_id.isprintable():
@@ -74,12 +77,24 @@ def identity(channel: object, external_id: object) -> Identity:
 
 
 async def lock(tx: Tx, people: Iterable[str]) -> set[str]:
-    """Lock people in one order for the rest of the transaction; return those that exist.
+    """Lock people in one order for the rest of the transaction; return those that exist and are nobody else by now.
 
     Every change of money, entitlements or holds of a person happens under this lock.
     """
-    rows = await tx.fetch("SELECT id FROM customer WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE", sorted(people))
+    rows = await tx.fetch(
+        "SELECT id FROM customer WHERE id = ANY($1::text[]) AND merged_into IS NULL ORDER BY id FOR UPDATE",
+        sorted(people),
+    )
     return {row["id"] for row in rows}
+
+
+async def current(tx: Tx, people: Iterable[str]) -> dict[str, str]:
+    """Return who people are now: themselves, or the person they were merged into."""
+    ids_ = sorted(people)
+    if not ids_:
+        return {}
+    rows = await tx.fetch("SELECT id, coalesce(merged_into, id) FROM customer WHERE id = ANY($1::text[])", ids_)
+    return {row[0]: row[1] for row in rows}
 
 
 async def of_orders(tx: Tx, order_ids: Iterable[str]) -> set[str]:

@@ -12,7 +12,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class SessionIs:
-    """A Checkout session's state. `complete` alone is not paid: `payment_status` decides."""
+    """A Checkout session's state. `complete` alone is not paid: `payment_status` decides.
+
+    `charged_…` are set when the buyer is charged in another currency than the session was made in.
+    """
 
     at: datetime
     session: str
@@ -24,11 +27,16 @@ class SessionIs:
     amount: int
     currency: str
     failed: bool = False
+    charged_amount: int | None = None
+    charged_currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IntentIs:
-    """A payment intent's state: `succeeded`, `failed` (a try was refused, another may follow) or `canceled`."""
+    """A payment intent's state: `succeeded`, `failed` (a try was refused, another may follow), `canceled`,
+
+    `processing` (a slow method is on its way) or `requires_capture` (reserved, not taken yet).
+    """
 
     at: datetime
     intent: str
@@ -59,6 +67,80 @@ class ChargeIs:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundIs:
+    """A refund's state: `pending`, `requires_action`, `succeeded`, `failed` or `canceled`."""
+
+    at: datetime
+    refund: str
+    order: str
+    intent: str
+    status: str
+    amount: int
+    currency: str
+    reason: str | None
+    failure_reason: str | None
+    made_at: datetime
+    balance_transaction: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundsAre:
+    """All refunds of a payment, as they are now."""
+
+    at: datetime
+    order: str
+    intent: str
+    refunds: tuple[RefundIs, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeIs:
+    """A dispute as it is now (looked at, not read from an event). Fees are in `balance`."""
+
+    at: datetime
+    dispute: str
+    order: str
+    intent: str
+    status: str
+    amount: int
+    currency: str
+    reason: str | None
+    evidence_due_at: datetime | None
+    made_at: datetime
+    balance: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FraudWarning:
+    """The card's network thinks that a payment is fraudulent: a dispute may follow."""
+
+    at: datetime
+    warning: str
+    order: str
+    intent: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceIs:
+    """What a charge, refund or dispute (`about`) did to the balance at Stripe, in the currency of settlement."""
+
+    at: datetime
+    transaction: str
+    order: str
+    intent: str
+    kind: str
+    about: str
+    amount: int
+    fee: int
+    net: int
+    currency: str
+    exchange_rate: str | None
+    available_on: datetime | None
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """Desk time has reached `due` for `subject`."""
 
@@ -67,7 +149,8 @@ class TimerFired:
     subject: str
 
 
-Fact = SessionIs | IntentIs | ChargeIs | TimerFired
+CaseFact = SessionIs | IntentIs | ChargeIs | RefundIs | RefundsAre | DisputeIs | FraudWarning | BalanceIs
+Fact = CaseFact | TimerFired
 
 
 # --- what a reader may say instead of a fact -------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
+
 from paydesk.errors import StaleClaim
 from paydesk.store import Record, Store, Tx
 from paydesk.store.bell import Bell
@@ -83,6 +85,16 @@ class Claim:
 def lane_of(key: str) -> int:
     """Return the lane of a customer or object: the same for the same key, on every machine."""
     return zlib.crc32(key.encode("utf-8", "surrogatepass")) % LANES
+
+
+QUESTION = "question"
+"""The source of rows that we ask ourselves: what they tell is at Stripe."""
+
+
+def question(kind: str, id_: str, order: str, intent: str, about: str, because: Row) -> Envelope:
+    """Return an envelope that asks Stripe for an object, once, because of a row."""
+    body = {"kind": kind, "id": id_, "order": order, "intent": intent, "about": about}
+    return Envelope(QUESTION, f"{kind}:{id_}", kind, because.lane, orjson.dumps(body), because.livemode)
 
 
 # --- receive ---------------------------------------------------------------------------------------------------------

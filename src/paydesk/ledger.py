@@ -2,25 +2,34 @@
 
 An entry moves an amount of one unit from one account to another, so every posting sums to zero by construction.
 A wallet cannot go below zero: what is taken back beyond it is owed in the person's `debt` account (zero or less),
-which the next grant pays first. The system's own accounts store no balance; it is the sum of their entries.
+which whatever comes in next pays first. The system's own accounts store no balance; it is the sum of their entries.
 
-`Book` is pure: it works on what was loaded and remembers what to write. Rows are read and written below it.
+`Book` is pure: it works on what was loaded and remembers what to write. Rows are read and written in `books`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from paydesk.store import Tx
+from paydesk.errors import InsufficientCredits
+from paydesk.lots import DEBT, Lot, Taken, order_of_spending, pick, spendable
 
 SYSTEM = "system"
-FOREVER = datetime.max.replace(tzinfo=UTC)
 
 AccountKey = tuple[str, str, str]
-"""(owner, unit, kind): kind is `wallet` or `debt` of a person; `sold`, `stripe` or `sales` of the system."""
+"""(owner, unit, kind): kind is `wallet`, `held` or `debt` of a person; one of the system's otherwise."""
+
+MONEY_MOVES = {
+    "money": ("sales", "stripe"),  # what a payment brought in and has not given back
+    "fee": ("stripe", "fees"),  # what Stripe keeps
+    "fee_back": ("fees", "stripe"),
+    "exchange_out": ("stripe", "exchange"),  # settled in another currency: this one leaves the balance …
+    "exchange_in": ("exchange", "stripe"),  # … and that one enters it
+}
+"""Sources of money by kind: from which of the system's accounts to which their worth moves."""
 
 
 def money_unit(currency: str) -> str:
@@ -30,31 +39,20 @@ def money_unit(currency: str) -> str:
 
 @dataclass(slots=True)
 class Account:
-    """An account and, for a person's, its balance."""
+    """An account and, for a person's, its balance. `told_low` while its owner knows that little is left."""
 
     id: int
     balance: int | None
-
-
-@dataclass(slots=True)
-class Lot:
-    """Credits of one source that are still there, and until when they live (`None`: for ever)."""
-
-    source: str
-    account: int
-    granted: int
-    remaining: int
-    priority: int
-    expires_at: datetime | None
+    told_low: bool = False
 
 
 @dataclass(slots=True)
 class Source:
-    """A thing sold, with its frozen terms: `worth` is what it is worth now, and what is posted."""
+    """A thing sold or given, with its frozen terms: `worth` is what it is worth now, and what is posted."""
 
     id: str
     customer: str
-    order: str
+    order: str | None
     kind: str
     unit: str
     terms: Mapping[str, Any]
@@ -64,28 +62,59 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An amount that leaves one account and enters another."""
+class Cause:
+    """Why an entry is written: the source and its revision, whose it is, the inbox row, a word of the caller's."""
 
     source: str
     revision: int
-    reason: str
+    customer: str | None
     unit: str
+    inbox_id: int | None = None
+    memo: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An amount that leaves one account and enters another. `balance_after` is what its person can spend then."""
+
+    cause: Cause
+    reason: str
     from_account: int
     to_account: int
     amount: int
-    inbox_id: int | None
+    balance_after: int | None = None
+
+
+@dataclass(slots=True)
+class Hold:
+    """Credits reserved until what they are for has its price. `parts`: how many of which lot."""
+
+    id: str
+    customer: str
+    unit: str
+    amount: int
+    state: str
+    parts: dict[str, int]
+    memo: str | None
+    expires_at: datetime
+    used: int | None = None
 
 
 @dataclass(slots=True)
 class Book:
-    """The accounts and lots of the people in hand; posting changes them and collects entries."""
+    """The accounts and lots of the people in hand at `now`; posting changes them and collects entries."""
 
-    accounts: dict[AccountKey, Account]
-    lots: dict[str, Lot]
+    now: datetime
+    accounts: dict[AccountKey, Account] = field(default_factory=dict)
+    lots: dict[str, Lot] = field(default_factory=dict)
+    taken: dict[str, list[Taken]] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     changed_accounts: dict[int, Account] = field(default_factory=dict)
     changed_lots: dict[str, Lot] = field(default_factory=dict)
+    changed_taken: dict[tuple[str, int, str], Taken] = field(default_factory=dict)
+    _queues: dict[int, list[Lot]] = field(default_factory=dict)
+
+    # --- what something is worth -----------------------------------------------------------------------------------
 
     def post(self, source: Source, target: int, since: datetime | None, *, inbox_id: int | None = None) -> bool:
         """Make `source` worth `target` since `since`, by entries for the difference; return whether anything changed.
@@ -101,73 +130,273 @@ class Book:
         source.worth = target
         if difference != 0:
             source.revision += 1
-        if source.kind == "money":
-            self._move_money(source, difference, inbox_id)
+        cause = Cause(source.id, source.revision, source.customer, source.unit, inbox_id)
+        if source.kind in MONEY_MOVES:
+            self._move_money(source.kind, cause, difference)
         elif source.kind == "credits":
-            self._move_credits(source, difference, inbox_id)
+            self._move_credits(source, cause, difference)
         return True
 
-    def balance(self, owner: str, unit: str, now: datetime) -> int:
-        """Return what can be spent at `now`: expired credits are not in it, swept or not."""
-        account = self.accounts.get((owner, unit, "wallet"))
-        if account is None:
-            return 0
-        alive = (lot for lot in self.lots.values() if lot.expires_at is None or lot.expires_at > now)
-        return sum(lot.remaining for lot in alive if lot.account == account.id)
-
-    def _move_money(self, source: Source, difference: int, inbox_id: int | None) -> None:
-        sales, stripe = (SYSTEM, source.unit, "sales"), (SYSTEM, source.unit, "stripe")
+    def _move_money(self, kind: str, cause: Cause, difference: int) -> None:
+        giver, taker = ((SYSTEM, cause.unit, name) for name in MONEY_MOVES[kind])
+        reason = "payment" if kind == "money" else kind
         if difference > 0:
-            self._move(source, "payment", sales, stripe, difference, inbox_id)
+            self._move(cause, reason, giver, taker, difference)
         elif difference < 0:
-            self._move(source, "payment_back", stripe, sales, -difference, inbox_id)
+            self._move(cause, f"{reason}_back", taker, giver, -difference)
 
-    def _move_credits(self, source: Source, difference: int, inbox_id: int | None) -> None:
+    def _move_credits(self, source: Source, cause: Cause, difference: int) -> None:
         if difference > 0:
-            self._grant(source, difference, inbox_id)
+            self._give(source, cause, difference)
         elif difference < 0:
-            self._take_back(source, -difference, inbox_id)
-        lot = self.lots.get(source.id)
-        if lot is not None:
-            lot.expires_at = expiry(source)
-            self.changed_lots[lot.source] = lot
+            self._take_back(source, cause, -difference)
+        own = self.lots.get(source.id)
+        if own is not None and own.expires_at != expiry(source):
+            own.expires_at = expiry(source)
+            self._queues.pop(own.account, None)
+            self.changed_lots[own.id] = own
 
-    def _grant(self, source: Source, amount: int, inbox_id: int | None) -> None:
-        """Pay what is owed first; the rest becomes the source's lot."""
-        sold, wallet, debt = self._keys(source)
-        owed = min(amount, -(self.accounts[debt].balance or 0))
-        self._move(source, "debt_paid", sold, debt, owed, inbox_id)
-        self._move(source, "grant", sold, wallet, amount - owed, inbox_id)
-        lot = self.lots.get(source.id)
+    # --- giving, and giving back -----------------------------------------------------------------------------------
+
+    def _give(self, source: Source, cause: Cause, amount: int) -> None:
+        """Give credits: what was taken back comes back as it was, debt is paid first, the rest fills lots."""
+        undone = self._undo(source, amount)
+        ended = [(taken, share) for taken, share in undone if taken.ended()]
+        for taken, share in ended:
+            self._keep_expired(self.lots[taken.lot], share)
+        gone = sum(share for _, share in ended)
+        self._move(cause, "grant_expired", (SYSTEM, cause.unit, "sold"), (SYSTEM, cause.unit, "expired"), gone)
+        live = amount - gone
+        rest = self._pay_debt(cause, (SYSTEM, cause.unit, "sold"), live)
+        self._move(cause, "grant", (SYSTEM, cause.unit, "sold"), self._key(cause, "wallet"), rest)
+        back = [(taken, share) for taken, share in undone if not taken.ended()]
+        fresh = amount - sum(share for _, share in undone)
+        self._fill(source, cause, [*back, (None, fresh)], eaten=live - rest)
+
+    def _undo(self, source: Source, amount: int) -> list[tuple[Taken, int]]:
+        """Undo claw-backs of `source`, the last first and of each what was owed first; return what came of which."""
+        undone = []
+        for taken in reversed(self.taken.get(source.id, ())):
+            share = min(amount, taken.outstanding)
+            if share:
+                amount -= share
+                taken.returned += share
+                self.changed_taken[taken.source, taken.revision, taken.lot] = taken
+                undone.append((taken, share))
+        return undone
+
+    def _fill(self, source: Source, cause: Cause, pots: Iterable[tuple[Taken | None, int]], *, eaten: int) -> None:
+        """Put credits into lots: back where they were taken from, new ones into the source's own. Debt ate `eaten`."""
+        for number, (taken, share) in enumerate(pots):
+            lost = min(eaten, share)
+            eaten -= lost
+            if share == lost:
+                continue
+            if taken is None or taken.lot == DEBT:
+                lot = self._lot(cause, source.id, source.id, expiry(source), source.terms)
+                lot.granted += share - lost
+            elif taken.expires_at is None:
+                lot = self.lots[taken.lot]
+            else:  # it has as long to live as it had when it was taken
+                until = self.now + (taken.expires_at - taken.at)
+                old = self.lots[taken.lot]
+                terms = {"priority": old.priority, "free": old.free}
+                lot = self._lot(cause, f"{source.id}/{cause.revision}/{number}", old.source, until, terms)
+                lot.granted += share - lost
+            lot.remaining += share - lost
+            self.changed_lots[lot.id] = lot
+
+    def _lot(self, cause: Cause, id_: str, source: str, expires_at: datetime | None, terms: Mapping[str, Any]) -> Lot:
+        """Return a lot of the cause's person, made when it is new."""
+        lot = self.lots.get(id_)
         if lot is None:
-            priority = int(source.terms.get("priority", 0))
-            lot = Lot(source.id, self.accounts[wallet].id, 0, 0, priority, expiry(source))
-            self.lots[source.id] = lot
-        lot.granted += amount - owed
-        lot.remaining += amount - owed
-        self.changed_lots[lot.source] = lot
+            account = self.accounts[self._key(cause, "wallet")].id
+            priority, free = int(terms.get("priority", 0)), bool(terms.get("free", False))
+            lot = self.lots[id_] = Lot(id_, source, account, 0, 0, 0, 0, priority, free, expires_at)
+            self._queues.pop(account, None)
+        return lot
 
-    def _take_back(self, source: Source, amount: int, inbox_id: int | None) -> None:
-        """Take from the source's own lot, then from others, soonest-expiring first; what is missing is owed."""
-        sold, wallet, debt = self._keys(source)
-        missing = amount
-        wallet_id = self.accounts[wallet].id
-        others = [lot for lot in self.lots.values() if lot.account == wallet_id]
-        for lot in sorted(others, key=lambda lot: (lot.source != source.id, lot.expires_at or FOREVER, lot.source)):
-            taken = min(missing, lot.remaining)
-            if taken:
-                lot.remaining -= taken
-                missing -= taken
-                self.changed_lots[lot.source] = lot
-        self._move(source, "take_back", wallet, sold, amount - missing, inbox_id)
-        self._move(source, "owed", debt, sold, missing, inbox_id)
+    def _pay_debt(self, cause: Cause, giver: AccountKey, amount: int) -> int:
+        """Pay the person's debt out of `amount`; return what is left of it."""
+        debt = self._key(cause, "debt")
+        paid = min(amount, -(self.accounts[debt].balance or 0))
+        self._move(cause, "debt_paid", giver, debt, paid)
+        return amount - paid
 
-    def _keys(self, source: Source) -> tuple[AccountKey, AccountKey, AccountKey]:
-        unit = source.unit
-        return (SYSTEM, unit, "sold"), (source.customer, unit, "wallet"), (source.customer, unit, "debt")
+    def _keep_expired(self, lot: Lot, amount: int) -> None:
+        lot.expired += amount
+        self.changed_lots[lot.id] = lot
+
+    # --- taking back -----------------------------------------------------------------------------------------------
+
+    def _take_back(self, source: Source, cause: Cause, amount: int) -> None:
+        """Take what has ended unspent, then the source's own credits, then others', never held ones; the rest is owed."""
+        sold, wallet = (SYSTEM, cause.unit, "sold"), self._key(cause, "wallet")
+        own = sorted((lot for lot in self.lots.values() if lot.source == source.id), key=order_of_spending)
+        missing = before = self._take_expired(cause, own, amount)
+        self._move(cause, "take_expired", (SYSTEM, cause.unit, "expired"), sold, amount - missing)
+        ended = [lot for lot in own if not lot.alive(self.now)]
+        alive = [lot for lot in own if lot.alive(self.now)]
+        others = [
+            lot for lot in self._queue(self.accounts[wallet].id) if lot.alive(self.now) and lot.source != source.id
+        ]
+        for lot in (*ended, *alive, *others):
+            share = min(missing, lot.remaining)
+            if share:
+                lot.remaining -= share
+                missing -= share
+                self._note_taken(cause, lot.id, share, lot.expires_at)
+                self.changed_lots[lot.id] = lot
+        self._move(cause, "take_back", wallet, sold, before - missing)
+        if missing:
+            self._note_taken(cause, DEBT, missing, None)
+            self._move(cause, "owed", self._key(cause, "debt"), sold, missing)
+
+    def _take_expired(self, cause: Cause, own: Iterable[Lot], amount: int) -> int:
+        """Count what ended unspent as returned; return what is still missing."""
+        for lot in own:
+            share = min(amount, lot.expired)
+            if share:
+                lot.expired -= share
+                amount -= share
+                self._note_taken(cause, lot.id, share, lot.expires_at)
+                self.changed_lots[lot.id] = lot
+        return amount
+
+    def _note_taken(self, cause: Cause, lot: str, amount: int, expires_at: datetime | None) -> None:
+        """Remember where credits were taken from, so that they can go back there."""
+        key = (cause.source, cause.revision, lot)
+        taken = self.changed_taken.get(key)
+        if taken is None:
+            taken = self.changed_taken[key] = Taken(cause.source, cause.revision, lot, 0, 0, self.now, expires_at)
+            self.taken.setdefault(cause.source, []).append(taken)
+        taken.amount += amount
+
+    # --- spending and holding --------------------------------------------------------------------------------------
+
+    def balance(self, owner: str, unit: str) -> int:
+        """Return what can be spent: ended credits are not in it, swept or not, nor held ones."""
+        account = self.accounts.get((owner, unit, "wallet"))
+        return 0 if account is None else spendable(self._queue(account.id), self.now)
+
+    def debt(self, owner: str, unit: str) -> int:
+        """Return what is owed: taken back, but spent before."""
+        account = self.accounts.get((owner, unit, "debt"))
+        return 0 if account is None else -(account.balance or 0)
+
+    def spend(self, cause: Cause, amount: int) -> int:
+        """Spend credits, soonest-ending first; return what can be spent after. Raises `InsufficientCredits`."""
+        for lot, share in self._pick(cause, amount):
+            lot.remaining -= share
+            self.changed_lots[lot.id] = lot
+        after = self.balance(cause.customer or "", cause.unit)
+        self._move(cause, "spend", self._key(cause, "wallet"), (SYSTEM, cause.unit, "spent"), amount, after)
+        return after
+
+    def hold(self, cause: Cause, id_: str, amount: int, expires_at: datetime) -> Hold:
+        """Reserve credits, soonest-ending first; they end with the hold, not before. Raises `InsufficientCredits`."""
+        picked = self._pick(cause, amount)
+        for lot, share in picked:
+            lot.remaining -= share
+            lot.held += share
+            self.changed_lots[lot.id] = lot
+        after = self.balance(cause.customer or "", cause.unit)
+        self._move(cause, "hold", self._key(cause, "wallet"), self._key(cause, "held"), amount, after)
+        parts = {lot.id: share for lot, share in picked}
+        return Hold(id_, cause.customer or "", cause.unit, amount, "held", parts, cause.memo, expires_at)
+
+    def end_hold(self, hold: Hold, cause: Cause, used: int, state: str) -> int:
+        """End a hold: `used` of it is spent, the rest pays debt, then goes back; return what can be spent after."""
+        held = self._key(cause, "held")
+        back = self._release(hold, used)
+        self._move(cause, "settle", held, (SYSTEM, cause.unit, "spent"), used)
+        rest = self._pay_debt(cause, held, hold.amount - used)
+        eaten = hold.amount - used - rest
+        ended = 0
+        for lot, share in back:
+            lost = min(eaten, share)
+            eaten -= lost
+            if lot.alive(self.now):
+                lot.remaining += share - lost
+            else:
+                lot.expired += share - lost
+                ended += share - lost
+        hold.used, hold.state = used, state
+        after = self.balance(cause.customer or "", cause.unit)
+        self._move(cause, "release", held, self._key(cause, "wallet"), rest - ended, after)
+        self._move(cause, "expired", held, (SYSTEM, cause.unit, "expired"), ended)
+        return after
+
+    def _release(self, hold: Hold, used: int) -> list[tuple[Lot, int]]:
+        """Let go of the lots of a hold: the soonest-ending pay what was used; return what is left of which."""
+        back = []
+        for lot in sorted((self.lots[id_] for id_ in hold.parts), key=order_of_spending):
+            share = hold.parts[lot.id]
+            lot.held -= share
+            spent = min(used, share)
+            used -= spent
+            self.changed_lots[lot.id] = lot
+            back.append((lot, share - spent))
+        return back
+
+    def lapse(self, owner: str, unit: str, *, inbox_id: int | None = None) -> int:
+        """Move what has ended out of a wallet; return how much that was. Nobody could spend it any more anyway."""
+        account = self.accounts.get((owner, unit, "wallet"))
+        swept = 0
+        for lot in self._queue(account.id) if account is not None else ():
+            if lot.remaining and not lot.alive(self.now):
+                cause = Cause(f"lapse:{lot.id}", 0, owner, unit, inbox_id)
+                self._move(cause, "expired", (owner, unit, "wallet"), (SYSTEM, unit, "expired"), lot.remaining)
+                swept += lot.remaining
+                lot.expired += lot.remaining
+                lot.remaining = 0
+                self.changed_lots[lot.id] = lot
+        return swept
+
+    def merge(self, cause: Cause, other: str) -> None:
+        """Post everything that `other` has of a unit to the cause's person; who owes then pays from what there is."""
+        wallet, theirs = self._key(cause, "wallet"), (other, cause.unit, "wallet")
+        self._move(cause, "merge", theirs, wallet, self.accounts[theirs].balance or 0)
+        self._move(cause, "merge_held", (other, cause.unit, "held"), self._key(cause, "held"),
+                   self.accounts[other, cause.unit, "held"].balance or 0)  # fmt: skip
+        self._move(cause, "merge_debt", self._key(cause, "debt"), (other, cause.unit, "debt"),
+                   -(self.accounts[other, cause.unit, "debt"].balance or 0))  # fmt: skip
+        for lot in self.lots.values():
+            if lot.account == self.accounts[theirs].id:
+                lot.account = self.accounts[wallet].id
+                self.changed_lots[lot.id] = lot
+        self._queues.clear()
+        owed = -(self.accounts[self._key(cause, "debt")].balance or 0)
+        paid = 0
+        for lot, share in pick(self._queue(self.accounts[wallet].id), owed, self.now):
+            lot.remaining -= share
+            paid += share
+            self.changed_lots[lot.id] = lot
+        self._pay_debt(cause, wallet, paid)
+
+    def _pick(self, cause: Cause, amount: int) -> list[tuple[Lot, int]]:
+        account = self.accounts.get(self._key(cause, "wallet"))
+        picked = pick(self._queue(account.id), amount, self.now) if account is not None else []
+        there = sum(share for _, share in picked)
+        if there < amount:
+            raise InsufficientCredits(f"{amount:,} {cause.unit} are asked for, {there:,} can be spent", param="amount")
+        return picked
+
+    # --- one movement ----------------------------------------------------------------------------------------------
+
+    def _queue(self, account: int) -> list[Lot]:
+        """Return the lots of a wallet in the order of spending."""
+        queue = self._queues.get(account)
+        if queue is None:
+            queue = sorted((lot for lot in self.lots.values() if lot.account == account), key=order_of_spending)
+            self._queues[account] = queue
+        return queue
+
+    def _key(self, cause: Cause, kind: str) -> AccountKey:
+        return (cause.customer or "", cause.unit, kind)
 
     def _move(
-        self, source: Source, reason: str, from_: AccountKey, to: AccountKey, amount: int, inbox_id: int | None
+        self, cause: Cause, reason: str, from_: AccountKey, to: AccountKey, amount: int, after: int | None = None
     ) -> None:
         if amount == 0:
             return
@@ -176,9 +405,7 @@ class Book:
             if account.balance is not None:
                 account.balance += change
                 self.changed_accounts[account.id] = account
-        self.entries.append(
-            Entry(source.id, source.revision, reason, source.unit, giver.id, taker.id, amount, inbox_id)
-        )
+        self.entries.append(Entry(cause, reason, giver.id, taker.id, amount, after))
 
 
 def expiry(source: Source) -> datetime | None:
@@ -187,155 +414,11 @@ def expiry(source: Source) -> datetime | None:
     return None if days is None or source.since is None else source.since + timedelta(days=int(days))
 
 
-def accounts_of(sources: Iterable[Source]) -> set[AccountKey]:
-    """Return the accounts that posting `sources` may touch."""
-    keys: set[AccountKey] = set()
-    for source in sources:
-        if source.kind == "money":
-            keys |= {(SYSTEM, source.unit, "sales"), (SYSTEM, source.unit, "stripe")}
-        elif source.kind == "credits":
-            keys |= {(SYSTEM, source.unit, "sold")}
-            keys |= {(source.customer, source.unit, kind) for kind in ("wallet", "debt")}
-    return keys
-
-
-# --- rows ------------------------------------------------------------------------------------------------------------
-
-LOAD_ACCOUNTS = """
-SELECT a.owner, a.unit, a.kind, a.id, a.balance FROM account a
-JOIN unnest($1::text[], $2::text[], $3::text[]) AS k (owner, unit, kind) USING (owner, unit, kind)
-"""
-
-MAKE_ACCOUNTS = """
-INSERT INTO account (owner, unit, kind, balance)
-SELECT owner, unit, kind, CASE WHEN owner = 'system' THEN NULL ELSE 0 END
-FROM unnest($1::text[], $2::text[], $3::text[]) AS k (owner, unit, kind)
-ON CONFLICT DO NOTHING
-"""
-
-LOAD_LOTS = """
-SELECT source, account_id, granted, remaining, priority, expires_at FROM lot
-WHERE (account_id = ANY($1::bigint[]) AND remaining > 0) OR source = ANY($2::text[])
-"""
-
-SAVE_ENTRIES = """
-INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, inbox_id, at)
-SELECT n.*, desk_now() FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-                                   $7::bigint[], $8::bigint[]) n
-"""
-
-SAVE_ACCOUNTS = """
-UPDATE account a SET balance = n.balance FROM unnest($1::bigint[], $2::bigint[]) AS n (id, balance) WHERE a.id = n.id
-"""
-
-SAVE_LOTS = """
-INSERT INTO lot (source, account_id, granted, remaining, priority, expires_at)
-SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::timestamptz[])
-ON CONFLICT (source) DO UPDATE SET granted = excluded.granted, remaining = excluded.remaining,
-    expires_at = excluded.expires_at
-"""
-
-LOAD_SOURCES = """
-SELECT id, customer_id, order_id, kind, unit, terms, worth, revision, since FROM source WHERE order_id = ANY($1::text[])
-"""
-
-SAVE_SOURCES = """
-INSERT INTO source (id, customer_id, order_id, kind, unit, terms, worth, posted, revision, since)
-SELECT id, customer_id, order_id, kind, unit, terms, worth, worth, revision, since
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bigint[], $8::int[],
-            $9::timestamptz[])
-    AS n (id, customer_id, order_id, kind, unit, terms, worth, revision, since)
-ON CONFLICT (id) DO UPDATE SET worth = excluded.worth, posted = excluded.posted, revision = excluded.revision,
-    since = excluded.since
-"""
-
-
-async def load_sources(tx: Tx, orders: Iterable[str]) -> dict[str, Source]:
-    """Return the sources of orders, by id."""
-    return {row[0]: Source(*row) for row in await tx.fetch(LOAD_SOURCES, sorted(orders))}
-
-
-async def save_sources(tx: Tx, changed: Iterable[Source]) -> None:
-    """Insert new sources with their terms, or write what known ones are worth now."""
-    rows = [(s.id, s.customer, s.order, s.kind, s.unit, dict(s.terms), s.worth, s.revision, s.since) for s in changed]
-    if rows:
-        await tx.execute(SAVE_SOURCES, *(list(column) for column in zip(*rows, strict=True)))
-
-
-async def open_book(tx: Tx, sources: Iterable[Source]) -> Book:
-    """Load the accounts and lots that posting `sources` may touch, making accounts that do not exist yet.
-
-    The caller holds the locks of the customers: nobody else changes their balances meanwhile.
-    """
-    sources = list(sources)
-    keys = sorted(accounts_of(sources))
-    if not keys:
-        return Book({}, {})
-    columns = [list(column) for column in zip(*keys, strict=True)]
-    accounts = await _load_accounts(tx, columns)
-    if len(accounts) < len(keys):
-        await tx.execute(MAKE_ACCOUNTS, *columns)
-        accounts = await _load_accounts(tx, columns)
-    wallets = [account.id for key, account in accounts.items() if key[2] == "wallet"]
-    rows = await tx.fetch(LOAD_LOTS, wallets, [source.id for source in sources])
-    return Book(accounts, {row[0]: Lot(*row) for row in rows})
-
-
-async def _load_accounts(tx: Tx, columns: list[list[str]]) -> dict[AccountKey, Account]:
-    return {(row[0], row[1], row[2]): Account(row[3], row[4]) for row in await tx.fetch(LOAD_ACCOUNTS, *columns)}
-
-
-async def close_book(tx: Tx, book: Book) -> None:
-    """Write the entries, balances and lots that posting has changed."""
-    if book.entries:
-        rows = [
-            (e.source, e.revision, e.reason, e.unit, e.from_account, e.to_account, e.amount, e.inbox_id)
-            for e in book.entries
-        ]
-        await tx.execute(SAVE_ENTRIES, *(list(column) for column in zip(*rows, strict=True)))
-    if book.changed_accounts:
-        balances = sorted(book.changed_accounts.items())
-        await tx.execute(SAVE_ACCOUNTS, [id_ for id_, _ in balances], [account.balance for _, account in balances])
-    if book.changed_lots:
-        lots = [
-            (lot.source, lot.account, lot.granted, lot.remaining, lot.priority, lot.expires_at)
-            for lot in book.changed_lots.values()
-        ]
-        await tx.execute(SAVE_LOTS, *(list(column) for column in zip(*lots, strict=True)))
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Wallet:
-    """What a person has of a unit: `balance` can be spent now; expired credits are not in it, swept or not."""
-
-    balance: int
-    held: int
-    debt: int
-    lots: tuple[Lot, ...]
-
-
-async def wallets(tx: Tx, customer: str, now: datetime) -> dict[str, Wallet]:
-    """Return a person's wallets by unit, with the lots that are alive, soonest-ending first."""
-    accounts = await tx.fetch("SELECT id, unit, kind, balance FROM account WHERE owner = $1", customer)
-    lots = [
-        Lot(*row)
-        for row in await tx.fetch(
-            "SELECT source, account_id, granted, remaining, priority, expires_at FROM lot "
-            "WHERE account_id = ANY($1::bigint[]) AND remaining > 0 ORDER BY expires_at, source",
-            [account["id"] for account in accounts],
-        )
-    ]
-    alive = [lot for lot in lots if lot.expires_at is None or lot.expires_at > now]
-    debts = {account["unit"]: -account["balance"] for account in accounts if account["kind"] == "debt"}
-    return {
-        account["unit"]: _wallet([lot for lot in alive if lot.account == account["id"]], debts.get(account["unit"], 0))
-        for account in accounts
-        if account["kind"] == "wallet"
-    }
-
-
-def _wallet(lots: list[Lot], debt: int) -> Wallet:
-    return Wallet(sum(lot.remaining for lot in lots), 0, debt, tuple(lots))
+def accounts_of(customer: str, unit: str, kind: str = "credits") -> set[AccountKey]:
+    """Return the accounts that posting something of this kind and unit may touch."""
+    if kind in MONEY_MOVES:
+        return {(SYSTEM, unit, name) for name in MONEY_MOVES[kind]}
+    if kind != "credits":
+        return set()
+    system = {(SYSTEM, unit, name) for name in ("sold", "spent", "expired")}
+    return system | {(customer, unit, name) for name in ("wallet", "held", "debt")}

@@ -1,23 +1,38 @@
-"""Orders and payments: what a fact makes of them. Pure above, their rows below.
+"""Orders, payments, refunds and disputes: what a fact makes of them, and what is then left of what was sold. Pure.
 
-A transition takes what is known and a fact, and returns what is known now. Facts may come in any order and number:
-every rule here is a merge (the earliest time, the furthest status), so that the end is always the same.
+A transition takes everything known of an order (its `Case`) and a fact, and returns what is known now. Facts may come
+in any order and number: every rule here is a merge (the earliest time, the furthest status), so that the end is always
+the same. The exception are disputes, which go back and forth: a fact about one is a look at it, made by whoever holds
+its lane, so that no older look can be written after a newer one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from paydesk.facts import ChargeIs, IntentIs, SessionIs
-from paydesk.store import Tx
+from paydesk.facts import (
+    BalanceIs,
+    CaseFact,
+    ChargeIs,
+    DisputeIs,
+    FraudWarning,
+    IntentIs,
+    RefundIs,
+    RefundsAre,
+    SessionIs,
+)
 
 PAID = ("paid", "no_payment_required")
-PAYMENT_RANK = {"failed": 0, "canceled": 1, "succeeded": 2}
+PAYMENT_RANK = {"processing": 0, "failed": 1, "requires_capture": 2, "canceled": 3, "succeeded": 4}
 SESSION_RANK = {None: 0, "open": 0, "expired": 1, "complete": 2}
 SESSION_PAYMENT_RANK = {None: 0, "unpaid": 0, "failed": 1, "no_payment_required": 2, "paid": 2}
+REFUND_RANK = {"pending": 0, "requires_action": 0, "succeeded": 1, "canceled": 2, "failed": 3}
+UNDONE = ("canceled", "failed")
+OPEN_DISPUTE = ("needs_response", "under_review")
+"""Stripe has taken the money back for the time being. An inquiry (`warning_…`) takes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +55,15 @@ class Order:
     paid_by: str | None
     paid_at: datetime | None
     canceled_at: datetime | None
+    presented_amount: int | None
+    presented_currency: str | None
+    capture: str
     grants: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment intent of an order, with the newest facts about it."""
+    """A payment intent of an order, with the newest facts about it. `amount` is what arrived once it has succeeded."""
 
     id: str
     order: str
@@ -62,41 +80,101 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What a fact led to: the order and its payment now, what to say, and a second payment to give back."""
+class Refund:
+    """A refund of a payment. One that failed or was canceled counts as if it had never been."""
+
+    id: str
+    payment: str
+    status: str
+    amount: int
+    currency: str
+    reason: str | None
+    failure_reason: str | None
+    created_at: datetime
+
+    @property
+    def counts(self) -> bool:
+        """Say whether its money has left or is about to."""
+        return self.status not in UNDONE
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A dispute of a payment, as it was when somebody last looked."""
+
+    id: str
+    payment: str
+    status: str
+    amount: int
+    currency: str
+    reason: str | None
+    evidence_due_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that is known of one order."""
 
     order: Order
-    payment: Payment | None = None
+    payments: Mapping[str, Payment] = field(default_factory=dict)
+    refunds: Mapping[str, Refund] = field(default_factory=dict)
+    disputes: Mapping[str, Dispute] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a fact led to: what is known now, what to say and about which object, a second payment to give back.
+
+    `alert` is for the people who run the desk.
+    """
+
+    case: Case
     say: str | None = None
+    about: str | None = None
     give_back: str | None = None
+    alert: str | None = None
 
 
 class Mismatch(Exception):
     """A fact bears our reference but not our terms: no money moves, a person has to look."""
 
 
-MoneyFact = SessionIs | IntentIs | ChargeIs
+class NotYet(Exception):
+    """The fact is about something that has not been heard of here: it waits for that."""
 
 
-def apply(order: Order, payment: Payment | None, fact: MoneyFact) -> Step:
-    """Return what `fact` makes of `order` and of the payment it names (`None` when first heard of).
+def apply(case: Case, fact: CaseFact) -> Step:
+    """Return what `fact` makes of a case.
 
-    Raises `Mismatch` when the fact's customer, amount or currency are not the order's.
+    Raises `Mismatch` when the fact's customer, amount or currency are not the order's, `NotYet` when it must wait.
     """
-    refuse_mismatch(order, fact)
     match fact:
         case SessionIs():
-            return _session_is(order, payment, fact)
-        case IntentIs():
-            return _intent_is(order, payment, fact)
-        case ChargeIs():
-            return _charge_is(order, payment, fact)
+            _refuse_mismatch(case.order, fact)
+            return _session_is(case, fact)
+        case IntentIs() | ChargeIs():
+            _refuse_mismatch(case.order, fact)
+            return _intent_is(case, fact) if isinstance(fact, IntentIs) else _charge_is(case, fact)
+        case RefundIs():
+            return _refund_is(case, fact)
+        case RefundsAre():
+            return _refunds_are(case, fact)
+        case DisputeIs():
+            return _dispute_is(case, fact)
+        case FraudWarning():
+            _payment(case, fact.intent)
+            return Step(case, about=fact.warning, alert="fraud_warning")
+        case BalanceIs():
+            _charged(case, fact)
+            return Step(case)
 
 
-def status_of(order: Order) -> str:
+def status_of(case: Case) -> str:
     """Return the order's status, computed from its facts. Money that arrived beats everything else."""
+    order = case.order
     if order.paid_at is not None:
-        return "fulfilled" if order.grants else "paid"
+        return _paid_status(order, returned_of(case))
     if order.canceled_at is not None:
         return "canceled"
     if order.session_status == "complete" and order.session_payment_status == "unpaid":
@@ -104,28 +182,53 @@ def status_of(order: Order) -> str:
     return "expired" if order.session_status == "expired" else "open"
 
 
-def refuse_mismatch(order: Order, fact: MoneyFact) -> None:
-    """Raise `Mismatch` unless customer, amount and currency are those the order was made with."""
+def _paid_status(order: Order, returned: Returned) -> str:
+    if returned.disputed or returned.lost:
+        return "disputed"
+    if returned.refunded >= returned.of > 0:
+        return "refunded"
+    if returned.refunded > 0:
+        return "partially_refunded"
+    return "fulfilled" if order.grants else "paid"
+
+
+def _refuse_mismatch(order: Order, fact: SessionIs | IntentIs | ChargeIs) -> None:
+    """Raise `Mismatch` unless customer, amount and currency are those the order was made with.
+
+    The buyer may have been shown another currency: then the session says so, and what is paid in it waits for that.
+    """
     if order.stripe_customer is None or fact.stripe_customer != order.stripe_customer:
         raise Mismatch(f"{order.id}: paid by {fact.stripe_customer}, made for {order.stripe_customer}")
-    if (fact.amount, fact.currency) != (order.amount, order.currency):
-        raise Mismatch(f"{order.id}: {fact.amount} {fact.currency} paid, {order.amount} {order.currency} ordered")
+    told = (fact.amount, fact.currency)
+    if told == (order.amount, order.currency) or told == (order.presented_amount, order.presented_currency):
+        return
+    if order.capture == "manual" and fact.currency == order.currency and 0 < fact.amount < order.amount:
+        return  # the shop captured a part of what was reserved
+    if not isinstance(fact, SessionIs) and fact.currency != order.currency and order.session_status != "complete":
+        raise NotYet(f"{order.id} is paid in {fact.currency}: its session has to say how that comes")
+    raise Mismatch(f"{order.id}: {fact.amount} {fact.currency} paid, {order.amount} {order.currency} ordered")
 
 
-def _session_is(order: Order, payment: Payment | None, fact: SessionIs) -> Step:
-    if fact.status != "complete":
-        return Step(_with_session(order, fact))
+# --- paying ----------------------------------------------------------------------------------------------------------
+
+
+def _session_is(case: Case, fact: SessionIs) -> Step:
+    before = case.order
     if fact.failed:
-        failed = _with_session(order, replace(fact, payment_status="failed"))
-        return Step(failed, say="payment_failed" if order.paid_at is None else None)
-    before, order = order, _with_session(order, fact)
+        fact = replace(fact, payment_status="failed")
+    case = _settled(replace(case, order=_with_session(before, fact)))
+    if fact.status != "complete":
+        return Step(case)
+    if fact.failed:
+        return Step(case, say="payment_failed" if before.paid_at is None else None)
     if fact.payment_status not in PAID:
-        return Step(order, say="pending" if order.status == "pending" != before.status else None)
+        return Step(case, say="pending" if case.order.status == "pending" != before.status else None)
     if fact.intent is not None:
-        payment = merge(
-            payment, Payment(fact.intent, order.id, "succeeded", fact.amount, fact.currency, paid_at=fact.at)
-        )
-    return _paid(order, payment, by=fact.intent or fact.session, at=fact.at)
+        amount, currency = fact.amount, fact.currency
+        if fact.charged_amount is not None and fact.charged_currency is not None:
+            amount, currency = fact.charged_amount, fact.charged_currency
+        case = _with_payment(case, Payment(fact.intent, before.id, "succeeded", amount, currency, paid_at=fact.at))
+    return _paid(case, by=fact.intent or fact.session, at=fact.at)
 
 
 def _with_session(order: Order, fact: SessionIs) -> Order:
@@ -137,46 +240,61 @@ def _with_session(order: Order, fact: SessionIs) -> Order:
         status = fact.status
     if SESSION_PAYMENT_RANK.get(fact.payment_status, 0) > SESSION_PAYMENT_RANK.get(paid, 0) or paid is None:
         paid = fact.payment_status
-    return _settled(replace(order, session=fact.session, session_status=status, session_payment_status=paid))
+    return replace(
+        order,
+        session=fact.session,
+        session_status=status,
+        session_payment_status=paid,
+        presented_amount=fact.charged_amount or order.presented_amount,
+        presented_currency=fact.charged_currency or order.presented_currency,
+    )
 
 
-def _intent_is(order: Order, payment: Payment | None, fact: IntentIs) -> Step:
+def _intent_is(case: Case, fact: IntentIs) -> Step:
+    order = case.order
+    succeeded = fact.status == "succeeded"
     news = Payment(
-        fact.intent, order.id, fact.status, order.amount, order.currency,
-        charge=fact.charge if fact.status == "succeeded" else None,
+        fact.intent, order.id, fact.status, fact.amount, fact.currency,
+        charge=fact.charge if succeeded else None,
         failure_code=fact.failure_code,
         failure_message=fact.failure_message,
-        paid_at=fact.at if fact.status == "succeeded" else None,
+        paid_at=fact.at if succeeded else None,
     )  # fmt: skip
-    if fact.status == "succeeded":
-        return _paid(order, merge(payment, news), by=fact.intent, at=fact.at)
-    say = "payment_failed" if fact.status == "failed" and order.paid_at is None else None
-    return Step(order, merge(payment, news), say=say)
+    case = _with_payment(case, news)
+    if succeeded:
+        return _paid(case, by=fact.intent, at=fact.at)
+    return Step(case, say="payment_failed" if fact.status == "failed" and order.paid_at is None else None)
 
 
-def _charge_is(order: Order, payment: Payment | None, fact: ChargeIs) -> Step:
+def _charge_is(case: Case, fact: ChargeIs) -> Step:
     news = Payment(
-        fact.intent, order.id, "succeeded", fact.amount, fact.currency,
+        fact.intent, case.order.id, "succeeded", fact.amount, fact.currency,
         charge=fact.charge,
         balance_transaction=fact.balance_transaction,
         card_brand=fact.card_brand,
         card_last4=fact.card_last4,
         paid_at=fact.at,
     )  # fmt: skip
-    return _paid(order, merge(payment, news), by=fact.intent, at=fact.at)
+    return _paid(_with_payment(case, news), by=fact.intent, at=fact.at)
 
 
-def _paid(order: Order, payment: Payment | None, *, by: str, at: datetime) -> Step:
+def _paid(case: Case, *, by: str, at: datetime) -> Step:
     """Mark the order paid by `by`, since the earliest time told; another payment of a paid order goes back."""
+    order = case.order
     if order.paid_by not in (None, by):
-        return Step(order, payment, say="paid_twice", give_back=by)
+        return Step(case, say="paid_twice", about=by, give_back=by)
     first = order.paid_at is None
     at = at if order.paid_at is None else min(order.paid_at, at)
-    return Step(_settled(replace(order, paid_by=by, paid_at=at)), payment, say="paid" if first else None)
+    case = _settled(replace(case, order=replace(order, paid_by=by, paid_at=at)))
+    return Step(case, say="paid" if first else None)
 
 
-def _settled(order: Order) -> Order:
-    return replace(order, status=status_of(order))
+def _with_payment(case: Case, news: Payment) -> Case:
+    return replace(case, payments={**case.payments, news.id: merge(case.payments.get(news.id), news)})
+
+
+def _settled(case: Case) -> Case:
+    return replace(case, order=replace(case.order, status=status_of(case)))
 
 
 def merge(old: Payment | None, news: Payment) -> Payment:
@@ -203,10 +321,143 @@ def merge(old: Payment | None, news: Payment) -> Payment:
     )
 
 
+# --- going back ------------------------------------------------------------------------------------------------------
+
+
+def _payment(case: Case, intent: str) -> Payment:
+    payment = case.payments.get(intent)
+    if payment is None:
+        raise NotYet(f"{case.order.id}: {intent} is not known yet")
+    return payment
+
+
+def _refund_is(case: Case, fact: RefundIs) -> Step:
+    """Adopt a refund's furthest status: `succeeded` may still become `failed`, and nothing comes after that."""
+    payment = _payment(case, fact.intent)
+    if fact.currency != payment.currency:
+        raise Mismatch(f"{case.order.id}: {fact.refund} is in {fact.currency}, paid was {payment.currency}")
+    old = case.refunds.get(fact.refund)
+    news = Refund(
+        fact.refund,
+        fact.intent,
+        fact.status,
+        fact.amount,
+        fact.currency,
+        fact.reason,
+        fact.failure_reason,
+        fact.made_at,
+    )
+    if old is not None and REFUND_RANK[news.status] <= REFUND_RANK[old.status]:
+        return Step(case)
+    case = _settled(replace(case, refunds={**case.refunds, news.id: news}))
+    counted = old is not None and old.counts
+    if fact.intent != case.order.paid_by or counted == news.counts:
+        return Step(case)
+    return Step(case, say="refunded" if news.counts else "refund_failed", about=news.id,
+                alert=None if news.counts else "refund_failed")  # fmt: skip
+
+
+def _refunds_are(case: Case, fact: RefundsAre) -> Step:
+    """Adopt all refunds of a payment; what is said is about the last one that is news."""
+    step = Step(case)
+    for refund in fact.refunds:
+        news = _refund_is(step.case, refund)
+        step = news if news.say is not None else replace(step, case=news.case)
+    return step
+
+
+def _dispute_is(case: Case, fact: DisputeIs) -> Step:
+    payment = _payment(case, fact.intent)
+    old = case.disputes.get(fact.dispute)
+    news = Dispute(
+        fact.dispute, payment.id, fact.status, fact.amount, fact.currency, fact.reason, fact.evidence_due_at,
+        fact.made_at,
+    )  # fmt: skip
+    if old == news:
+        return Step(case)
+    case = _settled(replace(case, disputes={**case.disputes, news.id: news}))
+    say, alert = _dispute_news(old.status if old is not None else None, news.status)
+    return Step(case, say=say, about=news.id, alert=alert)
+
+
+def _dispute_news(before: str | None, now: str) -> tuple[str | None, str | None]:
+    """Return what a dispute's new status means to the buyer, and to the people who run the desk."""
+    if now in OPEN_DISPUTE:
+        return (None, None) if before in OPEN_DISPUTE else ("disputed", "dispute_opened")
+    if now == "won":
+        return ("dispute_won" if before in (*OPEN_DISPUTE, "lost") else None), "dispute_won"
+    if now == "lost":
+        return "dispute_lost", "dispute_lost"
+    return None, "inquiry_opened" if before is None else None
+
+
+def _charged(case: Case, fact: BalanceIs) -> int:
+    """Return what the object behind a balance transaction amounts to, in the currency in which it was charged."""
+    payment = _payment(case, fact.intent)
+    if fact.about == payment.charge:
+        return payment.amount
+    part = case.refunds.get(fact.about) or case.disputes.get(fact.about)
+    if part is None:
+        raise NotYet(f"{case.order.id}: {fact.about} is not known yet")
+    return part.amount
+
+
+def balance_moves(case: Case, fact: BalanceIs) -> list[tuple[str, str, int]]:
+    """Return what a balance transaction moves: (kind of source, currency, amount): Stripe's fee, and the exchange.
+
+    The exchange is there when another currency is settled than was charged. Nothing for an object not known yet.
+    """
+    try:
+        charged = _charged(case, fact)
+    except NotYet:
+        return []
+    moves = [("fee" if fact.fee > 0 else "fee_back", fact.currency, abs(fact.fee))] if fact.fee else []
+    currency = case.payments[fact.intent].currency
+    if currency != fact.currency:
+        leaves, enters = ("exchange_out", "exchange_in") if fact.amount > 0 else ("exchange_in", "exchange_out")
+        moves += [(leaves, currency, charged), (enters, fact.currency, abs(fact.amount))]
+    return moves
+
+
 # --- what the parts of an order are worth ----------------------------------------------------------------------------
 
 
-def worth(terms: Mapping[str, Any], order: Order) -> int:
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """How much of what was paid (`of`) has gone back: refunded, disputed and not decided, or lost in a dispute."""
+
+    of: int = 0
+    refunded: int = 0
+    disputed: int = 0
+    lost: int = 0
+
+
+def returned_of(case: Case) -> Returned:
+    """Return how much has gone back of the payment that paid the order."""
+    payment = case.payments.get(case.order.paid_by or "")
+    return Returned() if payment is None else _returned(case, payment)
+
+
+def _returned(case: Case, payment: Payment) -> Returned:
+    disputes = [dispute for dispute in case.disputes.values() if dispute.payment == payment.id]
+    return Returned(
+        payment.amount,
+        sum(refund.amount for refund in case.refunds.values() if refund.payment == payment.id and refund.counts),
+        sum(dispute.amount for dispute in disputes if dispute.status in OPEN_DISPUTE),
+        sum(dispute.amount for dispute in disputes if dispute.status == "lost"),
+    )
+
+
+def money_of(case: Case, intent: str) -> tuple[int, datetime | None]:
+    """Return what is left of a payment's money, in the smallest unit of its currency, and since when it is there."""
+    payment = case.payments.get(intent)
+    if payment is None or payment.status != "succeeded":
+        return 0, None
+    back = _returned(case, payment)
+    return max(0, payment.amount - back.refunded - back.disputed - back.lost), payment.paid_at
+
+
+def worth(terms: Mapping[str, Any], order: Order, returned: Returned) -> int:
     """Return what a source is worth now, in its unit: credits, seconds of a pass, or 1 for a feature.
 
     `terms` are the ones frozen with the order; the catalogue is not read here, ever.
@@ -214,75 +465,23 @@ def worth(terms: Mapping[str, Any], order: Order) -> int:
     if order.paid_at is None:
         return 0
     quantity: int = terms["quantity"]
+    held_back = returned.disputed if terms.get("on_dispute", "hold") == "hold" else 0
+    back = returned.refunded + returned.lost + held_back
     match terms["kind"]:
         case "credits":
-            return quantity * int(terms["amount"])
+            return left_of(quantity * int(terms["amount"]), returned.of, back)
         case "pass":
-            return quantity * int(terms["days"]) * 86_400
+            return left_of(quantity * int(terms["days"]) * 86_400, returned.of, back)
         case _:
-            return 1
+            return 1 if back < returned.of or back == 0 else 0
 
 
-# --- rows ------------------------------------------------------------------------------------------------------------
+def left_of(whole: int, paid: int, back: int) -> int:
+    """Return what is left of `whole` when `back` of what was `paid` has gone back: its share, rounded up, never below 0.
 
-LOAD = """
-SELECT id, customer_id, status, amount, currency, livemode, channel, external_id, conversation, stripe_customer,
-       session, session_status, session_payment_status, paid_by, paid_at, canceled_at,
-       EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.kind <> 'money')
-FROM orders o WHERE id = ANY($1::text[])
-"""
-
-SAVE = """
-UPDATE orders o SET status = n.status, session = n.session, session_status = n.session_status,
-    session_payment_status = n.session_payment_status, paid_by = n.paid_by, paid_at = n.paid_at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
-    AS n (id, status, session, session_status, session_payment_status, paid_by, paid_at)
-WHERE o.id = n.id
-"""
-
-LOAD_PAYMENTS = """
-SELECT id, order_id, status, amount, currency, charge, balance_transaction, card_brand, card_last4, failure_code,
-       failure_message, paid_at
-FROM payment WHERE id = ANY($1::text[])
-"""
-
-SAVE_PAYMENTS = """
-INSERT INTO payment (id, order_id, status, amount, currency, charge, balance_transaction, card_brand, card_last4,
-                     failure_code, failure_message, paid_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::text[], $12::timestamptz[])
-ON CONFLICT (id) DO UPDATE SET status = excluded.status, charge = excluded.charge,
-    balance_transaction = excluded.balance_transaction, card_brand = excluded.card_brand,
-    card_last4 = excluded.card_last4, failure_code = excluded.failure_code,
-    failure_message = excluded.failure_message, paid_at = excluded.paid_at
-"""
-
-
-async def load(tx: Tx, ids: Iterable[str]) -> dict[str, Order]:
-    """Return orders by id, those that exist."""
-    return {row[0]: Order(*row) for row in await tx.fetch(LOAD, sorted(ids))}
-
-
-async def save(tx: Tx, changed: Sequence[Order]) -> None:
-    """Write what facts may change of orders."""
-    rows = [
-        (o.id, o.status, o.session, o.session_status, o.session_payment_status, o.paid_by, o.paid_at) for o in changed
-    ]
-    if rows:
-        await tx.execute(SAVE, *(list(column) for column in zip(*rows, strict=True)))
-
-
-async def load_payments(tx: Tx, ids: Iterable[str]) -> dict[str, Payment]:
-    """Return payments by intent id, those that are known."""
-    return {row[0]: Payment(*row) for row in await tx.fetch(LOAD_PAYMENTS, sorted(ids))}
-
-
-async def save_payments(tx: Tx, changed: Sequence[Payment]) -> None:
-    """Insert or update payments."""
-    rows = [
-        (p.id, p.order, p.status, p.amount, p.currency, p.charge, p.balance_transaction, p.card_brand, p.card_last4,
-         p.failure_code, p.failure_message, p.paid_at)
-        for p in changed
-    ]  # fmt: skip
-    if rows:
-        await tx.execute(SAVE_PAYMENTS, *(list(column) for column in zip(*rows, strict=True)))
+    >>> left_of(500, 999, 500)
+    250
+    """
+    if back <= 0:
+        return whole
+    return 0 if back >= paid else whole - whole * back // paid

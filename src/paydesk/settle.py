@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from paydesk import customers, entitlements, inbox, ledger, orders, outbox, timers
-from paydesk.facts import ChargeIs, Fact, Ignored, Impossible, IntentIs, SessionIs, TimerFired
+from paydesk import books, cases, customers, entitlements, inbox, ledger, orders, outbox, timers
+from paydesk.facts import BalanceIs, CaseFact, ChargeIs, DisputeIs, Fact, Ignored, Impossible, RefundIs, TimerFired
 from paydesk.inbox import DONE, Claim, Outcome, Row
-from paydesk.ledger import Book, Source
-from paydesk.orders import Mismatch, MoneyFact, Order, Payment
+from paydesk.ledger import Book, Cause, Hold, Source
+from paydesk.orders import Case, Mismatch, NotYet, Order
 from paydesk.outbox import Message
 from paydesk.store import Store, Tx
 
@@ -31,17 +31,21 @@ class Desk:
     """What is known of the people in hand, and what has changed."""
 
     now: datetime
-    orders: dict[str, Order]
-    payments: dict[str, Payment]
+    cases: dict[str, Case]
+    payers: dict[str, str]
     sources: dict[str, Source]
     reasons: dict[str, entitlements.Held]
     threads: dict[str, customers.Thread]
     book: Book
-    touched_orders: dict[str, Order] = field(default_factory=dict)
-    touched_payments: dict[str, Payment] = field(default_factory=dict)
+    timed: dict[str, str] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    touched_cases: dict[str, Case] = field(default_factory=dict)
     touched_sources: dict[str, Source] = field(default_factory=dict)
+    touched_holds: dict[str, Hold] = field(default_factory=dict)
+    balances: list[BalanceIs] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     timers: list[timers.Timer] = field(default_factory=list)
+    questions: list[inbox.Envelope] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,7 @@ async def settle(store: Store, held: Claim, batch: Sequence[Work]) -> list[Outco
     Exactly once, whatever dies: all of it or nothing is committed, and `StaleClaim` undoes the work of a late worker.
     """
     async with store.transaction() as tx:
-        facts = [
-            work.reading for work in batch if isinstance(work.reading, SessionIs | IntentIs | ChargeIs | TimerFired)
-        ]
+        facts = [work.reading for work in batch if not isinstance(work.reading, Ignored | Impossible)]
         desk = await _load(tx, facts)
         outcomes = [_decide(desk, work) for work in batch]
         await _write(tx, desk)
@@ -74,37 +76,65 @@ async def settle(store: Store, held: Claim, batch: Sequence[Work]) -> list[Outco
 async def _load(tx: Tx, facts: Sequence[Fact]) -> Desk:
     """Lock the people these facts are about, in one order, and only then load what is known of them."""
     now = await tx.fetchval("SELECT desk_now()")
-    order_ids = {fact.order for fact in facts if not isinstance(fact, TimerFired)}
-    timed = {timer_customer(fact) for fact in facts if isinstance(fact, TimerFired)}
-    people = timed | await customers.of_orders(tx, order_ids)
+    about = [fact for fact in facts if not isinstance(fact, TimerFired)]
+    fired = [fact for fact in facts if isinstance(fact, TimerFired)]
+    order_ids = {fact.order for fact in about}
+    timed = await customers.current(tx, {timer_customer(fact) for fact in fired})
+    people = set(timed.values()) | await customers.of_orders(tx, order_ids)
     if not people:
-        return Desk(now, {}, {}, {}, {}, {}, Book({}, {}))
+        return Desk(now, {}, {}, {}, {}, {}, Book(now))
     people = await customers.lock(tx, people)
+    timed = {old: person for old, person in timed.items() if person in people}
+    found, payers = await cases.load(tx, order_ids, {fact.intent for fact in about if fact.intent is not None})
     # An order that was written after we looked whose it is has no lock yet: it stays unknown, its row parks.
-    known = {id_: order for id_, order in (await orders.load(tx, order_ids)).items() if order.customer in people}
-    sources = await ledger.load_sources(tx, known)
-    intents = {fact.intent for fact in facts if not isinstance(fact, TimerFired) and fact.intent is not None}
-    # Also the payments that these orders have already: whatever is told of them, their money stays what it is worth.
-    intents |= {source.id.removeprefix("payment:") for source in sources.values() if source.kind == "money"}
-    payments = await orders.load_payments(tx, intents)
-    for fact in facts:
-        if not isinstance(fact, TimerFired) and fact.order in known and fact.intent is not None:
-            source = money_source(known[fact.order], fact.intent)
+    known = {id_: case for id_, case in found.items() if case.order.customer in people}
+    sources = await books.load_sources(tx, known)
+    for fact in about:
+        for source in _new_sources(known, fact):
             sources.setdefault(source.id, source)
     reasons = {held.source: held for held in await entitlements.load(tx, people)}
-    threads = await customers.threads(tx, timed) if timed else {}
-    book = await ledger.open_book(tx, sources.values())
-    return Desk(now, known, payments, sources, reasons, threads, book)
+    threads = await customers.threads(tx, timed.values()) if timed else {}
+    holds = await books.load_holds(tx, [timer_object(fact) for fact in fired if fact.kind == "hold_end"])
+    wallets = {(timed[timer_customer(fact)], timer_object(fact)) for fact in fired
+               if fact.kind == "lots_end" and timer_customer(fact) in timed}  # fmt: skip
+    wallets |= {(hold.customer, hold.unit) for hold in holds.values()}
+    book = await books.open_book(tx, now, sources.values(), wallets)
+    return Desk(now, known, payers, sources, reasons, threads, book, timed, holds)
 
 
-def money_source(order: Order, intent: str) -> Source:
-    """Return the source that stands for the money of a payment: worth what was received and not given back."""
-    return Source(f"payment:{intent}", order.customer, order.id, "money", ledger.money_unit(order.currency), {})
+def _new_sources(known: dict[str, Case], fact: CaseFact) -> list[Source]:
+    """Return the sources of money that a fact may be the first to tell of."""
+    case = known.get(fact.order)
+    if case is None or fact.intent is None:
+        return []
+    if isinstance(fact, BalanceIs):
+        moves = orders.balance_moves(case, fact)
+        return [_money_source(kind, fact.transaction, case.order, currency) for kind, currency, _ in moves]
+    payment = case.payments.get(fact.intent)
+    currency = payment.currency if payment is not None else _charged_currency(fact, case.order)
+    return [_money_source("money", fact.intent, case.order, currency)]
+
+
+def _charged_currency(fact: CaseFact, order: Order) -> str:
+    charged: str | None = getattr(fact, "charged_currency", None)
+    told: str = getattr(fact, "currency", order.currency)
+    return charged or told
+
+
+def _money_source(kind: str, about: str, order: Order, currency: str) -> Source:
+    """Return the source of money that an object at Stripe stands for: a payment, a fee, an exchange."""
+    id_ = f"{'payment' if kind == 'money' else kind}:{about}"
+    return Source(id_, order.customer, order.id, kind, ledger.money_unit(currency), {})
 
 
 def timer_customer(fact: TimerFired) -> str:
     """Return whose timer it is: subjects start with the customer's id."""
     return fact.subject.partition("|")[0]
+
+
+def timer_object(fact: TimerFired) -> str:
+    """Return what of the customer a timer is about: a feature, a unit of credits, a hold."""
+    return fact.subject.partition("|")[2]
 
 
 # --- decide: pure from here ------------------------------------------------------------------------------------------
@@ -120,54 +150,63 @@ def _decide(desk: Desk, work: Work) -> Outcome:
         case TimerFired() as fact:
             return _timer_fired(desk, fact, work.row)
         case fact:
-            return _money_fact(desk, fact, work.row)
+            return _case_fact(desk, fact, work.row)
 
 
-def _money_fact(desk: Desk, fact: MoneyFact, row: Row) -> Outcome:
-    order = desk.orders.get(fact.order)
-    if order is None:
+def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
+    case = desk.cases.get(fact.order)
+    if case is None:
         return Outcome("parked", f"{fact.order} is not known yet", waits_for=fact.order)
-    if order.livemode != row.livemode:
-        return Outcome("quarantined", f"{order.id}: the event's mode is not the order's")
-    payment = desk.payments.get(fact.intent) if fact.intent is not None else None
+    if case.order.livemode != row.livemode:
+        return Outcome("quarantined", f"{fact.order}: the event's mode is not the order's")
     try:
-        step = orders.apply(order, payment, fact)
+        if fact.intent is not None and desk.payers.setdefault(fact.intent, fact.order) != fact.order:
+            raise Mismatch(f"{fact.order}: {fact.intent} pays {desk.payers[fact.intent]}")
+        step = orders.apply(case, fact)
     except Mismatch as mismatch:
         return Outcome("quarantined", f"mismatch: {mismatch}")
-    _note(desk, order, step, row)
-    if step.say is not None and desk.now - fact.at < OLD_NEWS:
+    except NotYet as not_yet:
+        return Outcome("parked", str(not_yet), waits_for=fact.order)
+    _note(desk, case, step.case, row)
+    if isinstance(fact, BalanceIs):
+        desk.balances.append(fact)
+        for kind, _, amount in orders.balance_moves(step.case, fact):
+            _post(desk, desk.sources[f"{kind}:{fact.transaction}"], amount, fact.made_at, row)
+    desk.questions += questions(fact, row)
+    if desk.now - fact.at < OLD_NEWS:
         _say(desk, step, row)
     if step.give_back is not None:
-        desk.messages.append(refund_of(step.order, step.give_back, row))
+        desk.messages.append(refund_of(step.case.order, step.give_back, row))
     return DONE
 
 
-def _note(desk: Desk, before: Order, step: orders.Step, row: Row) -> None:
-    """Keep a step's order and payment, and post what everything of the order is worth now."""
-    if step.order != before:
-        desk.orders[before.id] = desk.touched_orders[before.id] = step.order
-    if step.payment is not None and step.payment != desk.payments.get(step.payment.id):
-        desk.payments[step.payment.id] = desk.touched_payments[step.payment.id] = step.payment
-    for source in [source for source in desk.sources.values() if source.order == before.id]:
-        _post(desk, source, step.order, row)
+def _note(desk: Desk, before: Case, after: Case, row: Row) -> None:
+    """Keep what is known now, and post what everything of the order is worth now."""
+    if after != before:
+        desk.touched_cases.setdefault(before.order.id, before)
+        desk.cases[before.order.id] = after
+    returned = orders.returned_of(after)
+    for source in [source for source in desk.sources.values() if source.order == before.order.id]:
+        if source.kind == "money":
+            target, since = orders.money_of(after, source.id.removeprefix("payment:"))
+        elif source.kind in ledger.MONEY_MOVES:
+            continue  # what a balance transaction says of itself never changes
+        else:
+            target, since = orders.worth(source.terms, after.order, returned), after.order.paid_at
+        _post(desk, source, target, since, row)
 
 
-def _post(desk: Desk, source: Source, order: Order, row: Row) -> None:
-    if source.kind == "money":
-        payment = desk.payments.get(source.id.removeprefix("payment:"))
-        paid = payment is not None and payment.status == "succeeded"
-        target, since = (payment.amount, payment.paid_at) if payment is not None and paid else (0, None)
-    else:
-        target, since = orders.worth(source.terms, order), order.paid_at
+def _post(desk: Desk, source: Source, target: int, since: datetime | None, row: Row) -> None:
+    """Make a source worth `target`, and the entitlement that it is."""
     if not desk.book.post(source, target, since, inbox_id=row.id):
         return
     desk.touched_sources[source.id] = source
     held = entitlements.held_by(source)
-    if held is not None:
+    if held is None:
+        desk.reasons.pop(source.id, None)
+    else:
         desk.reasons[source.id] = held
         _time_the_end(desk, held)
-    else:
-        desk.reasons.pop(source.id, None)
 
 
 def _time_the_end(desk: Desk, held: entitlements.Held) -> None:
@@ -181,11 +220,28 @@ def reasons_for(desk: Desk, customer: str, feature: str) -> list[entitlements.He
     return [held for held in desk.reasons.values() if held.customer == customer and held.feature == feature]
 
 
+# --- time has come ---------------------------------------------------------------------------------------------------
+
+
 def _timer_fired(desk: Desk, fact: TimerFired, row: Row) -> Outcome:
+    customer = desk.timed.get(timer_customer(fact))
+    if customer is None:
+        return Outcome("parked", f"{timer_customer(fact)} has just become somebody else")
+    match fact.kind:
+        case "pass_end":
+            return _pass_ended(desk, fact, customer, row)
+        case "lots_end":
+            swept = desk.book.lapse(customer, timer_object(fact), inbox_id=row.id)
+            return Outcome("done", f"{swept:,} {timer_object(fact)} ended unspent")
+        case "hold_end":
+            return _hold_ended(desk, timer_object(fact), row)
+        case _:
+            return Outcome("ignored", f"unhandled timer {fact.kind}")
+
+
+def _pass_ended(desk: Desk, fact: TimerFired, customer: str, row: Row) -> Outcome:
     """A pass has ended, unless another reason or a later pass keeps the feature. `access` knew without us."""
-    customer, _, feature = fact.subject.partition("|")
-    if fact.kind != "pass_end":
-        return Outcome("ignored", f"unhandled timer {fact.kind}")
+    feature = timer_object(fact)
     if entitlements.access(reasons_for(desk, customer, feature), desk.now).allowed:
         return Outcome("done", "not over: another reason keeps it")
     thread = desk.threads.get(customer)
@@ -197,34 +253,75 @@ def _timer_fired(desk: Desk, fact: TimerFired, row: Row) -> Outcome:
     return DONE
 
 
-# --- messages --------------------------------------------------------------------------------------------------------
+def _hold_ended(desk: Desk, id_: str, row: Row) -> Outcome:
+    """Nobody settled a hold in time: what it reserved goes back."""
+    hold = desk.holds.get(id_)
+    if hold is None or hold.state != "held":
+        return Outcome("done", "settled or released before")
+    cause = Cause(f"hold:{hold.id}", 1, hold.customer, hold.unit, row.id)
+    desk.book.end_hold(hold, cause, 0, "lapsed")
+    desk.touched_holds[hold.id] = hold
+    return Outcome("done", f"{hold.amount:,} {hold.unit} went back")
+
+
+# --- what follows ----------------------------------------------------------------------------------------------------
+
+
+def questions(fact: CaseFact, row: Row) -> list[inbox.Envelope]:
+    """Return what is to be asked of Stripe because of a fact: what it did to the balance, and what that cost."""
+    match fact:
+        case ChargeIs():
+            about, ids = fact.charge, [fact.balance_transaction]
+        case RefundIs():
+            about, ids = fact.refund, [fact.balance_transaction]
+        case DisputeIs():
+            about, ids = fact.dispute, list(fact.balance)
+        case _:
+            return []
+    return [inbox.question("balance_transaction", id_, fact.order, fact.intent, about, row) for id_ in ids if id_]
 
 
 def _say(desk: Desk, step: orders.Step, row: Row) -> None:
-    """Tell the buyer in the thread where the order was made; one message per meaning."""
-    order = step.order
-    if step.say is None or order.channel is None or order.address is None:
-        return
-    about = step.give_back or order.id
-    desk.messages.append(
-        Message(f"{step.say}:{about}", order.customer, order.channel, order.address, step.say,
-                _params(desk, step), order.conversation, row.id)
-    )  # fmt: skip
+    """Tell the buyer in the thread where the order was made, and the people of the desk; one message per meaning."""
+    order = step.case.order
+    about = step.about or order.id
+    if step.say is not None and order.channel is not None and order.address is not None:
+        desk.messages.append(
+            Message(f"{step.say}:{about}", order.customer, order.channel, order.address, step.say,
+                    _params(desk, step), order.conversation, row.id)
+        )  # fmt: skip
+    if step.alert is not None:
+        desk.messages.append(alert(f"{step.alert}:{about}", step.alert, order.customer, _params(desk, step), row.id))
+
+
+def alert(key: str, template: str, customer: str | None, params: dict[str, Any], inbox_id: int | None) -> Message:
+    """Return a message to the people who run the desk, once per key."""
+    return Message(key, customer, customers.ADMIN, "desk", template, params, inbox_id=inbox_id)
 
 
 def _params(desk: Desk, step: orders.Step) -> dict[str, Any]:
     """Return what templates may name of an order: amounts in the smallest unit, what it gave, and the balances."""
-    order = step.order
-    given = [source for source in desk.sources.values() if source.order == order.id and source.kind != "money"]
+    case, order = step.case, step.case.order
+    given = [one for one in desk.sources.values() if one.order == order.id and one.kind not in ledger.MONEY_MOVES]
     units = sorted({source.unit for source in given if source.kind == "credits"})
+    about = step.about or ""
+    back = case.refunds.get(about) or case.disputes.get(about)
+    payment = case.payments.get(back.payment if back is not None else order.paid_by or about) or _newest(case)
     return {
         "order": order.id,
-        "amount": order.amount,
-        "currency": order.currency,
+        "amount": back.amount if back is not None else order.amount,
+        "currency": back.currency if back is not None else order.currency,
         "grants": [{**source.terms, "worth": source.worth} for source in sorted(given, key=lambda source: source.id)],
-        "balances": {unit: desk.book.balance(order.customer, unit, desk.now) for unit in units},
-        "reason": step.payment.failure_message if step.payment is not None else None,
+        "balances": {unit: desk.book.balance(order.customer, unit) for unit in units},
+        "debts": {unit: desk.book.debt(order.customer, unit) for unit in units},
+        "reason": payment.failure_message if payment is not None else None,
+        "about": about,
     }
+
+
+def _newest(case: Case) -> orders.Payment | None:
+    """Return the payment that was heard of last: the one whose failure is told."""
+    return list(case.payments.values())[-1] if case.payments else None
 
 
 def refund_of(order: Order, intent: str, row: Row) -> Message:
@@ -238,12 +335,14 @@ def refund_of(order: Order, intent: str, row: Row) -> Message:
 
 async def _write(tx: Tx, desk: Desk) -> None:
     """Write everything that changed, in bulk; wake rows that waited for it."""
-    await orders.save(tx, list(desk.touched_orders.values()))
-    await orders.save_payments(tx, list(desk.touched_payments.values()))
-    await ledger.save_sources(tx, desk.touched_sources.values())
-    await ledger.close_book(tx, desk.book)
+    await cases.save(tx, [(before, desk.cases[id_]) for id_, before in desk.touched_cases.items()])
+    await cases.save_balances(tx, desk.balances)
+    await books.save_sources(tx, desk.touched_sources.values())
+    await books.close_book(tx, desk.book)
+    await books.save_holds(tx, desk.touched_holds.values())
     await entitlements.save(tx, desk.touched_sources.values())
-    await timers.put(tx, desk.timers)
+    await timers.put(tx, [*desk.timers, *timers.of_lots(desk.book)])
     await outbox.put(tx, desk.messages)
-    if desk.touched_orders:
-        await inbox.wake(tx, desk.touched_orders)
+    await inbox.put(tx, desk.questions)
+    if desk.touched_cases:
+        await inbox.wake(tx, desk.touched_cases)

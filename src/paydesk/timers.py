@@ -10,6 +10,7 @@ import orjson
 
 from paydesk import inbox
 from paydesk.facts import TimerFired
+from paydesk.ledger import Book
 from paydesk.store import Store, Tx
 
 SOURCE = "timer"
@@ -35,6 +36,13 @@ async def put(tx: Tx, timers: Sequence[Timer]) -> None:
             "SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[]) ON CONFLICT DO NOTHING",
             *(list(column) for column in zip(*rows, strict=True)),
         )
+
+
+def of_lots(book: Book) -> list[Timer]:
+    """Return the timers that sweep the lots which a book has changed, when they end."""
+    whose = {account.id: (owner, unit) for (owner, unit, kind), account in book.accounts.items() if kind == "wallet"}
+    ends = {(*whose[lot.account], lot.expires_at) for lot in book.changed_lots.values() if lot.account in whose}
+    return [Timer("lots_end", f"{owner}|{unit}", end, owner) for owner, unit, end in ends if end is not None]
 
 
 async def fire(store: Store) -> int:

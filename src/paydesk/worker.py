@@ -35,6 +35,7 @@ IDLE_S = 1.0
 STRIPE_AWAY_S = 15.0
 LOOKS_MAX = 20
 LOOK_S_MAX = 5.0
+LOOKS_IN_A_ROW_MAX = 3  # the dispute, its intent, and one more
 
 
 class Worker:
@@ -139,26 +140,44 @@ class Worker:
         try:
             if row.source == timers.SOURCE:
                 return timers.read(row.body)
+            if row.source == inbox.QUESTION:
+                return events.answer(read_json(row.body), row.received_at, looked or {})
             return events.read(read_json(row.body), looked)
         except Exception as error:  # a bug in a reader must not stop the lane
             return Impossible(f"unreadable: {type(error).__name__}: {error}"[:400])
 
     async def _looked(self, needing: Sequence[tuple[Row, Look]]) -> list[Work]:
-        """Look at Stripe once per object, many at a time; rows whose look was in vain wait, and nobody is blamed."""
+        """Look at Stripe, as often as a reader needs it to know what a row tells."""
+        works: list[Work] = []
+        found: dict[Look, dict[str, object]] = {}
+        for _ in range(LOOKS_IN_A_ROW_MAX):
+            rows = await self._look_for(needing, found)
+            needing = []
+            for row in rows:
+                again = self._read(row, found)
+                if isinstance(again, Look):
+                    needing.append((row, again))
+                else:
+                    works.append(Work(row, again))
+            if not needing:
+                break
+        return [*works, *(Work(row, Ignored("foreign: looked in vain")) for row, _ in needing)]
+
+    async def _look_for(self, needing: Sequence[tuple[Row, Look]], found: dict[Look, dict[str, object]]) -> list[Row]:
+        """Look once per object, many at a time; return the rows whose look was answered.
+
+        The others wait, and nobody is blamed.
+        """
         waiting: dict[Look, list[Row]] = defaultdict(list)
         for row, look in needing:
             waiting[look].append(row)
         looks = list(waiting)[:LOOKS_MAX]
         answers = await asyncio.gather(*(self._look(look) for look in looks))
-        found = {look: answer for look, answer in zip(looks, answers, strict=True) if answer is not None}
+        found |= {look: answer for look, answer in zip(looks, answers, strict=True) if answer is not None}
         late = [row.id for look, rows in waiting.items() if look not in found for row in rows]
         if late:
             await inbox.postpone(self._store, late, STRIPE_AWAY_S, "waits for a look at Stripe")
-        works = []
-        for row in (row for look in found for row in waiting[look]):
-            again = self._read(row, found)
-            works.append(Work(row, Ignored("foreign: looked in vain") if isinstance(again, Look) else again))
-        return works
+        return [row for look, rows in waiting.items() if look in found for row in rows]
 
     async def _look(self, look: Look) -> dict[str, object] | None:
         """Return the object, `{}` when Stripe does not know it, `None` when it could not be asked now."""

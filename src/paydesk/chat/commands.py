@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from paydesk import checkout, customers, entitlements, ledger, money
+from paydesk import books, checkout, customers, entitlements, money
 from paydesk.catalog import Catalog, Product
 from paydesk.channels.base import Address, Button
 from paydesk.chat.texts import count, short
@@ -118,7 +118,7 @@ class Conversation:
     async def _balance(self, said: Said) -> list[Reply]:
         now = self._clock.now()
         async with self._store.transaction() as tx:
-            wallets = await ledger.wallets(tx, said.customer, now)
+            wallets = await books.wallets(tx, said.customer, now)
             reasons = await entitlements.load(tx, [said.customer])
         lines = [f"You have {count(wallet.balance, unit)}." for unit, wallet in sorted(wallets.items())]
         for feature in sorted({held.feature for held in reasons}):

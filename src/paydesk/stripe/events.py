@@ -11,7 +11,20 @@ from datetime import datetime
 from typing import Any
 
 from paydesk import clock
-from paydesk.facts import ChargeIs, Ignored, Impossible, IntentIs, Look, Reading, SessionIs
+from paydesk.facts import (
+    BalanceIs,
+    ChargeIs,
+    DisputeIs,
+    FraudWarning,
+    Ignored,
+    Impossible,
+    IntentIs,
+    Look,
+    Reading,
+    RefundIs,
+    RefundsAre,
+    SessionIs,
+)
 from paydesk.stripe import shapes
 from paydesk.stripe.shapes import Object
 
@@ -45,6 +58,8 @@ def _session(kind: str, session: Object, at: datetime, _looked: Looked) -> Readi
     order = shapes.reference(session)
     if order is None or session.get("mode", "payment") != "payment":
         return FOREIGN
+    amount, currency = shapes.ordered(session)
+    charged = shapes.charged(session)
     return SessionIs(
         at=at,
         session=shapes.text(session, "id"),
@@ -53,9 +68,11 @@ def _session(kind: str, session: Object, at: datetime, _looked: Looked) -> Readi
         payment_status=shapes.text(session, "payment_status"),
         intent=shapes.id_of(session, "payment_intent"),
         stripe_customer=shapes.id_of(session, "customer"),
-        amount=shapes.number(session, "amount_total"),
-        currency=shapes.text(session, "currency"),
+        amount=amount,
+        currency=currency,
         failed=kind.endswith("async_payment_failed"),
+        charged_amount=charged[0] if charged is not None else None,
+        charged_currency=charged[1] if charged is not None else None,
     )
 
 
@@ -87,12 +104,9 @@ def _charge(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading
         return FOREIGN
     if charge.get("status") != "succeeded" or not charge.get("captured", True):
         return Ignored("a charge that has not succeeded: its intent tells the rest")
-    order = shapes.reference(charge)
-    if order is None:
-        look = Look("payment_intent", intent)
-        if look not in looked:
-            return look
-        order = shapes.reference(looked[look])
+    order = _order_of(charge, intent, looked)
+    if isinstance(order, Look):
+        return order
     if order is None:
         return FOREIGN
     brand, last4 = shapes.card(charge)
@@ -102,7 +116,7 @@ def _charge(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading
         order=order,
         intent=intent,
         stripe_customer=shapes.id_of(charge, "customer"),
-        amount=shapes.number(charge, "amount"),
+        amount=shapes.number(charge, "amount_captured" if "amount_captured" in charge else "amount"),
         currency=shapes.text(charge, "currency"),
         balance_transaction=shapes.id_of(charge, "balance_transaction"),
         card_brand=brand,
@@ -110,10 +124,139 @@ def _charge(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading
     )
 
 
+def _order_of(about: Object, intent: str, looked: Looked) -> str | Look | None:
+    """Return the order that an object names, else the one that its intent names; a look when that has to be asked."""
+    order = shapes.reference(about)
+    if order is not None:
+        return order
+    look = Look("payment_intent", intent)
+    return shapes.reference(looked[look]) if look in looked else look
+
+
+# --- money that goes back --------------------------------------------------------------------------------------------
+
+
+def _refund(_kind: str, refund: Object, at: datetime, looked: Looked) -> Reading:
+    """Read a refund. Ours bear the order; one made in the dashboard is known by its intent."""
+    intent = shapes.id_of(refund, "payment_intent")
+    if intent is None:
+        return FOREIGN
+    order = _order_of(refund, intent, looked)
+    if isinstance(order, Look):
+        return order
+    return FOREIGN if order is None else _refund_is(refund, order, intent, at)
+
+
+def _refund_is(refund: Object, order: str, intent: str, at: datetime) -> RefundIs:
+    return RefundIs(
+        at=at,
+        refund=shapes.text(refund, "id"),
+        order=order,
+        intent=intent,
+        status=shapes.one_of(refund, "status", ("pending", "requires_action", "succeeded", "failed", "canceled")),
+        amount=shapes.number(refund, "amount"),
+        currency=shapes.text(refund, "currency"),
+        reason=shapes.words(refund, "reason"),
+        failure_reason=shapes.words(refund, "failure_reason"),
+        made_at=clock.from_unix(shapes.number(refund, "created")),
+        balance_transaction=shapes.id_of(refund, "balance_transaction"),
+    )
+
+
+def _refunded(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading:
+    """A charge's `amount_refunded` is a running total that may fall again: it only says that its refunds are news."""
+    intent = shapes.id_of(charge, "payment_intent")
+    if intent is None:
+        return FOREIGN
+    order = _order_of(charge, intent, looked)
+    if order is None or isinstance(order, Look):
+        return order or FOREIGN
+    look = Look("refunds", shapes.text(charge, "id"))
+    if look not in looked:
+        return look
+    refunds = looked[look].get("data", ())
+    return RefundsAre(at, order, intent, tuple(_refund_is(refund, order, intent, at) for refund in refunds))
+
+
+def _dispute(_kind: str, dispute: Object, at: datetime, looked: Looked) -> Reading:
+    """A dispute goes back and forth, so the event says only where to look; all events of one come in one lane."""
+    look = Look("dispute", shapes.text(dispute, "id"))
+    if look not in looked:
+        return look
+    now = looked[look]
+    intent = shapes.id_of(now, "payment_intent")
+    if intent is None:
+        return FOREIGN
+    order = _order_of(now["payment_intent"] if isinstance(now["payment_intent"], Mapping) else {}, intent, looked)
+    if order is None or isinstance(order, Look):
+        return order or FOREIGN
+    details = now.get("evidence_details")
+    due_by = details.get("due_by") if isinstance(details, Mapping) else None
+    moved = now.get("balance_transactions")
+    return DisputeIs(
+        at=at,
+        dispute=look.id,
+        order=order,
+        intent=intent,
+        status=shapes.text(now, "status"),
+        amount=shapes.number(now, "amount"),
+        currency=shapes.text(now, "currency"),
+        reason=shapes.words(now, "reason"),
+        evidence_due_at=clock.from_unix(due_by) if type(due_by) is int else None,
+        made_at=clock.from_unix(shapes.number(now, "created")),
+        balance=tuple(shapes.text(one, "id") for one in moved) if isinstance(moved, list) else (),
+    )
+
+
+def _fraud_warning(_kind: str, warning: Object, at: datetime, looked: Looked) -> Reading:
+    intent = shapes.id_of(warning, "payment_intent")
+    if intent is None:
+        return FOREIGN
+    order = _order_of({}, intent, looked)
+    if order is None or isinstance(order, Look):
+        return order or FOREIGN
+    return FraudWarning(at, shapes.text(warning, "id"), order, intent, shapes.words(warning, "fraud_type") or "misc")
+
+
+def answer(body: Object, received_at: datetime, looked: Looked) -> Reading:
+    """Return what Stripe answers to a question of ours (`inbox.question`)."""
+    look = Look(shapes.text(body, "kind"), shapes.text(body, "id"))
+    if look not in looked:
+        return look
+    found = looked[look]
+    if not found:
+        return Ignored(f"Stripe knows no {look.kind} {look.id}")
+    try:
+        return _balance_is(found, body, received_at)
+    except (shapes.Shape, OverflowError, OSError, ValueError) as error:
+        return Impossible(f"{look.kind} {look.id}: {error}"[:400])
+
+
+def _balance_is(found: Object, asked: Object, at: datetime) -> BalanceIs:
+    rate, available = found.get("exchange_rate"), found.get("available_on")
+    return BalanceIs(
+        at=at,
+        transaction=shapes.text(found, "id"),
+        order=shapes.text(asked, "order"),
+        intent=shapes.text(asked, "intent"),
+        kind=shapes.text(found, "type"),
+        about=shapes.text(asked, "about"),
+        amount=shapes.number(found, "amount"),
+        fee=shapes.number(found, "fee"),
+        net=shapes.number(found, "net"),
+        currency=shapes.text(found, "currency"),
+        exchange_rate=None if rate is None else str(rate),
+        available_on=clock.from_unix(available) if type(available) is int else None,
+        made_at=clock.from_unix(shapes.number(found, "created")),
+    )
+
+
 _STATUS = {
     "payment_intent.succeeded": "succeeded",
     "payment_intent.payment_failed": "failed",
     "payment_intent.canceled": "canceled",
+    "payment_intent.processing": "processing",
+    "payment_intent.amount_capturable_updated": "requires_capture",
 }
 
 TABLE: dict[str, Reader] = {
@@ -126,4 +269,17 @@ TABLE: dict[str, Reader] = {
     "payment_intent.canceled": _intent,  # nobody can pay this one any more
     "charge.succeeded": _charge,  # the card, for the receipt; and a third way to hear that it is paid
     "charge.updated": _charge,  # comes once the fee is known (balance transaction)
+    "payment_intent.processing": _intent,  # a slow method is on its way
+    "payment_intent.amount_capturable_updated": _intent,  # reserved: the shop takes it later
+    "refund.created": _refund,  # money is going back, whoever sent it: we, a person in the dashboard
+    "refund.updated": _refund,  # … has gone, or was canceled
+    "refund.failed": _refund,  # … and came back to us: what it took is given again
+    "charge.refund.updated": _refund,  # the same, as older endpoints hear it
+    "charge.refunded": _refunded,  # for endpoints that hear only this
+    "charge.dispute.created": _dispute,  # the buyer's bank takes the money back for the time being
+    "charge.dispute.updated": _dispute,  # evidence was handed in
+    "charge.dispute.funds_withdrawn": _dispute,
+    "charge.dispute.funds_reinstated": _dispute,
+    "charge.dispute.closed": _dispute,  # won, lost, or an inquiry that came to nothing
+    "radar.early_fraud_warning.created": _fraud_warning,  # a dispute may follow: the desk is told
 }

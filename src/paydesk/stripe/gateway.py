@@ -82,12 +82,19 @@ class Gateway:
 
     async def look(self, kind: str, id_: str) -> dict[str, Any]:
         """Return the object that a reader asked for; raises `NotFound` when Stripe does not know it."""
+        v1 = self._client.v1
+        if kind == "refunds":
+            params: Any = {"charge": id_, "limit": 100}
+            return await self._call(kind, lambda: v1.refunds.list_async(params))
         services: dict[str, Any] = {
-            "payment_intent": self._client.v1.payment_intents,
-            "charge": self._client.v1.charges,
-            "checkout.session": self._client.v1.checkout.sessions,
+            "payment_intent": v1.payment_intents,
+            "charge": v1.charges,
+            "checkout.session": v1.checkout.sessions,
+            "dispute": v1.disputes,
+            "balance_transaction": v1.balance_transactions,
         }
-        return await self._call(kind, lambda: services[kind].retrieve_async(id_))
+        expand: Any = {"expand": ["payment_intent"]} if kind == "dispute" else {}
+        return await self._call(kind, lambda: services[kind].retrieve_async(id_, expand))
 
     async def refund(self, intent: str, reason: str, order: str, key: str) -> dict[str, Any]:
         """Give a payment back in full; the same key gives it back once."""

@@ -28,6 +28,14 @@ def text(of: Object, name: str) -> str:
     return value
 
 
+def one_of(of: Object, name: str, known: tuple[str, ...]) -> str:
+    """Return a text field that must be there and be one of those we know."""
+    value = text(of, name)
+    if value not in known:
+        raise Shape(f"{of.get('object', 'object')} has the {name} {value[:40]!r}, which is not one we know")
+    return value
+
+
 def words(of: Object, name: str) -> str | None:
     """Return a text for people, cut and without what a database refuses, or `None`."""
     value = of.get(name)
@@ -71,6 +79,21 @@ def latest_charge(intent: Object) -> str | None:
     if found is None and isinstance(charges, Mapping) and charges.get("data"):
         return id_of({"charge": charges["data"][0]}, "charge")
     return found
+
+
+def ordered(session: Object) -> tuple[int, str]:
+    """Return what a session costs in the currency it was made in, whatever currency the buyer is shown."""
+    conversion = session.get("currency_conversion")
+    if isinstance(conversion, Mapping):  # before presentment_details: amount_total is then the buyer's
+        return number(conversion, "amount_total"), text(conversion, "source_currency")
+    return number(session, "amount_total"), text(session, "currency")
+
+
+def charged(session: Object) -> tuple[int, str] | None:
+    """Return what the buyer is charged, where that is another currency than the session was made in."""
+    if isinstance(session.get("currency_conversion"), Mapping):
+        return number(session, "amount_total"), text(session, "currency")
+    return None
 
 
 def card(charge: Object) -> tuple[str | None, str | None]:

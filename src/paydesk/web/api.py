@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from paydesk import checkout, customers, entitlements, ids, ledger, lists, status, why
+from paydesk import books, checkout, customers, entitlements, ids, lists, status, why
 from paydesk.catalog import CREDITS
 from paydesk.channels.base import Address
 from paydesk.clock import iso
@@ -96,8 +96,8 @@ async def get_credits(
     """Return what can be spent now, with the lots it is in; other units are under `units`."""
     id_ = await customers.resolve(here.store, customer)
     async with here.store.transaction() as tx:
-        wallets = await ledger.wallets(tx, id_, here.clock.now())
-    empty = ledger.Wallet(0, 0, 0, ())
+        wallets = await books.wallets(tx, id_, here.clock.now())
+    empty = books.Wallet(0, 0, 0, ())
     others = {name: shapes.wallet(name, wallet) for name, wallet in wallets.items() if name != unit}
     return {**shapes.wallet(unit, wallets.get(unit, empty)), "units": others}
 

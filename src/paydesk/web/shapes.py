@@ -7,11 +7,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from paydesk import money
+from paydesk.books import Wallet
 from paydesk.catalog import Catalog, Product
 from paydesk.clock import iso
 from paydesk.customers import Customer
 from paydesk.entitlements import Access
-from paydesk.ledger import Lot, Wallet
+from paydesk.lots import Lot
 from paydesk.store import Record
 
 

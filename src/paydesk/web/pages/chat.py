@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from paydesk import customers, ledger, lists
+from paydesk import books, customers, lists
 from paydesk.catalog import CREDITS
 from paydesk.channels.base import Address
 from paydesk.chat.commands import TEXT_MAX, Reply
@@ -153,7 +153,7 @@ async def _balance(here: Service, who: Address) -> dict[str, Any]:
     if customer is None:
         return _none_yet(here)
     async with here.store.transaction() as tx:
-        wallets = await ledger.wallets(tx, customer, here.clock.now())
+        wallets = await books.wallets(tx, customer, here.clock.now())
     amounts = {unit: wallet.balance for unit, wallet in wallets.items()}
     return _shown(amounts) if amounts else _none_yet(here)
 

@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from paydesk import checkout, ledger
+from paydesk import books, checkout
 from paydesk.chat.texts import given, short
 from paydesk.config import STRIPE_API_BASE, Settings
 from paydesk.errors import NotFound, PaydeskError, StripeRefused
+from paydesk.ledger import MONEY_MOVES
 from paydesk.service import Service
 from paydesk.store import Record
 from paydesk.web.pages.render import ServiceOf, for_people, render
@@ -113,8 +114,8 @@ async def _seen(here: Service, order: Record) -> dict[str, Any]:
 async def _gave(here: Service, order: str) -> str:
     """Return in words what a paid order is worth to its buyer now."""
     async with here.store.transaction() as tx:
-        sources = await ledger.load_sources(tx, [order])
-    kept = [source for _, source in sorted(sources.items()) if source.kind != "money" and source.worth > 0]
+        sources = await books.load_sources(tx, [order])
+    kept = [source for _, source in sorted(sources.items()) if source.kind not in MONEY_MOVES and source.worth > 0]
     return given([{**source.terms, "worth": source.worth} for source in kept], {}).strip()
 
 
