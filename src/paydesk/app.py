@@ -31,6 +31,7 @@ from paydesk.store import Store, embedded
 from paydesk.store.bell import Bell
 from paydesk.store.migrate import migrate
 from paydesk.stripe.gateway import Gateway
+from paydesk.wallet import Wallets
 from paydesk.web.front import Front
 from paydesk.worker import Worker
 
@@ -113,14 +114,16 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(service.bell.stop)
         service.receiver.start()
         stack.push_async_callback(service.receiver.stop)
+        service.wallets.start()
+        stack.push_async_callback(service.wallets.stop)
         yield service
 
 
 def _wire(settings: Settings, clock: Clock, store: Store, goods: catalog.Catalog, gateway: Gateway) -> Service:
     bell = Bell(store)
     threads = Threads(store, bell)
-    fallback = WebChannel(threads.append)
-    deliverer = Deliverer(store, gateway, {fallback.name: fallback}, fallback)
+    web = WebChannel(threads.append, threads.change)
+    deliverer = Deliverer(store, gateway, {web.name: web}, fallback=WebChannel(threads.append))
     return Service(
         settings=settings,
         clock=clock,
@@ -130,6 +133,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, goods: catalog.Catalog
         gateway=gateway,
         bell=bell,
         receiver=Receiver(store, bell),
+        wallets=Wallets(store),
         threads=threads,
         conversation=Conversation(store, goods, clock, public_url=settings.public_url, livemode=gateway.livemode),
         worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode),

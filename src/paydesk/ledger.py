@@ -409,7 +409,9 @@ class Book:
 
 
 def expiry(source: Source) -> datetime | None:
-    """Return when credits of `source` end: so many days of 24 hours after they were paid, or never (`None`)."""
+    """Return when credits of `source` end: when its terms say, so many days of 24 hours after they were paid, or never."""
+    if "expires_at" in source.terms:
+        return datetime.fromisoformat(source.terms["expires_at"])
     days = source.terms.get("expires_days")
     return None if days is None or source.since is None else source.since + timedelta(days=int(days))
 

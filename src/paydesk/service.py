@@ -14,6 +14,7 @@ from paydesk.privacy import Vault
 from paydesk.store import Store
 from paydesk.store.bell import Bell
 from paydesk.stripe.gateway import Gateway
+from paydesk.wallet import Wallets
 from paydesk.worker import Worker
 
 
@@ -29,6 +30,7 @@ class Service:
     gateway: Gateway
     bell: Bell
     receiver: Receiver
+    wallets: Wallets
     threads: Threads
     conversation: Conversation
     worker: Worker

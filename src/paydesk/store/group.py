@@ -14,7 +14,7 @@ import asyncpg
 
 from paydesk import edge
 from paydesk.errors import StoreUnavailable
-from paydesk.store.pool import AWAY, Store
+from paydesk.store.pool import AWAY, ROLLED_BACK, Store, in_transaction
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,7 +23,8 @@ WRITE_S_MAX = 15.0
 """A frozen or cut-off database answers nothing: then it counts as away, long before TCP would notice."""
 
 Write = Callable[[Any, list[Item]], Awaitable[list[Result]]]
-"""Writes a batch in ONE statement (so that it commits by itself) and returns a result for each item, in order."""
+"""Writes a batch and returns a result for each item, in order: in ONE statement (so that it commits by itself), or in
+the transaction that it is given (`GroupTransaction`)."""
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -106,7 +107,7 @@ class GroupCommit(Generic[Item, Result]):
                     self._connection = await self._store.connect()
                 edge.point("group:before")
                 async with asyncio.timeout(WRITE_S_MAX):
-                    results = await self._write(self._connection, items)
+                    results = await self._attempt(self._connection, items)
                 edge.point("group:after")
             except AWAY as error:
                 await self._drop_connection()
@@ -115,6 +116,10 @@ class GroupCommit(Generic[Item, Result]):
             else:
                 return results
         raise AssertionError("unreachable")
+
+    async def _attempt(self, connection: Any, items: list[Item]) -> list[Result]:
+        """Write a batch in one statement, which commits by itself."""
+        return await self._write(connection, items)
 
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -126,3 +131,18 @@ class GroupCommit(Generic[Item, Result]):
         for _, future in batch:
             if not future.done():
                 future.set_exception(error)
+
+
+class GroupTransaction(GroupCommit[Item, Result]):
+    """The same for work of several statements: a batch is one transaction, and `write` is given it as a `Tx`."""
+
+    async def _attempt(self, connection: Any, items: list[Item]) -> list[Result]:
+        """Write a batch in a transaction; once more when it was certainly rolled back by a clash with another one."""
+        try:
+            return await in_transaction(connection, lambda tx: self._write(tx, items))
+        except ROLLED_BACK:
+            pass
+        try:
+            return await in_transaction(connection, lambda tx: self._write(tx, items))
+        except ROLLED_BACK as error:
+            raise StoreUnavailable(f"others are busy with the same people: {type(error).__name__}") from error

@@ -153,19 +153,8 @@ class Store:
         Raises `StoreUnavailable` when the database is away; the outcome is then unknown.
         """
         try:
-            async with self._pool.acquire(timeout=15) as connection:
-                with edge.transaction_open():
-                    transaction = connection.transaction()
-                    edge.point("begin:before")
-                    await transaction.start()
-                    try:
-                        yield Tx(connection)
-                    except BaseException:
-                        await _roll_back(transaction)
-                        raise
-                    edge.point("commit:before")
-                    await transaction.commit()
-                    edge.point("commit:after")
+            async with self._pool.acquire(timeout=15) as connection, _transaction(connection) as tx:
+                yield tx
         except (PaydeskError, asyncpg.QueryCanceledError):
             raise  # a statement that took too long is somebody's fault, not the database's
         except AWAY as error:
@@ -234,6 +223,29 @@ class Store:
         """Read how far desk time is ahead of real time."""
         seconds = await self.fetchval("SELECT clock_offset_s FROM desk")
         self.clock.offset = timedelta(seconds=seconds or 0)
+
+
+@asynccontextmanager
+async def _transaction(connection: Any) -> AsyncIterator[Tx]:
+    """Open a transaction on a connection; commit when the block ends, roll back when it raises."""
+    with edge.transaction_open():
+        transaction = connection.transaction()
+        edge.point("begin:before")
+        await transaction.start()
+        try:
+            yield Tx(connection)
+        except BaseException:
+            await _roll_back(transaction)
+            raise
+        edge.point("commit:before")
+        await transaction.commit()
+        edge.point("commit:after")
+
+
+async def in_transaction(connection: Any, work: Callable[[Tx], Awaitable[T]]) -> T:
+    """Run `work` in a transaction on a connection of the caller's own."""
+    async with _transaction(connection) as tx:
+        return await work(tx)
 
 
 async def prepare_connection(connection: Any) -> None:

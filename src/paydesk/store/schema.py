@@ -480,12 +480,14 @@ outbox = Table(
     Column("inbox_id", BigInteger, nullable=True),
     _time("created_at", default="now()"),
     _time("finished_at", nullable=True),
+    _text("about", nullable=True),
     sa.UniqueConstraint("dedup_key"),
     sa.CheckConstraint("state IN ('ready','leased','sent','dead')", name="state"),
     Index("ix_outbox_next_at", "next_at", postgresql_where=sa.text("state IN ('ready','leased')")),
     Index("ix_outbox_thread", "channel", "address", "id", postgresql_where=sa.text("state IN ('ready','leased')")),
     Index("ix_outbox_dead", "id", postgresql_where=sa.text("state = 'dead'")),
     Index("ix_outbox_customer_id", "customer_id"),
+    Index("ix_outbox_about", "about", "id", postgresql_where=sa.text("about IS NOT NULL")),
     comment="hop 2: what is to be said or done outside, once per key",
 )
 
@@ -512,9 +514,12 @@ message = Table(
     Column("buttons", JSONB, nullable=False, server_default=sa.text("'[]'::jsonb")),
     _text("dedup_key", nullable=True),
     _time("created_at", default="now()"),
+    Column("version", BigInteger, nullable=False, server_default=sa.text("0")),
+    _time("edited_at", nullable=True),
     sa.UniqueConstraint("dedup_key"),
     sa.CheckConstraint("direction IN ('in','out')", name="direction"),
     Index("ix_message_thread", "channel", "external_id", "id"),
+    Index("ix_message_edited", "channel", "external_id", "version", postgresql_where=sa.text("version > 0")),
     comment="the thread of the web chat, and of every channel that fetches its messages",
 )
 

@@ -19,6 +19,7 @@ def upgrade() -> None:
     _change_orders()
     _change_entries()
     _change_lots()
+    _change_messages()
 
 
 def _create_tables() -> None:
@@ -193,3 +194,15 @@ def _change_lots() -> None:
         "COMMENT ON TABLE lot IS "
         "'credits by where they came from and how long they live; `held` of them are reserved by holds'"
     )
+
+
+def _change_messages() -> None:
+    """Let the news of an order be one message, which is edited."""
+    op.add_column("outbox", sa.Column("about", sa.Text(), nullable=True))
+    known = sa.text("about IS NOT NULL")
+    op.create_index("ix_outbox_about", "outbox", ["about", "id"], unique=False, postgresql_where=known)
+    op.add_column("message", sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+    op.add_column("message", sa.Column("edited_at", postgresql.TIMESTAMP(timezone=True), nullable=True))
+    edited = sa.text("version > 0")
+    columns = ["channel", "external_id", "version"]
+    op.create_index("ix_message_edited", "message", columns, unique=False, postgresql_where=edited)
