@@ -82,6 +82,20 @@ def measure_claims(given: argparse.Namespace, place: Place) -> Outcome:
     return claims.measure(place.folder / "claims", rounds=given.rounds or 5)
 
 
+def measure_spend(given: argparse.Namespace, place: Place) -> Outcome:
+    """Measure spending."""
+    from bench import spend
+
+    return spend.measure(place.folder / "spend", rounds=given.rounds or 3, seconds=min(given.seconds, 3.0))
+
+
+def measure_check(given: argparse.Namespace, place: Place) -> Outcome:
+    """Measure proving the ledger."""
+    from bench import check
+
+    return check.measure(place.database, rounds=given.rounds or 5, entries=given.entries)
+
+
 # In the order of `python -m bench`: what needs a quiet disk first.
 EVERYTHING: dict[str, Callable[[argparse.Namespace, Place], Outcome]] = {
     "ingest": measure_ingest,
@@ -89,6 +103,8 @@ EVERYTHING: dict[str, Callable[[argparse.Namespace, Place], Outcome]] = {
     "message": measure_message,
     "start": measure_start,
     "claims": measure_claims,
+    "check": measure_check,
+    "spend": measure_spend,
 }
 ALL = {**EVERYTHING, "load": measure_load}
 
@@ -153,6 +169,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="ingest: time per measurement, at most")
     parser.add_argument("--only", type=names, default=[], help="ingest: variants by name, comma-separated")
     parser.add_argument("--purchases", type=int, default=4_000, help="settle: per variant and round")
+    parser.add_argument("--entries", type=int, default=1_000_000, help="check: how long the ledger is")
     parser.add_argument("--database-url", help="an empty PostgreSQL database instead of the embedded server")
     return parser.parse_args(argv)
 

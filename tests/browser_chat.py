@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from browser import browser, page
 from conftest import settings_for
@@ -56,8 +56,12 @@ def expect_ten_credits(page: Page, link: Page) -> None:
     link.wait_for_url(re.compile("/r/"))
     expect(link.get_by_role("heading", name="Paid")).to_be_visible(timeout=15_000)
     expect(link.get_by_text("You got 10 credits.")).to_be_visible()
-    expect(page.get_by_text("Paid $9.99. You got 10 credits.")).to_be_visible()
+    expect(message(page, "Paid $9.99. You got 10 credits.")).to_be_visible()
     expect(page.get_by_role("button", name="Your balance")).to_contain_text("10 credits")
+
+
+def message(page: Page, text: str) -> Locator:
+    return page.locator(".bubble-text", has_text=text)
 
 
 # --- buying ----------------------------------------------------------------------------------------------------------
@@ -71,7 +75,7 @@ def test_ten_credits_bought_in_the_chat_arrive_while_one_watches(desk: Desk, pag
     fill(link, VISA)
     expect_ten_credits(page, link)
     page.reload()
-    expect(page.get_by_text("Paid $9.99. You got 10 credits.")).to_be_visible()
+    expect(message(page, "Paid $9.99. You got 10 credits.")).to_be_visible()
     expect(page.get_by_role("button", name="Your balance")).to_contain_text("10 credits")
 
 
@@ -82,8 +86,15 @@ def test_a_declined_card_and_then_another_one(desk: Desk, page: Page) -> None:
     fill(link, DECLINED)
     expect(link.get_by_text("Your card was declined.")).to_be_visible()
     expect(page.get_by_text("did not go through")).to_be_visible()
+    before = page.locator("#messages .message").count()
     fill(link, VISA)
     expect_ten_credits(page, link)
+    expect(page.get_by_text("did not go through")).to_have_count(0)
+    expect(page.locator("#messages .message")).to_have_count(before)
+    expect(page.locator(".message-edited:visible")).to_have_count(1)
+    expect(page.get_by_role("status").filter(has_text="Changed:")).to_contain_text("Paid $9.99.")
+    page.reload()
+    expect(page.locator(".message-edited:visible")).to_have_count(1)
 
 
 def test_a_payment_through_3d_secure(desk: Desk, page: Page) -> None:
@@ -125,6 +136,24 @@ def test_going_back_from_the_hosted_page_leaves_the_button_usable(desk: Desk, pa
     page.go_back()
     page.get_by_role("button", name="Pay $9.99").click()
     page.wait_for_url(f"{desk.sandbox.url}/**")
+
+
+def test_a_message_that_changes_out_of_sight_is_found_with_one_press(desk: Desk, page: Page) -> None:
+    open_chat(page, desk)
+    buyer = desk.buyer()
+    buyer.external_id = next(cookie["value"] for cookie in page.context.cookies() if cookie["name"] == COOKIE)
+    order = buyer.buy("credits-10")
+    expect(message(page, "Paid $9.99.")).to_be_visible()
+    for count in range(1, 6):
+        say(page, "/buy")
+        expect(page.get_by_text("30 days of access – $29.99")).to_have_count(count)
+    expect(message(page, "Paid $9.99.")).not_to_be_in_viewport()
+    payment = desk.at_stripe("GET", f"/v1/checkout/sessions/{order['session']}").json()["payment_intent"]
+    assert desk.at_stripe("POST", "/v1/refunds", {"payment_intent": payment}).status_code == 200
+    page.get_by_role("button", name="A message has changed").click(timeout=15_000)
+    expect(message(page, "Refunded: $9.99, all of it. Taken back: 10 credits.")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="A message has changed")).to_be_hidden()
+    expect(page.get_by_role("button", name="Your balance")).to_contain_text("0 credits")
 
 
 # --- the conversation ------------------------------------------------------------------------------------------------
@@ -178,7 +207,7 @@ def test_without_a_stream_messages_still_come(desk: Desk, page: Page) -> None:
     buyer = desk.buyer()
     buyer.external_id = next(cookie["value"] for cookie in page.context.cookies() if cookie["name"] == COOKIE)
     buyer.buy("credits-10")
-    expect(page.get_by_text("Paid $9.99.")).to_be_visible(timeout=15_000)
+    expect(message(page, "Paid $9.99.")).to_be_visible(timeout=15_000)
 
 
 def test_new_messages_do_not_move_a_reader_who_looks_at_old_ones(desk: Desk, page: Page) -> None:

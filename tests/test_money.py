@@ -62,6 +62,26 @@ def test_an_amount_is_written_as_people_read_it(minor: int, currency: str, text:
     assert money.display(minor, currency) == text
 
 
-def test_a_currency_is_three_lower_case_letters() -> None:
-    assert money.is_currency("usd")
-    assert not any(money.is_currency(text) for text in ("USD", "us", "usdd", "us1", "usd\n", "", "ůsd"))
+def test_a_currency_is_one_whose_decimals_are_known() -> None:
+    assert all(money.is_currency(text) for text in ("usd", "eur", "pln", "jpy", "kwd", "ugx", "isk", "huf", "xcg"))
+    assert not any(money.is_currency(text) for text in ("USD", "us", "usdd", "us1", "usd\n", "", "ůsd", "zzz", "xau"))
+    assert not money.ZERO_DECIMAL & money.THREE_DECIMAL
+    assert not (money.ZERO_DECIMAL | money.THREE_DECIMAL) & money.TWO_DECIMAL
+    assert money.WHOLE_HUNDREDTHS <= money.TWO_DECIMAL
+    assert set(money.MINIMUM_MINOR) <= money.CURRENCIES
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "reason"),
+    [(49, "usd", r"\$0.49 is less than Stripe takes: \$0.50"), (0, "chf", "less than"), (-5, "usd", "less than"),
+     (100_000_000, "usd", "more than"), (5123, "kwd", "last decimal of kwd must be 0, 5.123"),
+     (10_050, "ugx", "no decimals in life"), (2501, "isk", "no decimals in life"), (199, "pln", "2.00 PLN")],
+)  # fmt: skip
+def test_t22_what_stripe_does_not_charge_is_refused_with_a_reason(minor: int, currency: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        money.check_charge(minor, currency)
+
+
+@pytest.mark.parametrize(("minor", "currency"), [(50, "usd"), (50, "jpy"), (5120, "kwd"), (10_000, "ugx"), (1, "chf")])
+def test_t22_what_stripe_charges_is_taken(minor: int, currency: str) -> None:
+    money.check_charge(minor, currency)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -12,15 +13,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paydesk import orders
-from paydesk.facts import ChargeIs, IntentIs, SessionIs
-from paydesk.orders import Mismatch, MoneyFact, Order, Payment, Step
+from paydesk.facts import (
+    BalanceIs,
+    CaseFact,
+    ChargeIs,
+    DisputeIs,
+    FraudWarning,
+    IntentIs,
+    RefundIs,
+    RefundsAre,
+    SessionIs,
+)
+from paydesk.orders import Case, Mismatch, NotYet, Order, Payment, Returned, Step
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 ORDER = Order(
     id="ord_1", customer="cst_1", status="open", amount=999, currency="usd", livemode=False, channel="web", address="7",
     conversation=None, stripe_customer="cus_1", session="cs_1", session_status="open", session_payment_status="unpaid",
-    paid_by=None, paid_at=None, canceled_at=None, grants=True,
+    paid_by=None, paid_at=None, canceled_at=None, presented_amount=None, presented_currency=None, capture="automatic",
+    grants=True,
 )  # fmt: skip
+OPEN = Case(ORDER)
 MONEY: dict[str, Any] = {"order": "ord_1", "stripe_customer": "cus_1", "amount": 999, "currency": "usd"}
 
 
@@ -42,52 +55,85 @@ def charge(after_s: int = 0, **more: Any) -> ChargeIs:
     return ChargeIs(**{**MONEY, "at": at, "intent": "pi_1", **known, **more})
 
 
+def refund(name: str, amount: int, status: str = "succeeded", **more: Any) -> RefundIs:
+    base = {"at": NOW, "refund": name, "order": "ord_1", "intent": "pi_1", "status": status, "amount": amount,
+            "currency": "usd", "reason": None, "failure_reason": None, "made_at": NOW}  # fmt: skip
+    return RefundIs(**{**base, **more})
+
+
+def refunds(*known: RefundIs) -> RefundsAre:
+    return RefundsAre(NOW, "ord_1", "pi_1", known)
+
+
+def dispute(status: str = "needs_response", amount: int = 999, **more: Any) -> DisputeIs:
+    base = {"at": NOW, "dispute": "du_1", "order": "ord_1", "intent": "pi_1", "status": status, "amount": amount,
+            "currency": "usd", "reason": "fraudulent", "evidence_due_at": NOW + timedelta(days=9), "made_at": NOW}  # fmt: skip
+    return DisputeIs(**{**base, **more})
+
+
 FAILED = intent("failed", failure_code="card_declined", failure_message="Your card was declined.")
-FACTS: list[MoneyFact] = [
+PAYING: list[CaseFact] = [
     session(), session(paid="unpaid"), session("expired", "unpaid"), session("open", "unpaid"),
     session(paid="unpaid", failed=True), intent(), intent(after_s=-3, charge="ch_1"), intent("canceled"), FAILED,
-    charge(), charge(after_s=5, balance_transaction=None),
+    intent("processing"), charge(), charge(after_s=5, balance_transaction=None),
 ]  # fmt: skip
 
 
-def told(facts: list[MoneyFact], order: Order = ORDER) -> tuple[Order, Payment | None, list[str]]:
-    """What an order and its payment are after these facts, and what was said."""
-    payment: Payment | None = None
-    said = []
-    for fact in facts:
-        step: Step = orders.apply(order, payment, fact)
-        order, payment = step.order, step.payment or payment
-        said += [step.say] if step.say else []
-    return order, payment, said
+def told(facts: Sequence[CaseFact], case: Case = OPEN) -> tuple[Case, list[str]]:
+    """What a case is after these facts, and what was said. A fact that must wait comes again when another was heard."""
+    said: list[str] = []
+    waiting: list[CaseFact] = list(facts)
+    while waiting:
+        late = []
+        for fact in waiting:
+            try:
+                step: Step = orders.apply(case, fact)
+            except NotYet:
+                late.append(fact)
+                continue
+            case = step.case
+            said += [step.say] if step.say else []
+        if len(late) == len(waiting):
+            break
+        waiting = late
+    return case, said
 
 
-@given(st.lists(st.sampled_from(FACTS), max_size=8), st.randoms())
-def test_t13_facts_in_any_order_and_number_end_in_the_same_state(facts: list[MoneyFact], chance: Any) -> None:
+def status(facts: Sequence[CaseFact], case: Case = OPEN) -> str:
+    return told(facts, case)[0].order.status
+
+
+# --- paying ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(PAYING), max_size=8), st.randoms())
+def test_t13_facts_in_any_order_and_number_end_in_the_same_state(facts: list[CaseFact], chance: Any) -> None:
     mixed = facts + [fact for fact in facts if chance.random() < 0.3]
     chance.shuffle(mixed)
-    assert told(mixed)[:2] == told(facts)[:2]
+    assert told(mixed)[0] == told(facts)[0]
 
 
-@given(st.lists(st.sampled_from(FACTS), max_size=8))
-def test_t18_one_meaning_is_said_once_and_a_failure_never_after_the_payment(facts: list[MoneyFact]) -> None:
-    said = told(facts)[2]
+@given(st.lists(st.sampled_from(PAYING), max_size=8))
+def test_t18_one_meaning_is_said_once_and_a_failure_never_after_the_payment(facts: list[CaseFact]) -> None:
+    said = told(facts)[1]
     assert said.count("paid") <= 1
     assert "payment_failed" not in said[said.index("paid") :] if "paid" in said else True
+    assert "pending" not in said[said.index("paid") :] if "paid" in said else True
     assert "paid_twice" not in said
 
 
 @given(st.permutations([session(), intent(), charge()]))
-def test_t16_three_facts_of_one_purchase_are_one_payment(facts: list[MoneyFact]) -> None:
-    order, payment, said = told(facts)
-    assert (order.status, order.paid_by, order.paid_at) == ("fulfilled", "pi_1", NOW)
-    assert payment is not None
+def test_t16_three_facts_of_one_purchase_are_one_payment(facts: list[CaseFact]) -> None:
+    case, said = told(facts)
+    assert (case.order.status, case.order.paid_by, case.order.paid_at) == ("fulfilled", "pi_1", NOW)
+    payment = case.payments["pi_1"]
     assert (payment.status, payment.charge, payment.card_last4) == ("succeeded", "ch_1", "4242")
     assert said == ["paid"]
 
 
 PAYMENTS = st.builds(
     Payment,
-    id=st.just("pi_1"), order=st.just("ord_1"), status=st.sampled_from(["failed", "canceled", "succeeded"]),
+    id=st.just("pi_1"), order=st.just("ord_1"), status=st.sampled_from(["processing", "failed", "canceled", "succeeded"]),
     amount=st.just(999), currency=st.just("usd"), charge=st.sampled_from([None, "ch_1"]),
     balance_transaction=st.sampled_from([None, "txn_1"]), card_brand=st.sampled_from([None, "visa"]),
     card_last4=st.sampled_from([None, "4242"]), failure_code=st.sampled_from([None, "card_declined"]),
@@ -110,7 +156,7 @@ def test_merging_payments_is_commutative_associative_and_idempotent(heard: list[
 
 
 @pytest.mark.parametrize(
-    ("facts", "status"),
+    ("facts", "expected"),
     [
         ([], "open"),
         ([session("open", "unpaid")], "open"),
@@ -125,62 +171,338 @@ def test_merging_payments_is_commutative_associative_and_idempotent(heard: list[
         ([charge()], "fulfilled"),
     ],
 )
-def test_t19_the_status_follows_from_the_facts(facts: list[MoneyFact], status: str) -> None:
-    assert told(facts)[0].status == status
+def test_t19_the_status_follows_from_the_facts(facts: list[CaseFact], expected: str) -> None:
+    assert status(facts) == expected
+
+
+def test_t19_a_slow_payment_is_told_when_it_starts_and_when_it_ends() -> None:
+    slow = [session(paid="unpaid"), session(paid="unpaid")]
+    assert told(slow)[1] == ["pending"]
+    assert told([*slow, session(after_s=9)])[1] == ["pending", "paid"]
+    steps = [orders.apply(told(slow)[0], fact) for fact in (session(paid="unpaid", failed=True), FAILED)]
+    assert [(step.say, step.about) for step in steps] == [("payment_failed", "cs_1"), (None, None)]
+
+
+def test_t18_a_card_refused_before_the_slow_payment_began_is_no_news_after_it() -> None:
+    assert told([session(paid="unpaid"), FAILED])[1] == ["pending"]
+    assert told([FAILED, session(paid="unpaid")])[1] == ["payment_failed", "pending"]
 
 
 def test_an_order_that_grants_nothing_is_paid_and_one_canceled_in_vain_too() -> None:
-    assert told([intent()], replace(ORDER, grants=False))[0].status == "paid"
-    canceled = replace(ORDER, status="canceled", canceled_at=NOW)
-    assert told([session("expired", "unpaid")], canceled)[0].status == "canceled"
-    assert told([intent()], canceled)[0].status == "fulfilled"
+    assert status([intent()], Case(replace(ORDER, grants=False))) == "paid"
+    canceled = Case(replace(ORDER, status="canceled", canceled_at=NOW))
+    assert status([session("expired", "unpaid")], canceled) == "canceled"
+    assert status([intent()], canceled) == "fulfilled"
 
 
 def test_t20_a_free_order_is_paid_by_its_session() -> None:
-    order, payment, said = told([session(paid="no_payment_required", intent=None)] * 2)
-    assert (order.paid_by, payment, said) == ("cs_1", None, ["paid"])
+    free = session(paid="no_payment_required", intent=None, charged_amount=0, charged_currency="usd")
+    case, said = told([free] * 2)
+    assert (case.order.paid_by, dict(case.payments), said) == ("cs_1", {}, ["paid"])
+    assert orders.worth({"kind": "credits", "amount": 10, "quantity": 1}, case.order, orders.returned_of(case)) == 10
+
+
+@given(st.permutations([session(charged_amount=500, charged_currency="usd"), intent(amount=500), charge(amount=500)]))
+def test_t20_a_discount_that_the_session_tells_of_is_paid_less_and_grants_the_whole(facts: list[CaseFact]) -> None:
+    case, said = told(facts)
+    assert (case.order.status, case.payments["pi_1"].amount, said) == ("fulfilled", 500, ["paid"])
+    assert orders.returned_of(case) == Returned(of=500)
+
+
+@given(st.permutations([session(charged_amount=870, charged_currency="eur"), intent(amount=870, currency="eur"),
+                        charge(amount=870, currency="eur")]))  # fmt: skip
+def test_t23_paid_in_another_currency_counts_once_its_session_has_said_so(facts: list[CaseFact]) -> None:
+    case, said = told(facts)
+    payment = case.payments["pi_1"]
+    assert (case.order.status, payment.amount, payment.currency, said) == ("fulfilled", 870, "eur", ["paid"])
 
 
 def test_t33_a_second_payment_goes_back_whole() -> None:
-    order, _, _ = told([intent()])
-    step = orders.apply(order, None, intent(intent="pi_2"))
+    case, _ = told([intent()])
+    step = orders.apply(case, intent(intent="pi_2"))
     assert (step.give_back, step.say) == ("pi_2", "paid_twice")
-    assert step.order == order
+    assert step.case.order == case.order
+
+
+def test_a_second_payments_refund_takes_nothing_from_the_first() -> None:
+    case, said = told([intent(), intent(intent="pi_2"), refund("re_2", 999, intent="pi_2")])
+    assert (case.order.status, orders.returned_of(case).refunded) == ("fulfilled", 0)
+    assert said == ["paid", "paid_twice"]
+    assert orders.money_of(case, "pi_1")[0] == 999
+    assert orders.money_of(case, "pi_2")[0] == 0
 
 
 def test_the_news_of_an_older_session_changes_no_newer_one() -> None:
-    order, _, _ = told([session("expired", "unpaid", session="cs_0")])
-    assert order == ORDER
+    assert told([session("expired", "unpaid", session="cs_0")])[0] == OPEN
 
 
-WRONG = [
-    {"stripe_customer": "cus_2"},
-    {"stripe_customer": None},
-    {"amount": 998},
-    {"amount": 1000},
-    {"currency": "eur"},
-]
+# --- what is not ours ------------------------------------------------------------------------------------------------
+
+WRONG = [{"stripe_customer": "cus_2"}, {"stripe_customer": None}, {"amount": 1000}]
+FOUR = [session(), session(paid="unpaid"), intent(), charge()]
 
 
-@pytest.mark.parametrize(
-    "fact", [session(), session(paid="unpaid"), intent(), charge()], ids=lambda fact: type(fact).__name__
-)
+@pytest.mark.parametrize("fact", FOUR, ids=lambda fact: type(fact).__name__)
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
-def test_t21_a_fact_with_other_terms_moves_nothing(fact: MoneyFact, wrong: dict[str, Any]) -> None:
+def test_t21_a_fact_with_other_terms_moves_nothing(fact: CaseFact, wrong: dict[str, Any]) -> None:
     with pytest.raises(Mismatch, match="ord_1"):
-        orders.apply(ORDER, None, replace(fact, **wrong))
+        orders.apply(OPEN, replace(fact, **wrong))
+
+
+@pytest.mark.parametrize("fact", [session(), session(paid="unpaid")], ids=["paid", "unpaid"])
+@pytest.mark.parametrize("wrong", [{"amount": 998}, {"currency": "eur"}], ids=str)
+def test_t21_a_session_made_for_less_or_in_another_currency_moves_nothing(
+    fact: CaseFact, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(Mismatch):
+        orders.apply(OPEN, replace(fact, **wrong))
+
+
+@pytest.mark.parametrize("fact", [intent(), charge()], ids=["intent", "charge"])
+@pytest.mark.parametrize("wrong", [{"amount": 998}, {"currency": "eur"}], ids=str)
+def test_t21_less_money_waits_for_the_session_and_is_refused_when_that_tells_of_no_discount(
+    fact: CaseFact, wrong: dict[str, Any]
+) -> None:
+    less = replace(fact, **wrong)
+    with pytest.raises(NotYet):
+        orders.apply(OPEN, less)
+    whole, _ = told([session()])
+    with pytest.raises(Mismatch):
+        orders.apply(whole, less)
 
 
 def test_an_order_whose_session_was_never_asked_for_is_paid_by_nobody() -> None:
     with pytest.raises(Mismatch):
-        orders.apply(replace(ORDER, stripe_customer=None), None, intent(stripe_customer=None))
+        orders.apply(Case(replace(ORDER, stripe_customer=None)), intent(stripe_customer=None))
+
+
+def test_a_shop_may_capture_a_part_of_what_was_reserved_and_never_more() -> None:
+    reserved = Case(replace(ORDER, capture="manual"))
+    case, _ = told([intent("requires_capture"), intent(amount=400)], reserved)
+    assert (case.order.status, orders.money_of(case, "pi_1")[0]) == ("fulfilled", 400)
+    with pytest.raises(Mismatch):
+        orders.apply(reserved, intent(amount=1000))
+
+
+def test_a_refund_in_another_currency_than_was_paid_is_refused() -> None:
+    with pytest.raises(Mismatch, match="eur"):
+        orders.apply(told([intent()])[0], refund("re_1", 5, currency="eur"))
+
+
+BACK: list[CaseFact] = [
+    refund("re_1", 100), refunds(refund("re_1", 100)), dispute(), FraudWarning(NOW, "efw_1", "ord_1", "pi_1", "fraud"),
+    BalanceIs(NOW, "txn_1", "ord_1", "pi_1", "charge", "ch_1", 999, 59, 940, "usd", None, None, NOW),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fact", BACK, ids=lambda fact: type(fact).__name__)
+def test_what_goes_back_waits_for_the_payment_that_it_is_of(fact: CaseFact) -> None:
+    with pytest.raises(NotYet, match="ord_1"):
+        orders.apply(OPEN, fact)
+
+
+# --- going back ------------------------------------------------------------------------------------------------------
+
+STATUSES = ("pending", "requires_action", "succeeded", "canceled", "failed")
+REFUNDS = st.lists(
+    st.builds(refund, st.sampled_from(["re_1", "re_2", "re_3"]), st.just(300), st.sampled_from(STATUSES)), max_size=8
+)
+
+
+@given(REFUNDS, st.randoms())
+def test_t35_refunds_in_any_order_and_number_end_the_same(heard: list[RefundIs], chance: Any) -> None:
+    facts: list[CaseFact] = [session(), intent(), charge(), *heard]
+    mixed = facts + [fact for fact in facts if chance.random() < 0.5]
+    chance.shuffle(mixed)
+    once, twice = told(facts)[0], told(mixed)[0]
+    assert once == twice
+    last = {name: [one.status for one in heard if one.refund == name] for name in ("re_1", "re_2", "re_3")}
+    counting = [name for name, seen in last.items() if seen and not {"failed", "canceled"} & set(seen)]
+    assert orders.returned_of(once).refunded == 300 * len(counting)
+
+
+@given(REFUNDS)
+def test_t35_a_list_of_all_refunds_tells_the_same_as_each_alone(heard: list[RefundIs]) -> None:
+    paid, _ = told([intent()])
+    assert told([refunds(*heard)], paid)[0] == told(heard, paid)[0]
+
+
+@given(REFUNDS)
+def test_t36_a_refund_and_its_failure_are_each_said_once(heard: list[RefundIs]) -> None:
+    said = told([intent(), *heard, *heard])[1]
+    assert said.count("refunded") <= 3
+    assert said.count("refund_failed") <= said.count("refunded")
 
 
 @pytest.mark.parametrize(
-    ("terms", "worth"),
+    ("seen", "counts", "said"),
+    [
+        (["pending"], True, ["refunded"]),
+        (["pending", "succeeded"], True, ["refunded"]),
+        (["succeeded", "pending"], True, ["refunded"]),
+        (["pending", "failed"], False, ["refunded", "refund_failed"]),
+        (["pending", "canceled"], False, ["refunded", "refund_failed"]),
+        (["succeeded", "failed", "succeeded"], False, ["refunded", "refund_failed"]),
+        (["failed", "pending"], False, []),
+        (["canceled"], False, []),
+    ],
+)
+def test_t36_the_furthest_status_of_a_refund_counts(seen: list[str], counts: bool, said: list[str]) -> None:
+    case, words = told([intent(), *(refund("re_1", 999, one) for one in seen)])
+    assert orders.returned_of(case).refunded == (999 if counts else 0)
+    assert case.order.status == ("refunded" if counts else "fulfilled")
+    assert words == ["paid", *said]
+
+
+def test_t36_a_refund_that_failed_is_the_desks_business_too() -> None:
+    case, _ = told([intent(), refund("re_1", 999)])
+    step = orders.apply(case, refund("re_1", 999, "failed", failure_reason="expired_or_canceled_card"))
+    assert (step.say, step.alert, step.about) == ("refund_failed", "refund_failed", "re_1")
+
+
+def test_a_refund_heard_of_before_the_payment_was_is_what_is_told() -> None:
+    case, said = told([intent("processing"), refund("re_1", 999), intent()])
+    assert (case.order.status, said) == ("refunded", ["refunded"])
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected", "said", "alerts"),
+    [
+        (["needs_response"], "disputed", ["disputed"], ["dispute_opened"]),
+        (["needs_response", "under_review", "needs_response"], "disputed", ["disputed"], ["dispute_opened"]),
+        (["needs_response", "won"], "fulfilled", ["disputed", "dispute_won"], ["dispute_opened", "dispute_won"]),
+        (["needs_response", "lost"], "disputed", ["disputed", "dispute_lost"], ["dispute_opened", "dispute_lost"]),
+        (["lost", "won"], "fulfilled", ["dispute_lost", "dispute_won"], ["dispute_lost", "dispute_won"]),
+        (["won"], "fulfilled", [], ["dispute_won"]),
+        (["warning_needs_response", "warning_under_review", "warning_closed"], "fulfilled", [], ["inquiry_opened"]),
+        (["warning_needs_response", "needs_response"], "disputed", ["disputed"], ["inquiry_opened", "dispute_opened"]),
+        (["warning_closed"], "fulfilled", [], []),
+    ],
+)
+def test_t37_a_dispute_is_what_it_is_now(seen: list[str], expected: str, said: list[str], alerts: list[str]) -> None:
+    case, heard, alerted = told([intent()])[0], [], []
+    for one in [status for status in seen for _ in range(2)]:
+        step = orders.apply(case, dispute(one))
+        case = step.case
+        heard += [step.say] if step.say else []
+        alerted += [step.alert] if step.alert else []
+    assert (case.order.status, heard, alerted) == (expected, said, alerts)
+
+
+def test_t37_an_early_warning_is_for_the_desk_alone_and_changes_nothing() -> None:
+    case, _ = told([intent()])
+    step = orders.apply(case, FraudWarning(NOW, "efw_1", "ord_1", "pi_1", "made_with_stolen_card"))
+    assert (step.say, step.alert, step.about, step.case) == (None, "fraud_warning", "efw_1", case)
+
+
+# --- worth -----------------------------------------------------------------------------------------------------------
+
+CREDITS = {"kind": "credits", "amount": 500, "quantity": 1}
+
+
+@pytest.mark.parametrize(
+    ("terms", "whole"),
     [({"kind": "credits", "amount": 10, "quantity": 3}, 30), ({"kind": "pass", "days": 7, "quantity": 2}, 14 * 86_400),
      ({"kind": "feature", "quantity": 5}, 1)],
 )  # fmt: skip
-def test_a_source_is_worth_its_frozen_terms_once_paid_and_nothing_before(terms: dict[str, Any], worth: int) -> None:
-    assert orders.worth(terms, ORDER) == 0
-    assert orders.worth(terms, replace(ORDER, paid_at=NOW)) == worth
+def test_a_source_is_worth_its_frozen_terms_once_paid_and_nothing_before(terms: dict[str, Any], whole: int) -> None:
+    paid = replace(ORDER, paid_at=NOW)
+    assert orders.worth(terms, ORDER, Returned()) == 0
+    assert orders.worth(terms, paid, Returned(of=999)) == whole
+    assert orders.worth(terms, paid, Returned(of=999, refunded=999)) == 0
+
+
+AMOUNTS = st.integers(0, 3000)
+
+
+@given(st.integers(1, 10**12), st.integers(1, 10**9), AMOUNTS, AMOUNTS, AMOUNTS, st.sampled_from(["hold", "wait"]))
+def test_worth_is_never_more_than_the_whole_nor_less_than_nothing(
+    whole: int, of: int, refunded: int, disputed: int, lost: int, policy: str
+) -> None:
+    paid = replace(ORDER, paid_at=NOW)
+    returned = Returned(of, refunded, disputed, lost)
+    for terms in ({"kind": "credits", "amount": whole}, {"kind": "pass", "days": whole}, {"kind": "feature"}):
+        now = orders.worth({**terms, "quantity": 1, "on_dispute": policy}, paid, returned)
+        assert 0 <= now <= orders.worth({**terms, "quantity": 1}, paid, Returned(of))
+
+
+@given(st.integers(1, 10**12), st.integers(1, 10**9), st.integers(0, 2 * 10**9))
+def test_what_is_left_is_the_share_rounded_in_the_buyers_favour(whole: int, paid: int, back: int) -> None:
+    left = orders.left_of(whole, paid, back)
+    assert left == max(0, -(-whole * (paid - back) // paid)) if back else left == whole
+    assert orders.left_of(whole, paid, back + 1) <= left
+
+
+def test_what_was_free_is_not_taken_back() -> None:
+    assert orders.worth(CREDITS, replace(ORDER, paid_at=NOW), Returned()) == 500
+
+
+@pytest.mark.parametrize(
+    ("returned", "hold", "wait"),
+    [
+        (Returned(of=999), 500, 500),
+        (Returned(of=999, refunded=500), 250, 250),
+        (Returned(of=999, disputed=999), 0, 500),
+        (Returned(of=999, lost=999), 0, 0),
+        (Returned(of=999, refunded=500, disputed=499), 0, 250),
+        (Returned(of=999, refunded=999, lost=999), 0, 0),
+    ],
+)
+def test_t37_a_dispute_holds_back_at_once_or_waits_as_the_product_says(
+    returned: Returned, hold: int, wait: int
+) -> None:
+    paid = replace(ORDER, paid_at=NOW)
+    assert orders.worth({**CREDITS, "on_dispute": "hold"}, paid, returned) == hold
+    assert orders.worth({**CREDITS, "on_dispute": "wait"}, paid, returned) == wait
+
+
+def test_a_feature_falls_only_when_everything_has_gone_back() -> None:
+    paid = replace(ORDER, paid_at=NOW)
+    feature = {"kind": "feature", "quantity": 1}
+    assert orders.worth(feature, paid, Returned(of=999, refunded=998)) == 1
+    assert orders.worth(feature, paid, Returned(of=999, refunded=999)) == 0
+
+
+@given(REFUNDS, st.sampled_from([None, "needs_response", "won", "lost"]))
+def test_the_money_left_of_a_payment_is_what_came_less_what_went(heard: list[RefundIs], disputed: str | None) -> None:
+    case, _ = told([intent(), *heard, *([dispute(disputed)] if disputed else [])])
+    gone = orders.returned_of(case)
+    taken = 0 if disputed in (None, "won") else 999
+    assert orders.money_of(case, "pi_1") == (max(0, 999 - gone.refunded - taken), NOW)
+    assert orders.money_of(case, "pi_9") == (0, None)
+
+
+# --- what Stripe keeps -----------------------------------------------------------------------------------------------
+
+
+def balance(about: str = "ch_1", amount: int = 999, fee: int = 59, currency: str = "usd") -> BalanceIs:
+    return BalanceIs(
+        NOW, "txn_1", "ord_1", "pi_1", "charge", about, amount, fee, amount - fee, currency, None, None, NOW
+    )
+
+
+PAID = told([intent(), charge(), refund("re_1", 400)])[0]
+
+
+@pytest.mark.parametrize(
+    ("fact", "moves"),
+    [
+        (balance(), [("fee", "usd", 59)]),
+        (balance(fee=0), []),
+        (balance(fee=-59), [("fee_back", "usd", 59)]),
+        (balance(amount=870, currency="eur"), [("fee", "eur", 59), ("exchange_out", "usd", 999), ("exchange_in", "eur", 870)]),
+        (balance("re_1", -350, 0, "eur"), [("exchange_in", "usd", 400), ("exchange_out", "eur", 350)]),
+        (balance("ch_unknown"), []),
+    ],
+)  # fmt: skip
+def test_a_balance_transaction_books_the_fee_and_the_exchange(
+    fact: BalanceIs, moves: list[tuple[str, str, int]]
+) -> None:
+    assert orders.balance_moves(PAID, fact) == moves
+    assert orders.balance_moves(OPEN, fact) == []
+
+
+def test_a_balance_transaction_waits_for_the_object_that_it_is_about() -> None:
+    with pytest.raises(NotYet, match="re_9"):
+        orders.apply(PAID, balance("re_9"))
+    assert orders.apply(PAID, balance()).case == PAID

@@ -290,11 +290,42 @@ def test_messages_come_live_and_resume_where_the_browser_left_off(desk: Desk, vi
         assert next(events(answer)) == answered
 
 
+async def test_an_edit_comes_live_once_and_to_who_resumes(
+    service: Service, thread: tuple[Address, AsyncIterator[bytes]]
+) -> None:
+    who, coming = thread
+    number = await service.threads.say(who, "on its way", [])
+    assert b'"version":0' in await anext(coming)
+    assert await service.threads.change(who, number, "paid", [], 7)
+    edit = await anext(coming)
+    assert edit.startswith(b"id: %d-7\n" % number)
+    assert b'"text":"paid"' in edit
+    assert await service.threads.change(who, number, "old news", [], 6), "it is there, and stays as it is"
+    await service.threads.say(who, "next", [])
+    assert b'"text":"next"' in await anext(coming)
+    late = stream.answer(service, who, stream.Seen(number, 0)).body_iterator
+    frames = [await anext(late) for _ in range(3)]
+    await late.aclose()
+    assert b'"text":"paid"' in frames[1]
+    assert b'"text":"next"' in frames[2]
+
+
+async def test_nobody_elses_message_is_edited(service: Service, thread: tuple[Address, AsyncIterator[bytes]]) -> None:
+    who, _ = thread
+    heard = await service.threads.hear(who, "mine")
+    number = await service.threads.say(who, "ours", [])
+    stranger = Address("web", new_visitor())
+    assert not await service.threads.change(stranger, number, "x", [], 9)
+    assert not await service.threads.change(who, heard, "x", [], 9)
+    assert not await service.threads.change(who, number + 1, "x", [], 9)
+    assert [said.text for said in await service.threads.latest(who)] == ["mine", "ours"]
+
+
 @pytest.fixture
 async def thread(service: Service) -> AsyncIterator[tuple[Address, AsyncIterator[bytes]]]:
     """A thread and its open stream, past the first line."""
     who = Address("web", new_visitor())
-    coming = stream.answer(service, who, 0).body_iterator
+    coming = stream.answer(service, who, stream.Seen(0, 0)).body_iterator
     assert b"retry" in await anext(coming)
     yield who, coming
     await coming.aclose()

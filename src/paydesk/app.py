@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from paydesk import account, catalog, poll, privacy
+from paydesk import account, catalog, poll, privacy, topup
 from paydesk.channels.web import WebChannel
 from paydesk.chat.commands import Conversation
 from paydesk.chat.thread import Threads
@@ -123,7 +123,11 @@ def _wire(settings: Settings, clock: Clock, store: Store, goods: catalog.Catalog
     bell = Bell(store)
     threads = Threads(store, bell)
     web = WebChannel(threads.append, threads.change)
-    deliverer = Deliverer(store, gateway, {web.name: web}, fallback=WebChannel(threads.append))
+
+    async def top_up(key: str, params: dict[str, Any]) -> str:
+        return await topup.carry_out(store, gateway, goods, key, params)
+
+    deliverer = Deliverer(store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up)
     return Service(
         settings=settings,
         clock=clock,
@@ -133,7 +137,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, goods: catalog.Catalog
         gateway=gateway,
         bell=bell,
         receiver=Receiver(store, bell),
-        wallets=Wallets(store),
+        wallets=Wallets(store, goods.low_mark),
         threads=threads,
         conversation=Conversation(store, goods, clock, public_url=settings.public_url, livemode=gateway.livemode),
         worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode),

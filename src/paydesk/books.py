@@ -6,16 +6,16 @@ Whoever opens a book holds the locks of its people: nobody else changes their ba
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from paydesk.ledger import Account, AccountKey, Book, Hold, Source, accounts_of
-from paydesk.lots import DEBT, Lot, Taken, order_of_spending
+from paydesk.lots import Lot, Taken, order_of_spending
 from paydesk.store import Tx
 
 LOAD_ACCOUNTS = """
-SELECT a.owner, a.unit, a.kind, a.id, a.balance, a.told_low FROM account a
+SELECT a.owner, a.unit, a.kind, a.id, a.balance, a.told_low, a.low_mark FROM account a
 JOIN unnest($1::text[], $2::text[], $3::text[]) AS k (owner, unit, kind) USING (owner, unit, kind)
 """
 
@@ -37,7 +37,7 @@ UNION SELECT {LOT} FROM lot WHERE id IN (SELECT lot_id FROM taken WHERE source =
 
 LOAD_TAKEN = """
 SELECT source, revision, lot_id, amount, returned, at, expires_at FROM taken
-WHERE source = ANY($1::text[]) ORDER BY source, revision, lot_id
+WHERE source = ANY($1::text[])
 """
 
 SAVE_ENTRIES = """
@@ -94,7 +94,7 @@ async def save_sources(tx: Tx, changed: Iterable[Source]) -> None:
     """Insert new sources with their terms, or write what known ones are worth now."""
     rows = [(s.id, s.customer, s.order, s.kind, s.unit, dict(s.terms), s.worth, s.revision, s.since) for s in changed]
     if rows:
-        await tx.execute(SAVE_SOURCES, *_columns(rows))
+        await tx.execute(SAVE_SOURCES, *columns(rows))
 
 
 # --- the book --------------------------------------------------------------------------------------------------------
@@ -115,11 +115,11 @@ async def open_accounts(
     ordered = sorted(keys)
     if not ordered:
         return Book(now)
-    columns = _columns(ordered)
-    accounts = await _load_accounts(tx, columns)
+    wanted = columns(ordered)
+    accounts = await _load_accounts(tx, wanted)
     if make and len(accounts) < len(ordered):
-        await tx.execute(MAKE_ACCOUNTS, *columns)
-        accounts = await _load_accounts(tx, columns)
+        await tx.execute(MAKE_ACCOUNTS, *wanted)
+        accounts = await _load_accounts(tx, wanted)
     wallets = [account.id for key, account in accounts.items() if key[2] == "wallet"]
     lots = await tx.fetch(LOAD_LOTS, wallets) if wallets else []
     taken: dict[str, list[Taken]] = defaultdict(list)
@@ -128,55 +128,47 @@ async def open_accounts(
         lots += await tx.fetch(LOAD_LOTS_OF_SOURCES, of_sources)
         for row in await tx.fetch(LOAD_TAKEN, of_sources):
             taken[row[0]].append(Taken(*row))
-    return Book(now, accounts, {row[0]: Lot(*row) for row in lots}, _in_order(taken))
+    return Book(now, accounts, {row[0]: Lot(*row) for row in lots}, taken)
 
 
-def _in_order(taken: Mapping[str, list[Taken]]) -> dict[str, list[Taken]]:
-    """Put each source's claw-backs in the order in which they happened: its own lots, others', and what was owed last."""
-
-    def order(row: Taken) -> tuple[int, bool, bool]:
-        return (row.revision, row.lot == DEBT, not (row.lot + "/").startswith(row.source + "/"))
-
-    return {source: sorted(rows, key=order) for source, rows in taken.items()}
-
-
-async def _load_accounts(tx: Tx, columns: list[list[object]]) -> dict[AccountKey, Account]:
-    rows = await tx.fetch(LOAD_ACCOUNTS, *columns)
-    return {(row[0], row[1], row[2]): Account(row[3], row[4], row[5]) for row in rows}
+async def _load_accounts(tx: Tx, wanted: list[list[object]]) -> dict[AccountKey, Account]:
+    rows = await tx.fetch(LOAD_ACCOUNTS, *wanted)
+    return {(row[0], row[1], row[2]): Account(row[3], row[4], row[5], row[6]) for row in rows}
 
 
 async def close_book(tx: Tx, book: Book) -> None:
     """Write the entries, balances, lots and claw-backs that posting has changed."""
     if book.entries:
-        await tx.execute(SAVE_ENTRIES, *_columns(
+        await tx.execute(SAVE_ENTRIES, *columns(
             (e.cause.source, e.cause.revision, e.reason, e.cause.unit, e.from_account, e.to_account, e.amount,
              e.cause.inbox_id, e.cause.customer, e.cause.memo, e.balance_after)
             for e in book.entries
         ))  # fmt: skip
     if book.changed_accounts:
         accounts = sorted(book.changed_accounts.items())
-        await tx.execute(SAVE_ACCOUNTS, *_columns((id_, one.balance, one.told_low) for id_, one in accounts))
+        await tx.execute(SAVE_ACCOUNTS, *columns((id_, one.balance, one.told_low) for id_, one in accounts))
     if book.changed_lots:
-        await tx.execute(SAVE_LOTS, *_columns(
+        await tx.execute(SAVE_LOTS, *columns(
             (lot.id, lot.source, lot.account, lot.granted, lot.remaining, lot.held, lot.expired, lot.priority, lot.free,
              lot.expires_at)
             for lot in book.changed_lots.values()
         ))  # fmt: skip
     if book.changed_taken:
         rows = book.changed_taken.values()
-        await tx.execute(SAVE_TAKEN, *_columns(
+        await tx.execute(SAVE_TAKEN, *columns(
             (row.source, row.revision, row.lot, row.amount, row.returned, row.at, row.expires_at) for row in rows
         ))  # fmt: skip
 
 
-def _columns(rows: Iterable[Iterable[object]]) -> list[list[object]]:
+def columns(rows: Iterable[Iterable[object]]) -> list[list[object]]:
+    """Return rows as columns: what a statement unnests."""
     return [list(column) for column in zip(*rows, strict=True)]
 
 
 # --- holds -----------------------------------------------------------------------------------------------------------
 
 LOAD_HOLDS = """
-SELECT id, customer_id, unit, amount, state, parts, memo, expires_at, used FROM hold WHERE id = ANY($1::text[])
+SELECT id, customer_id, unit, amount, state, parts, memo, expires_at, used, created_at FROM hold WHERE id = ANY($1::text[])
 """
 
 SAVE_HOLDS = """
@@ -198,7 +190,7 @@ async def save_holds(tx: Tx, changed: Iterable[Hold]) -> None:
     """Insert holds, or write how they ended."""
     rows = [(h.id, h.customer, h.unit, h.amount, h.state, h.parts, h.memo, h.expires_at, h.used) for h in changed]
     if rows:
-        await tx.execute(SAVE_HOLDS, *_columns(rows))
+        await tx.execute(SAVE_HOLDS, *columns(rows))
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

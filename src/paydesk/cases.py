@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from paydesk.books import columns
 from paydesk.facts import BalanceIs
 from paydesk.orders import Case, Dispute, Order, Payment, Refund
 from paydesk.store import Tx
@@ -20,11 +21,11 @@ FROM orders o WHERE id = ANY($1::text[])
 SAVE = """
 UPDATE orders o SET status = n.status, session = n.session, session_status = n.session_status,
     session_payment_status = n.session_payment_status, paid_by = n.paid_by, paid_at = n.paid_at,
-    presented_amount = n.presented_amount, presented_currency = n.presented_currency
+    presented_amount = n.presented_amount, presented_currency = n.presented_currency, canceled_at = n.canceled_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bigint[],
-            $9::text[])
+            $9::text[], $10::timestamptz[])
     AS n (id, status, session, session_status, session_payment_status, paid_by, paid_at, presented_amount,
-          presented_currency)
+          presented_currency, canceled_at)
 WHERE o.id = n.id
 """
 
@@ -100,21 +101,21 @@ async def save(tx: Tx, changes: Iterable[tuple[Case, Case]]) -> None:
     refunds = _news((before.refunds, after.refunds) for before, after in changes)
     disputes = _news((before.disputes, after.disputes) for before, after in changes)
     if orders:
-        await tx.execute(SAVE, *_columns(
+        await tx.execute(SAVE, *columns(
             (o.id, o.status, o.session, o.session_status, o.session_payment_status, o.paid_by, o.paid_at,
-             o.presented_amount, o.presented_currency) for o in orders
+             o.presented_amount, o.presented_currency, o.canceled_at) for o in orders
         ))  # fmt: skip
     if payments:
-        await tx.execute(SAVE_PAYMENTS, *_columns(
+        await tx.execute(SAVE_PAYMENTS, *columns(
             (p.id, p.order, p.status, p.amount, p.currency, p.charge, p.balance_transaction, p.card_brand, p.card_last4,
              p.failure_code, p.failure_message, p.paid_at) for p in payments
         ))  # fmt: skip
     if refunds:
-        await tx.execute(SAVE_REFUNDS, *_columns(
+        await tx.execute(SAVE_REFUNDS, *columns(
             (r.id, r.payment, r.status, r.amount, r.currency, r.reason, r.failure_reason, r.created_at) for r in refunds
         ))  # fmt: skip
     if disputes:
-        await tx.execute(SAVE_DISPUTES, *_columns(
+        await tx.execute(SAVE_DISPUTES, *columns(
             (d.id, d.payment, d.status, d.amount, d.currency, d.reason, d.evidence_due_at, d.created_at)
             for d in disputes
         ))  # fmt: skip
@@ -134,14 +135,10 @@ async def save_balances(tx: Tx, facts: Iterable[BalanceIs]) -> None:
     rows = {f.transaction: (f.transaction, f.intent, f.kind, f.about, f.amount, f.fee, f.net, f.currency,
                             f.exchange_rate, f.available_on, f.made_at) for f in facts}  # fmt: skip
     if rows:
-        await tx.execute(SAVE_BALANCES, *_columns(rows[id_] for id_ in sorted(rows)))
+        await tx.execute(SAVE_BALANCES, *columns(rows[id_] for id_ in sorted(rows)))
 
 
 def _news(pairs: Iterable[tuple[Mapping[str, Part], Mapping[str, Part]]]) -> list[Part]:
     """Return the parts that are new or different, in one order for all writers."""
     changed = {id_: part for before, after in pairs for id_, part in after.items() if part != before.get(id_)}
     return [changed[id_] for id_ in sorted(changed)]
-
-
-def _columns(rows: Iterable[Iterable[object]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]

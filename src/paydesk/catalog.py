@@ -110,6 +110,11 @@ class Catalog:
 
     path: Path
     products: Mapping[str, Product] = field(default_factory=dict)
+    low_marks: Mapping[str, int] = field(default_factory=dict)
+
+    def low_mark(self, unit: str) -> int:
+        """Return below how many of a unit their owner is told; 0 for never."""
+        return self.low_marks.get(unit, 0)
 
     @property
     def prices(self) -> dict[str, Price]:
@@ -161,15 +166,28 @@ class _Reader:
 
     def catalog(self, tree: Mapping[str, Any]) -> Catalog:
         for name in tree:
-            if name != "products":
-                raise self._refuse(f"unknown key {name!r}; a catalogue has [products.<key>] tables", name)
+            if name not in ("products", "units"):
+                raise self._refuse(
+                    f"unknown key {name!r}; a catalogue has [products.<key>] and [units.<unit>] tables", name
+                )
         tables = tree.get("products", {})
         if not isinstance(tables, dict) or not tables:
             raise self._refuse("no products; a product starts with [products.<key>]", "products")
         products = {key: self._read_product(key, table) for key, table in tables.items()}
-        catalog = Catalog(self._path, products)
+        catalog = Catalog(self._path, products, self._read_units(tree.get("units", {})))
         self._refuse_twice(products)
         return catalog
+
+    def _read_units(self, tables: Any) -> dict[str, int]:
+        """Return below how many of each unit its owner is told."""
+        self._product = ""
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            raise self._refuse("units must be tables: [units.credits]", "units")
+        for unit, table in tables.items():
+            if not _KEY.fullmatch(unit):
+                raise self._refuse(f"the unit {unit!r} may have letters, digits, dot, dash and underscore", unit)
+            self._refuse_unknown(table, {"low"})
+        return {unit: self._integer(table, "low", 1, CREDITS_MAX) for unit, table in tables.items() if "low" in table}
 
     def _refuse_twice(self, products: Mapping[str, Product]) -> None:
         taken: dict[str, str] = {}
@@ -214,7 +232,7 @@ class _Reader:
             )
         currency = row.get("currency")
         if not isinstance(currency, str) or not money.is_currency(currency):
-            raise self._refuse('currency must be three lower-case letters such as "usd"', "currency")
+            raise self._refuse('currency must be three lower-case letters that Stripe knows, such as "usd"', "currency")
         try:
             amount = money.to_minor(row.get("amount", ""), currency)
         except ValueError as error:
@@ -297,7 +315,8 @@ class _Reader:
                 raise self._refuse(f"{name} is not sold by this version of Paydesk yet", name)
 
     def _refuse(self, reason: str, word: str) -> CatalogError:
-        return CatalogError(f"{self._path}:{self._line_of(word)}: products.{self._product}: {reason}")
+        where = f"products.{self._product}: " if self._product else ""
+        return CatalogError(f"{self._path}:{self._line_of(word)}: {where}{reason}")
 
     def _line_of(self, word: str) -> int:
         """Return the line of `word` in the row or product in hand, else the line where that begins."""

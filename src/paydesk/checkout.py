@@ -8,7 +8,7 @@ is repeated (Stripe forgets keys after a day).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,6 +69,8 @@ class NewOrder:
     success_url: str | None = None
     cancel_url: str | None = None
     metadata: dict[str, str] | None = None
+    capture: str = "automatic"
+    save_card: bool = False
 
 
 async def create_order(
@@ -77,24 +79,26 @@ async def create_order(
     """Write an order with its terms frozen and return its id; under a given `id_` it is made once.
 
     With `reuse`, an open order for the same line in the same thread is used again, also by two who ask at once.
-    Raises `Invalid` for mixed currencies, too many lines, or a total that Stripe does not take.
+    Raises `Invalid` for mixed currencies, too many lines, no shared way to pay, or a total that Stripe does not take.
     """
     amount, currency = _total(new.lines)
+    methods = _methods(new.lines)
     id_ = id_ or ids.new("ord")
     thread = new.thread or Thread("", "", None)
 
     async def work(tx: Tx) -> str:
+        person = await customers.lock_person(tx, new.customer)
         if reuse:
-            await customers.lock(tx, [new.customer])
-            open_already = await _open_order(tx, new)
+            open_already = await _open_order(tx, person, new)
             if open_already is not None:
                 return open_already
         made = await tx.execute(
             "INSERT INTO orders (id, customer_id, amount, currency, livemode, link_token, channel, external_id, "
-            "conversation, success_url, cancel_url, metadata) "
-            "VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+            "conversation, success_url, cancel_url, metadata, capture, save_card, payment_methods) "
+            "VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), $9, $10, $11, $12, $13, $14, $15) "
+            "ON CONFLICT DO NOTHING",
             id_,
-            new.customer,
+            person,
             amount,
             currency,
             livemode,
@@ -105,12 +109,26 @@ async def create_order(
             new.success_url,
             new.cancel_url,
             new.metadata or {},
+            new.capture,
+            new.save_card,
+            methods,
         )
         if made:
-            await _write_lines(tx, id_, new)
+            await _write_lines(tx, id_, replace(new, customer=person))
         return id_
 
     return await store.run(work)
+
+
+def _methods(lines: Sequence[Line]) -> list[str] | None:
+    """Return the ways to pay that the products share; `None` when none names any: then Stripe's settings decide."""
+    named = [line.product.payment_methods for line in lines if line.product and line.product.payment_methods]
+    if not named:
+        return None
+    shared = [method for method in named[0] if all(method in methods for methods in named)]
+    if not shared:
+        raise Invalid("these items cannot be paid in the same way: order them one by one", param="items")
+    return shared
 
 
 def _total(lines: Sequence[Line]) -> tuple[int, str]:
@@ -121,13 +139,11 @@ def _total(lines: Sequence[Line]) -> tuple[int, str]:
     if len(currencies) > 1:
         raise Invalid(f"an order has one currency, these items have {' and '.join(currencies)}", param="items")
     amount = sum(line.unit_amount * line.quantity for line in lines)
-    if amount > money.AMOUNT_MAX:
-        raise Invalid(
-            f"the total is more than Stripe takes: {money.display(money.AMOUNT_MAX, currencies[0])}", param="items"
-        )
-    if 0 < amount < money.MINIMUM_MINOR.get(currencies[0], 1):
-        least = money.display(money.MINIMUM_MINOR[currencies[0]], currencies[0])
-        raise Invalid(f"the total is less than Stripe takes: {least}", param="items")
+    if amount > 0:
+        try:
+            money.check_charge(amount, currencies[0])
+        except ValueError as error:
+            raise Invalid(f"the total is not what Stripe takes: {error}", param="items") from None
     return amount, currencies[0]
 
 
@@ -199,13 +215,13 @@ ORDER BY o.created_at DESC LIMIT 5
 """
 
 
-async def _open_order(tx: Tx, new: NewOrder) -> str | None:
+async def _open_order(tx: Tx, person: str, new: NewOrder) -> str | None:
     """Return an unpaid order of this person, made in this thread, for exactly this line at today's terms."""
     line, thread = new.lines[0], new.thread
     if line.price is None or line.product is None or thread is None:
         return None
     rows = await tx.fetch(
-        OPEN_ORDERS, new.customer, line.price.key, line.quantity, line.unit_amount, line.currency,
+        OPEN_ORDERS, person, line.price.key, line.quantity, line.unit_amount, line.currency,
         thread.channel, thread.address, thread.conversation,
     )  # fmt: skip
     policy = {"quantity": line.quantity, "on_dispute": line.product.on_dispute}
@@ -225,6 +241,8 @@ async def open_session(store: Store, gateway: Gateway, order_id: str, *, public_
     row = await get(store, order_id)
     if row["status"] not in PAYABLE:
         return Link(row["status"])
+    if row["session"] is None and await has_payment(store, order_id):
+        return Link("pending")
     if row["session"] is not None:
         link = await _existing(store, gateway, row)
         if link is not None:
@@ -234,6 +252,11 @@ async def open_session(store: Store, gateway: Gateway, order_id: str, *, public_
     if call is None:
         return await open_session(store, gateway, order_id, public_url=public_url)
     return await _make_session(store, gateway, row, call)
+
+
+async def has_payment(store: Store, order_id: str) -> bool:
+    """Say whether an order is paid by a payment intent that was asked for: then it never gets a session."""
+    return bool(await store.fetchval("SELECT EXISTS (SELECT FROM stripe_call WHERE key = $1)", f"payment:{order_id}"))
 
 
 async def _existing(store: Store, gateway: Gateway, row: Record) -> Link | None:
@@ -298,7 +321,7 @@ async def _plan_session(store: Store, row: Record, stripe_customer: str, public_
     order_lines = await lines(store, row["id"])
 
     async def work(tx: Tx) -> Record | None:
-        await customers.lock(tx, [row["customer_id"]])
+        await customers.lock_person(tx, row["customer_id"])
         now = await tx.fetchrow("SELECT status, session, session_count FROM orders WHERE id = $1", row["id"])
         if now is None or now["status"] not in PAYABLE or now["session"] != row["session"]:
             return None
@@ -331,15 +354,18 @@ def _session_params(
     """Return the parameters of a session. Metadata does not travel by itself: the intent gets its own (trap T24)."""
     back = f"{public_url}/r/{row['link_token']}"
     metadata = {"paydesk_order": row["id"], "paydesk_attempt": str(count)}
+    saved = {"setup_future_usage": "off_session"} if row["save_card"] else {}
+    methods = {"payment_method_types": row["payment_methods"]} if row["payment_methods"] else {}
     return {
         "mode": "payment",
         "customer": stripe_customer,
         "client_reference_id": row["id"],
         "metadata": {**row["metadata"], **metadata},
-        "payment_intent_data": {"metadata": metadata},
+        "payment_intent_data": {"metadata": metadata, **saved},
         "line_items": [_line_item(line, row["currency"]) for line in order_lines],
         "success_url": row["success_url"] or back,
         "cancel_url": row["cancel_url"] or back,
+        **methods,
     }
 
 
@@ -381,7 +407,7 @@ async def _keep_session(store: Store, row: Record, key: str, session: dict[str, 
     """Note the order's new session and return the order's status; its events may have come before us (trap T17)."""
 
     async def work(tx: Tx) -> str:
-        await customers.lock(tx, [row["customer_id"]])
+        await customers.lock_person(tx, row["customer_id"])
         known = await tx.fetchrow("SELECT status, session FROM orders WHERE id = $1", row["id"])
         expires_at = from_unix(session["expires_at"])
         await tx.execute(KEEP_SESSION, row["id"], session["id"], session["url"], expires_at)
@@ -416,7 +442,7 @@ async def cancel(store: Store, gateway: Gateway, order_id: str) -> Record:
             await gateway.expire_session(row["session"])
 
     async def work(tx: Tx) -> None:
-        await customers.lock(tx, [row["customer_id"]])
+        await customers.lock_person(tx, row["customer_id"])
         await tx.execute(
             "UPDATE orders SET status = 'canceled', canceled_at = desk_now() "
             "WHERE id = $1 AND status IN ('open','expired') AND session IS NOT DISTINCT FROM $2",

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,6 +88,16 @@ def show(rows: list[dict[str, Any]], as_json: bool, line: Callable[[dict[str, An
         click.echo(line(row))
     if not rows:
         click.echo(nothing)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[float], None]]:
+    """Give a function to call with how much is done, from 0 to 1; it is shown where standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    with click.progressbar(length=1000, label=label, file=sys.stderr) as bar:
+        yield lambda done: bar.update(int(done * 1000) - bar.pos)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -319,10 +330,11 @@ def ledger() -> None:
 @ledger.command("check", epilog="Example: paydesk ledger check")
 @json_option
 def ledger_check(as_json: bool) -> None:
-    """Prove the ledger: sums, balances, lots and worth; exit 1 and the first bad row otherwise."""
+    """Prove the ledger: chain, sums, balances, lots and worth; exit 1 and the first bad row otherwise."""
     from paydesk import proof
 
-    result = with_store(proof.check)
+    with progress("entries") as shown:
+        result = with_store(lambda store: proof.check(store, shown))
     if as_json:
         click.echo(json.dumps(result.as_json(), indent=2))
     else:

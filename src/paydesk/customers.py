@@ -97,6 +97,16 @@ async def current(tx: Tx, people: Iterable[str]) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+async def lock_person(tx: Tx, person: str) -> str:
+    """Lock a person, or whom they were merged into, for the rest of the transaction; return who that is."""
+    while not await lock(tx, [person]):
+        now = (await current(tx, [person])).get(person, person)
+        if now == person:  # nobody of that id: what is written about them fails by itself
+            break
+        person = now
+    return person
+
+
 async def of_orders(tx: Tx, order_ids: Iterable[str]) -> set[str]:
     """Return whose orders these are."""
     rows = await tx.fetch("SELECT DISTINCT customer_id FROM orders WHERE id = ANY($1::text[])", sorted(order_ids))
@@ -199,7 +209,7 @@ async def create(store: Store, vault: Vault, new: NewCustomer, *, id_: str) -> C
                 who.external_id,
                 id_,
             )
-            if owner != id_:
+            if owner != (await current(tx, [id_]))[id_]:
                 raise Conflict(f"{who.channel} {who.external_id} is known as {owner}", param="identities")
 
     await store.run(work)
@@ -207,17 +217,19 @@ async def create(store: Store, vault: Vault, new: NewCustomer, *, id_: str) -> C
 
 
 async def get(store: Store, vault: Vault, id_: str) -> Customer:
-    """Return a person by id; raises `NotFound`."""
+    """Return a person by id, or whom they were merged into; raises `NotFound`."""
     async with store.transaction() as tx:
-        row = await tx.fetchrow("SELECT * FROM customer WHERE id = $1", id_)
+        row = await tx.fetchrow(
+            "SELECT * FROM customer WHERE id = (SELECT coalesce(merged_into, id) FROM customer WHERE id = $1)", id_
+        )
         if row is None:
             raise NotFound(f"no customer {id_}", param="customer")
         met = await tx.fetch(
             "SELECT channel, external_id FROM identity WHERE customer_id = $1 ORDER BY created_at, channel, external_id",
-            id_,
+            row["id"],
         )
     return Customer(
-        id=id_,
+        id=row["id"],
         identities=tuple(Identity(*identity_) for identity_ in met),
         email=_opened(vault, row, "email"),
         name=_opened(vault, row, "name"),

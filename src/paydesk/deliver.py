@@ -6,10 +6,22 @@ Turns every way in which an attempt can end into one `Result`. Nothing here open
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
-from paydesk import customers, edge
-from paydesk.channels.base import Address, Channel, NeedsUser, Refused, RetryLater, Send, Unknown
+from paydesk import customers, edge, outbox
+from paydesk.channels.base import (
+    Address,
+    Channel,
+    Edit,
+    Gone,
+    NeedsUser,
+    Receipt,
+    Refused,
+    RetryLater,
+    Send,
+    Unknown,
+)
 from paydesk.chat import texts
 from paydesk.errors import NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
 from paydesk.outbox import Delivery, Result
@@ -19,10 +31,19 @@ from paydesk.stripe.gateway import Gateway
 log = logging.getLogger("paydesk.deliver")
 
 
-class Deliverer:
-    """Knows the channels. A channel without an adapter is served by `fallback`: its messages are kept to be fetched."""
+TopUp = Callable[[str, dict[str, Any]], Awaitable[str]]
 
-    def __init__(self, store: Store, gateway: Gateway, channels: Mapping[str, Channel], fallback: Channel) -> None:
+
+class Deliverer:
+    """Knows the channels. A channel without an adapter is served by `fallback`: its messages are kept to be fetched.
+
+    `top_up` carries out an automatic top-up under a key and returns what became of it.
+    """
+
+    def __init__(
+        self, store: Store, gateway: Gateway, channels: Mapping[str, Channel], fallback: Channel, top_up: TopUp
+    ) -> None:
+        self._top_up_by = top_up
         self._store = store
         self._gateway = gateway
         self._channels = channels
@@ -42,15 +63,23 @@ class Deliverer:
             return Result("later", f"{type(error).__name__}: {error}"[:400])
 
     async def _send(self, delivery: Delivery) -> Result:
+        told = await outbox.told_before(self._store, delivery)
+        if told is not None and told.newer:
+            return Result("sent", "newer news of the same was told before it", receipt=told.receipt)
         locale = None
         if delivery.customer is not None:
             locale = await customers.locale_of(self._store, delivery.customer)
         text, buttons = texts.render(delivery.template, delivery.params, locale)
         to = Address(delivery.channel, delivery.address, delivery.conversation)
         channel = self._channels.get(delivery.channel, self._fallback)
+        send = Send(delivery.key, to, text, buttons)
         edge.point("send:before")
         try:
-            receipt = await channel.deliver(Send(delivery.key, to, text, buttons), None)
+            if told is not None and told.fresh and channel.edits:
+                edit = Edit(delivery.key, to, text, buttons, delivery.id)
+                receipt = await _edit_or_send(channel, edit, Receipt(told.receipt), send)
+            else:
+                receipt = await channel.deliver(send, None)
         except RetryLater as later:
             return Result("later", str(later), wait_s=later.after_s)
         except Unknown as unknown:
@@ -62,6 +91,8 @@ class Deliverer:
 
     async def _instruct_stripe(self, delivery: Delivery) -> Result:
         params = delivery.params
+        if delivery.template == "topup":
+            return await self._top_up(delivery)
         try:
             refund = await self._gateway.refund(
                 params["payment_intent"], params["reason"], params["order"], delivery.key
@@ -73,3 +104,19 @@ class Deliverer:
                 return Result("sent", error.message)
             return Result("dead", error.message)
         return Result("sent", receipt={"refund": refund["id"]})
+
+    async def _top_up(self, delivery: Delivery) -> Result:
+        try:
+            said = await self._top_up_by(delivery.key, delivery.params)
+        except StripeUnavailable as error:
+            return Result("later", error.message)
+        return Result("sent", said)
+
+
+async def _edit_or_send(channel: Channel, edit: Edit, last: Receipt, send: Send) -> Receipt:
+    """Let the last message say the news; where it is gone, say it anew."""
+    try:
+        return await channel.deliver(edit, last)
+    except Gone as gone:
+        log.info("%s: %s", edit.key, gone)
+        return await channel.deliver(send, None)

@@ -12,7 +12,10 @@ PaydeskError                    status 500  something we know how to name
 ├── Conflict                    409         the same key with another body, or still under way
 ├── TooLarge                    413
 ├── StoreUnavailable            503         the database is away: nothing was stored, try again
+├── StripeRefused               402         Stripe said no
+│   └── PaymentRefused                      the card or bank did; the payment can still be paid
 └── StripeUnavailable           503         Stripe did not answer: the same call is safe to repeat
+    └── StripeFailed                        Stripe failed, and will say so again under the same key
 ```
 
 The docstring of a class says what the reader should do; `message` says what happened.
@@ -119,11 +122,38 @@ class StripeUnavailable(PaydeskError):
     code = "stripe_unavailable"
 
 
+class StripeFailed(StripeUnavailable):
+    """Stripe ended the call with an error of its own, and repeats that under the same key for a day: look first."""
+
+
 class StripeRefused(PaydeskError):
-    """Stripe understood and said no: the message may be shown to a buyer, repeating changes nothing."""
+    """Stripe understood and said no: the message may be shown to a buyer, repeating changes nothing.
+
+    `about` is the parameter that Stripe names (such as `customer`), `reason` its own code (such as `resource_missing`).
+    """
 
     status = 402
     code = "stripe_refused"
+
+    def __init__(
+        self, message: str, *, about: str | None = None, reason: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.about = about
+        self.reason = reason
+
+
+class PaymentRefused(StripeRefused):
+    """The buyer's card or bank said no: `code` and `message` are Stripe's, and `payment` can still be paid."""
+
+    def __init__(self, message: str, *, payment: str, code: str | None) -> None:
+        super().__init__(message, code=code)
+        self.payment = payment
+
+    def body(self, request_id: str | None = None) -> dict[str, object]:
+        """Return the error with the payment's id."""
+        error: dict[str, object] = {"code": self.code, "message": self.message, "payment": self.payment}
+        return {"error": {**error, "request_id": request_id} if request_id is not None else error}
 
 
 class StaleClaim(PaydeskError):

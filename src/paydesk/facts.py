@@ -14,7 +14,7 @@ from datetime import datetime
 class SessionIs:
     """A Checkout session's state. `complete` alone is not paid: `payment_status` decides.
 
-    `charged_…` are set when the buyer is charged in another currency than the session was made in.
+    `amount` is what was ordered. `charged_…` are set when the buyer pays in another currency, or less by a coupon.
     """
 
     at: datetime

@@ -6,11 +6,12 @@ import hashlib
 import secrets
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_LETTERS = _ALPHABET.encode() * 8  # a letter for each byte, each letter for as many
 
 
 def new(prefix: str) -> str:
     """Return a fresh id such as `ord_7h3k…` with 130 random bits: two never collide."""
-    return f"{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(26))}"
+    return f"{prefix}_{secrets.token_bytes(26).translate(_LETTERS).decode()}"
 
 
 def derived(prefix: str, seed: str) -> str:
@@ -21,6 +22,11 @@ def derived(prefix: str, seed: str) -> str:
         number, rest = divmod(number, 32)
         letters.append(_ALPHABET[rest])
     return f"{prefix}_{''.join(letters)}"
+
+
+def hashed(prefix: str, seed: str) -> str:
+    """Return the id that belongs to `seed`, always the same, as 128 bits in hexadecimal: quicker than `derived`."""
+    return f"{prefix}_{hashlib.sha256(seed.encode()).hexdigest()[:32]}"
 
 
 def token() -> str:

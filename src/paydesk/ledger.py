@@ -10,12 +10,12 @@ which whatever comes in next pays first. The system's own accounts store no bala
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from paydesk.errors import InsufficientCredits
-from paydesk.lots import DEBT, Lot, Taken, order_of_spending, pick, spendable
+from paydesk.lots import DEBT, Lot, Taken, order_of_spending, order_of_taking, pick, spendable
 
 SYSTEM = "system"
 
@@ -39,11 +39,12 @@ def money_unit(currency: str) -> str:
 
 @dataclass(slots=True)
 class Account:
-    """An account and, for a person's, its balance. `told_low` while its owner knows that little is left."""
+    """An account and, for a person's, its balance. `told_low` while its owner knows that less than `low_mark` is left."""
 
     id: int
     balance: int | None
     told_low: bool = False
+    low_mark: int | None = None
 
 
 @dataclass(slots=True)
@@ -98,6 +99,7 @@ class Hold:
     memo: str | None
     expires_at: datetime
     used: int | None = None
+    created_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -159,24 +161,28 @@ class Book:
     # --- giving, and giving back -----------------------------------------------------------------------------------
 
     def _give(self, source: Source, cause: Cause, amount: int) -> None:
-        """Give credits: what was taken back comes back as it was, debt is paid first, the rest fills lots."""
+        """Give credits: what was taken back comes back as it was, debt is paid first, the rest fills lots.
+
+        What had ended when it was taken, and what ends before it comes, goes where ended credits are.
+        """
         undone = self._undo(source, amount)
         ended = [(taken, share) for taken, share in undone if taken.ended()]
         for taken, share in ended:
             self._keep_expired(self.lots[taken.lot], share)
         gone = sum(share for _, share in ended)
-        self._move(cause, "grant_expired", (SYSTEM, cause.unit, "sold"), (SYSTEM, cause.unit, "expired"), gone)
         live = amount - gone
+        self.accounts[self._key(cause, "wallet")].told_low = False
         rest = self._pay_debt(cause, (SYSTEM, cause.unit, "sold"), live)
-        self._move(cause, "grant", (SYSTEM, cause.unit, "sold"), self._key(cause, "wallet"), rest)
         back = [(taken, share) for taken, share in undone if not taken.ended()]
         fresh = amount - sum(share for _, share in undone)
-        self._fill(source, cause, [*back, (None, fresh)], eaten=live - rest)
+        late = self._fill(source, cause, [*back, (None, fresh)], eaten=live - rest)
+        self._move(cause, "grant", (SYSTEM, cause.unit, "sold"), self._key(cause, "wallet"), rest - late)
+        self._move(cause, "grant_expired", (SYSTEM, cause.unit, "sold"), (SYSTEM, cause.unit, "expired"), gone + late)
 
     def _undo(self, source: Source, amount: int) -> list[tuple[Taken, int]]:
         """Undo claw-backs of `source`, the last first and of each what was owed first; return what came of which."""
         undone = []
-        for taken in reversed(self.taken.get(source.id, ())):
+        for taken in sorted(self.taken.get(source.id, ()), key=order_of_taking, reverse=True):
             share = min(amount, taken.outstanding)
             if share:
                 amount -= share
@@ -185,26 +191,41 @@ class Book:
                 undone.append((taken, share))
         return undone
 
-    def _fill(self, source: Source, cause: Cause, pots: Iterable[tuple[Taken | None, int]], *, eaten: int) -> None:
-        """Put credits into lots: back where they were taken from, new ones into the source's own. Debt ate `eaten`."""
+    def _fill(self, source: Source, cause: Cause, pots: Iterable[tuple[Taken | None, int]], *, eaten: int) -> int:
+        """Put credits into lots, those that debt has not `eaten`; return how many are for a lot that has ended."""
+        late = 0
         for number, (taken, share) in enumerate(pots):
-            lost = min(eaten, share)
-            eaten -= lost
-            if share == lost:
+            left = share - min(eaten, share)
+            eaten -= share - left
+            if left == 0:
                 continue
-            if taken is None or taken.lot == DEBT:
-                lot = self._lot(cause, source.id, source.id, expiry(source), source.terms)
-                lot.granted += share - lost
-            elif taken.expires_at is None:
-                lot = self.lots[taken.lot]
-            else:  # it has as long to live as it had when it was taken
-                until = self.now + (taken.expires_at - taken.at)
-                old = self.lots[taken.lot]
-                terms = {"priority": old.priority, "free": old.free}
-                lot = self._lot(cause, f"{source.id}/{cause.revision}/{number}", old.source, until, terms)
-                lot.granted += share - lost
-            lot.remaining += share - lost
+            lot = self._lot_for(source, cause, taken, number)
+            if taken is None or taken.lot != lot.id:
+                lot.granted += left
+            if lot.alive(self.now):
+                lot.remaining += left
+            else:
+                lot.expired += left
+                late += left
             self.changed_lots[lot.id] = lot
+        return late
+
+    def _lot_for(self, source: Source, cause: Cause, taken: Taken | None, number: int) -> Lot:
+        """Return the lot that credits go to: back where they were, as long-lived as they were, or the source's own.
+
+        What had been spent, and was owed, is as good as new.
+        """
+        again = f"{source.id}/{cause.revision}/{number}"
+        days = source.terms.get("expires_days")
+        if taken is not None and taken.lot == DEBT and days is not None:
+            return self._lot(cause, again, source.id, self.now + timedelta(days=int(days)), source.terms)
+        if taken is None or taken.lot == DEBT:
+            return self._lot(cause, source.id, source.id, expiry(source), source.terms)
+        old = self.lots[taken.lot]
+        if taken.expires_at is None:
+            return old
+        terms = {"priority": old.priority, "free": old.free}
+        return self._lot(cause, again, old.source, self.now + (taken.expires_at - taken.at), terms)
 
     def _lot(self, cause: Cause, id_: str, source: str, expires_at: datetime | None, terms: Mapping[str, Any]) -> Lot:
         """Return a lot of the cause's person, made when it is new."""
@@ -303,7 +324,9 @@ class Book:
         after = self.balance(cause.customer or "", cause.unit)
         self._move(cause, "hold", self._key(cause, "wallet"), self._key(cause, "held"), amount, after)
         parts = {lot.id: share for lot, share in picked}
-        return Hold(id_, cause.customer or "", cause.unit, amount, "held", parts, cause.memo, expires_at)
+        return Hold(
+            id_, cause.customer or "", cause.unit, amount, "held", parts, cause.memo, expires_at, None, self.now
+        )
 
     def end_hold(self, hold: Hold, cause: Cause, used: int, state: str) -> int:
         """End a hold: `used` of it is spent, the rest pays debt, then goes back; return what can be spent after."""
@@ -323,8 +346,9 @@ class Book:
                 ended += share - lost
         hold.used, hold.state = used, state
         after = self.balance(cause.customer or "", cause.unit)
-        self._move(cause, "release", held, self._key(cause, "wallet"), rest - ended, after)
+        self._move(cause, "release", held, self._key(cause, "wallet"), rest - ended)
         self._move(cause, "expired", held, (SYSTEM, cause.unit, "expired"), ended)
+        self.entries[-1] = replace(self.entries[-1], balance_after=after)  # told again when the hold is ended again
         return after
 
     def _release(self, hold: Hold, used: int) -> list[tuple[Lot, int]]:

@@ -53,6 +53,35 @@ async def deliveries(
     )
 
 
+ENTRIES = """
+SELECT e.id, e.source, e.reason, e.unit, e.amount, e.balance_after, e.memo, e.customer_id, e.at,
+       giver.kind AS giver, taker.kind AS taker
+FROM (SELECT id FROM customer WHERE id = $1 OR merged_into = $1) AS person
+CROSS JOIN LATERAL (
+    SELECT * FROM entry WHERE customer_id = person.id AND ($2::bigint IS NULL OR id < $2)
+    AND ($3::text IS NULL OR unit = $3) ORDER BY id DESC LIMIT $4
+) AS e
+JOIN account giver ON giver.id = e.from_account JOIN account taker ON taker.id = e.to_account
+ORDER BY e.id DESC LIMIT $4
+"""
+"""Of each who has become this person the newest so many, and of those the newest so many."""
+
+
+async def entries(
+    store: Store, person: str, *, unit: str | None = None, starting_after: str | None = None, limit: int = 20
+) -> list[Record]:
+    """Return a person's ledger entries, newest first, with the kinds of the accounts that gave and took."""
+    cursor = entry_id(starting_after) if starting_after is not None else None
+    return await store.fetch(ENTRIES, person, cursor, unit, limit)
+
+
+def entry_id(text: str) -> int:
+    """Return an entry's number; raises `Invalid`."""
+    if not text.isascii() or not text.isdigit() or int(text[:20]) > ID_MAX:
+        raise Invalid(f"no entry {text}", param="starting_after")
+    return int(text)
+
+
 def delivery_id(text: str, param: str) -> int:
     """Return a delivery's number; raises `Invalid`."""
     if not text.isascii() or not text.isdigit() or int(text[:20]) > ID_MAX:

@@ -69,6 +69,12 @@ def order_of_spending(lot: Lot) -> tuple[datetime, int, bool, str]:
     return (lot.expires_at or FOREVER, lot.priority, not lot.free, lot.id)
 
 
+def order_of_taking(taken: Taken) -> tuple[int, bool, bool, datetime, str]:
+    """Return the key that puts a source's claw-backs as they happened: its own lots, others', what was owed last."""
+    others = not f"{taken.lot}/".startswith(f"{taken.source}/")
+    return (taken.revision, taken.lot == DEBT, others, taken.expires_at or FOREVER, taken.lot)
+
+
 def spendable(lots: Iterable[Lot], now: datetime) -> int:
     """Return how many credits can be spent at `now`."""
     return sum(lot.remaining for lot in lots if lot.remaining and lot.alive(now))

@@ -16,6 +16,18 @@ ZERO_DECIMAL = frozenset(
     ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
 )
 THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+TWO_DECIMAL = frozenset(
+    """
+    aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd btn bwp byn bzd cad cdf chf cny cop
+    crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes kgs
+    khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen
+    pgk php pkr pln qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah ugx
+    usd uyu uzs wst xcd xcg yer zar zmw
+    """.split()  # noqa: SIM905 - a list of words reads better so
+)  # fmt: skip
+CURRENCIES = ZERO_DECIMAL | THREE_DECIMAL | TWO_DECIMAL
+"""What Stripe charges in. Of a currency that is not here nobody knows the decimals: it is refused, not guessed."""
+
 # Written without decimals in life, but sent to Stripe in hundredths whose last two digits are 00.
 WHOLE_HUNDREDTHS = frozenset(["isk", "ugx"])
 
@@ -34,7 +46,6 @@ MINIMUM_MINOR = {
 
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 _AMOUNT = re.compile(r"\d{1,12}(\.\d{1,3})?", re.ASCII)
-_CURRENCY = re.compile(r"[a-z]{3}", re.ASCII)
 
 
 def exponent(currency: str) -> int:
@@ -45,8 +56,8 @@ def exponent(currency: str) -> int:
 
 
 def is_currency(text: str) -> bool:
-    """Tell whether `text` looks like a lower-case three-letter currency code."""
-    return _CURRENCY.fullmatch(text) is not None
+    """Tell whether `text` is the lower-case code of a currency that Stripe charges in."""
+    return text in CURRENCIES
 
 
 def to_minor(amount: str, currency: str) -> int:
@@ -62,11 +73,28 @@ def to_minor(amount: str, currency: str) -> int:
         raise ValueError(f"{currency} has {exponent(currency)} decimals, {amount!r} has more")
     if minor > AMOUNT_MAX:
         raise ValueError(f"{amount} {currency} is more than the {AMOUNT_MAX} smallest units that Stripe takes")
-    if currency in WHOLE_HUNDREDTHS and minor % 100:
-        raise ValueError(f"{currency} has no decimals in life: {amount!r} must be whole")
-    if currency in THREE_DECIMAL and minor % 10:
-        raise ValueError(f"the last decimal of {currency} must be 0, {amount!r} has another")
+    check_steps(minor, currency)
     return minor
+
+
+def check_steps(amount_minor: int, currency: str) -> None:
+    """Raise `ValueError` for digits that nobody can pay: the last of three decimals, the last two of ISK and UGX."""
+    if currency in WHOLE_HUNDREDTHS and amount_minor % 100:
+        raise ValueError(f"{currency} has no decimals in life: {to_decimal(amount_minor, currency)} must be whole")
+    if currency in THREE_DECIMAL and amount_minor % 10:
+        raise ValueError(f"the last decimal of {currency} must be 0, {to_decimal(amount_minor, currency)} has another")
+
+
+def check_charge(amount_minor: int, currency: str) -> None:
+    """Raise `ValueError`, with a helpful text, for an amount in the smallest unit that Stripe does not charge."""
+    least = MINIMUM_MINOR.get(currency, 1)
+    if amount_minor < least:
+        raise ValueError(f"{display(amount_minor, currency)} is less than Stripe takes: {display(least, currency)}")
+    if amount_minor > AMOUNT_MAX:
+        raise ValueError(
+            f"{display(amount_minor, currency)} is more than Stripe takes: {display(AMOUNT_MAX, currency)}"
+        )
+    check_steps(amount_minor, currency)
 
 
 def to_decimal(amount_minor: int, currency: str) -> Decimal:

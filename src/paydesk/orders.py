@@ -26,13 +26,19 @@ from paydesk.facts import (
 )
 
 PAID = ("paid", "no_payment_required")
-PAYMENT_RANK = {"processing": 0, "failed": 1, "requires_capture": 2, "canceled": 3, "succeeded": 4}
+PAYMENT_RANK = {"open": -1, "processing": 0, "failed": 1, "requires_capture": 2, "canceled": 3, "succeeded": 4}
+"""`open`: made by us, and nothing heard of it yet."""
+
+UNDER_WAY = ("processing", "requires_capture")
 SESSION_RANK = {None: 0, "open": 0, "expired": 1, "complete": 2}
 SESSION_PAYMENT_RANK = {None: 0, "unpaid": 0, "failed": 1, "no_payment_required": 2, "paid": 2}
-REFUND_RANK = {"pending": 0, "requires_action": 0, "succeeded": 1, "canceled": 2, "failed": 3}
+REFUND_RANK = {"requires_action": 0, "pending": 1, "succeeded": 2, "canceled": 3, "failed": 4}
 UNDONE = ("canceled", "failed")
 OPEN_DISPUTE = ("needs_response", "under_review")
-"""Stripe has taken the money back for the time being. An inquiry (`warning_…`) takes nothing."""
+"""Stripe has taken the money back for the time being."""
+
+OPEN_INQUIRY = ("warning_needs_response", "warning_under_review")
+"""A bank only asks, and takes nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +185,8 @@ def status_of(case: Case) -> str:
         return "canceled"
     if order.session_status == "complete" and order.session_payment_status == "unpaid":
         return "pending"
+    if order.session is None and any(payment.status in UNDER_WAY for payment in case.payments.values()):
+        return "pending"
     return "expired" if order.session_status == "expired" else "open"
 
 
@@ -195,7 +203,7 @@ def _paid_status(order: Order, returned: Returned) -> str:
 def _refuse_mismatch(order: Order, fact: SessionIs | IntentIs | ChargeIs) -> None:
     """Raise `Mismatch` unless customer, amount and currency are those the order was made with.
 
-    The buyer may have been shown another currency: then the session says so, and what is paid in it waits for that.
+    The buyer may pay in another currency, or less by a coupon: the session says so, and what is paid waits for that.
     """
     if order.stripe_customer is None or fact.stripe_customer != order.stripe_customer:
         raise Mismatch(f"{order.id}: paid by {fact.stripe_customer}, made for {order.stripe_customer}")
@@ -204,8 +212,9 @@ def _refuse_mismatch(order: Order, fact: SessionIs | IntentIs | ChargeIs) -> Non
         return
     if order.capture == "manual" and fact.currency == order.currency and 0 < fact.amount < order.amount:
         return  # the shop captured a part of what was reserved
-    if not isinstance(fact, SessionIs) and fact.currency != order.currency and order.session_status != "complete":
-        raise NotYet(f"{order.id} is paid in {fact.currency}: its session has to say how that comes")
+    other = fact.currency != order.currency or fact.amount < order.amount
+    if not isinstance(fact, SessionIs) and other and order.session_status != "complete":
+        raise NotYet(f"{order.id} is paid by {fact.amount} {fact.currency}: its session has to say how that comes")
     raise Mismatch(f"{order.id}: {fact.amount} {fact.currency} paid, {order.amount} {order.currency} ordered")
 
 
@@ -220,9 +229,11 @@ def _session_is(case: Case, fact: SessionIs) -> Step:
     if fact.status != "complete":
         return Step(case)
     if fact.failed:
-        return Step(case, say="payment_failed" if before.paid_at is None else None)
+        return Step(case, say="payment_failed" if before.paid_at is None else None, about=fact.session)
     if fact.payment_status not in PAID:
-        return Step(case, say="pending" if case.order.status == "pending" != before.status else None)
+        return Step(
+            case, say="pending" if case.order.status == "pending" != before.status else None, about=fact.session
+        )
     if fact.intent is not None:
         amount, currency = fact.amount, fact.currency
         if fact.charged_amount is not None and fact.charged_currency is not None:
@@ -245,7 +256,7 @@ def _with_session(order: Order, fact: SessionIs) -> Order:
         session=fact.session,
         session_status=status,
         session_payment_status=paid,
-        presented_amount=fact.charged_amount or order.presented_amount,
+        presented_amount=order.presented_amount if fact.charged_amount is None else fact.charged_amount,
         presented_currency=fact.charged_currency or order.presented_currency,
     )
 
@@ -260,10 +271,23 @@ def _intent_is(case: Case, fact: IntentIs) -> Step:
         failure_message=fact.failure_message,
         paid_at=fact.at if succeeded else None,
     )  # fmt: skip
-    case = _with_payment(case, news)
+    case = _settled(_without_buyer(_with_payment(case, news), fact))
     if succeeded:
         return _paid(case, by=fact.intent, at=fact.at)
-    return Step(case, say="payment_failed" if fact.status == "failed" and order.paid_at is None else None)
+    if fact.status == "processing" and case.order.status == "pending" != order.status:
+        return Step(case, say="pending")
+    # Once a session is complete, its slow method decides: an earlier card's refusal is no news, its own is the session's.
+    tells = fact.status == "failed" and order.paid_at is None and order.session_status != "complete"
+    return Step(case, say="payment_failed" if tells else None)
+
+
+def _without_buyer(case: Case, fact: IntentIs) -> Case:
+    """Cancel an order whose only intent was canceled. A session's order lives on: its link may open a fresh session."""
+    order = case.order
+    if fact.status != "canceled" or order.session is not None:
+        return case
+    at = fact.at if order.canceled_at is None else min(order.canceled_at, fact.at)
+    return replace(case, order=replace(order, canceled_at=at))
 
 
 def _charge_is(case: Case, fact: ChargeIs) -> Step:
@@ -286,6 +310,9 @@ def _paid(case: Case, *, by: str, at: datetime) -> Step:
     first = order.paid_at is None
     at = at if order.paid_at is None else min(order.paid_at, at)
     case = _settled(replace(case, order=replace(order, paid_by=by, paid_at=at)))
+    gone = [refund for refund in case.refunds.values() if refund.payment == by and refund.counts]
+    if first and gone:  # its refund was heard of before it
+        return Step(case, say="refunded", about=max(gone, key=lambda refund: (refund.created_at, refund.id)).id)
     return Step(case, say="paid" if first else None)
 
 
@@ -388,7 +415,7 @@ def _dispute_news(before: str | None, now: str) -> tuple[str | None, str | None]
         return ("dispute_won" if before in (*OPEN_DISPUTE, "lost") else None), "dispute_won"
     if now == "lost":
         return "dispute_lost", "dispute_lost"
-    return None, "inquiry_opened" if before is None else None
+    return None, "inquiry_opened" if before is None and now in OPEN_INQUIRY else None
 
 
 def _charged(case: Case, fact: BalanceIs) -> int:

@@ -26,7 +26,10 @@ GAP_S_MAX = 6 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something to deliver: `template` with `params` to `address` on `channel`, once per `key`."""
+    """Something to deliver: `template` with `params` to `address` on `channel`, once per `key`.
+
+    News `about` the same thing (an order) in the same thread becomes one message, where the channel can edit.
+    """
 
     key: str
     customer: str | None
@@ -36,6 +39,7 @@ class Message:
     params: dict[str, Any] = field(default_factory=dict)
     conversation: str | None = None
     inbox_id: int | None = None
+    about: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Delivery:
     template: str
     params: dict[str, Any]
     created_at: datetime
+    about: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,9 @@ class Result:
 
 
 PUT = """
-INSERT INTO outbox (dedup_key, customer_id, channel, address, conversation, template, params, inbox_id)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::bigint[])
+INSERT INTO outbox (dedup_key, customer_id, channel, address, conversation, template, params, inbox_id, about)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::bigint[],
+                     $9::text[])
 ON CONFLICT (dedup_key) DO NOTHING
 """
 
@@ -83,7 +89,18 @@ WHERE id = ANY (ARRAY(
         SELECT FROM outbox p WHERE p.channel = o.channel AND p.address = o.address AND p.id < o.id
           AND p.state IN ('ready','leased'))
     ORDER BY o.next_at LIMIT $2 FOR UPDATE SKIP LOCKED))
-RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at
+RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at,
+    about
+"""
+
+EDITED_DAYS_MAX = 7
+"""An edit rings nobody's phone: news about what was told longer ago than this is a message of its own."""
+
+TOLD = f"""
+SELECT id, receipt, finished_at > now() - interval '{EDITED_DAYS_MAX} days' FROM outbox
+WHERE about = $1 AND channel = $2 AND address = $3 AND conversation IS NOT DISTINCT FROM $4 AND id <> $5
+  AND state = 'sent' AND receipt IS NOT NULL
+ORDER BY id DESC LIMIT 1
 """
 
 FINISH = """
@@ -97,7 +114,8 @@ WHERE id = $1 AND claim_id = $2 AND state = 'leased'
 async def put(tx: Tx, messages: Sequence[Message]) -> int:
     """Write messages, those whose key is new; return how many were. The transaction decides whether they exist."""
     rows = [
-        (m.key, m.customer, m.channel, m.address, m.conversation, m.template, m.params, m.inbox_id) for m in messages
+        (m.key, m.customer, m.channel, m.address, m.conversation, m.template, m.params, m.inbox_id, m.about)
+        for m in messages
     ]
     if not rows:
         return 0
@@ -107,6 +125,25 @@ async def put(tx: Tx, messages: Sequence[Message]) -> int:
 async def claim(store: Store, *, rows_max: int) -> list[Delivery]:
     """Lease messages that are due, in a transaction of its own, attempts counted."""
     return [Delivery(*row) for row in await store.fetch(CLAIM, uuid4(), rows_max)]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was told last about the same thing in the same thread. `newer` than the news in hand; `fresh` enough to edit."""
+
+    receipt: dict[str, Any]
+    newer: bool
+    fresh: bool
+
+
+async def told_before(store: Store, delivery: Delivery) -> Told | None:
+    """Return what was told last about the same as `delivery`, `None` when nothing was."""
+    if delivery.about is None:
+        return None
+    row = await store.fetchrow(
+        TOLD, delivery.about, delivery.channel, delivery.address, delivery.conversation, delivery.id
+    )
+    return None if row is None else Told(row[1], row[0] > delivery.id, row[2])
 
 
 async def renew(store: Store, claimed: Sequence[Delivery]) -> None:

@@ -1,50 +1,104 @@
-"""Proving the ledger: what is stored must follow from the entries, and the entries from what was sold.
+"""Proving the ledger: what is stored must follow from the entries, and the entries must be those that were sealed.
 
-One pass over the tables inside PostgreSQL, in a snapshot that stands still, in bounded memory. The first bad row of
-each kind is named.
+In one snapshot, which stands still, blocks nobody and changes nothing. One pass goes along the chain, a few seals at a time
+(`chain`), while sums are made beside it, inside PostgreSQL. Neither side needs more memory for a longer ledger.
+Of each promise that is broken, the first bad row is named.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from paydesk.store import Store
+from paydesk.chain import Progress, Walk
+from paydesk.ledger import MONEY_MOVES
+from paydesk.seal import SYSTEM_BALANCES, last
+from paydesk.store import Store, Tx
+
+_GIVERS = ", ".join(f"('{kind}', '{moves[0]}')" for kind, moves in {"credits": ("sold",), **MONEY_MOVES}.items())
+
+# --- what accounts hold ----------------------------------------------------------------------------------------------
+
+BALANCE = "the balance of an account is the sum of its entries"
+KNOWN = "an entry moves its own unit between accounts that exist"
+ZERO = "what all accounts hold of a unit sums to zero"
+TOTALS = "what is sealed of the accounts of the system is the sum of their entries"
+
+SUMS = f"""
+WITH pair AS MATERIALIZED (
+    SELECT from_account, to_account, unit, sum(amount) AS amount, min(id) AS entry FROM entry GROUP BY 1, 2, 3
+), leg (account, unit, amount, entry) AS (
+    SELECT to_account, unit, amount, entry FROM pair UNION ALL SELECT from_account, unit, -amount, entry FROM pair
+), held AS MATERIALIZED (
+    SELECT account, sum(amount) AS amount FROM leg GROUP BY account
+)
+SELECT '{BALANCE}', (
+    SELECT 'account ' || a.id || ' of ' || a.owner || ' (' || a.unit || ' ' || a.kind || '): balance ' || a.balance ||
+           ', entries sum to ' || coalesce(h.amount, 0)
+    FROM account a LEFT JOIN held h ON h.account = a.id
+    WHERE a.balance <> coalesce(h.amount, 0) ORDER BY a.id LIMIT 1)
+UNION ALL SELECT '{KNOWN}', (
+    SELECT 'entry ' || l.entry || ': ' || l.unit || ', but account ' || l.account ||
+           coalesce(' is of ' || a.unit, ' does not exist')
+    FROM leg l LEFT JOIN account a ON a.id = l.account WHERE a.unit IS DISTINCT FROM l.unit ORDER BY l.entry LIMIT 1)
+UNION ALL SELECT '{ZERO}', (
+    SELECT a.unit || ': ' || sum(coalesce(a.balance, h.amount))
+    FROM account a LEFT JOIN held h ON h.account = a.id
+    GROUP BY a.unit HAVING sum(coalesce(a.balance, h.amount)) <> 0 ORDER BY a.unit LIMIT 1)
+UNION ALL SELECT '{TOTALS}', (
+    SELECT 'account ' || b.id || ' (' || b.unit || ' ' || b.kind || '): sealed ' || b.balance || ', entries sum to ' ||
+           coalesce(h.amount, 0)
+    FROM ({SYSTEM_BALANCES}) b LEFT JOIN held h ON h.account = b.id
+    WHERE b.balance <> coalesce(h.amount, 0) ORDER BY b.id LIMIT 1)
+"""
+"""Reads every entry once, and proves four promises by what it sums up."""
+
+# --- what follows from what ------------------------------------------------------------------------------------------
 
 CHECKS: dict[str, str] = {
-    "the balance of an account is the sum of its entries": """
-        SELECT 'account ' || a.id || ' of ' || a.owner || ' (' || a.unit || ' ' || a.kind || '): balance ' || a.balance ||
-               ', entries sum to ' || coalesce(s.total, 0)
-        FROM account a LEFT JOIN (
-            SELECT account, sum(amount) AS total FROM (
-                SELECT to_account AS account, amount FROM entry UNION ALL SELECT from_account, -amount FROM entry) legs
-            GROUP BY account) s ON s.account = a.id
-        WHERE a.balance IS NOT NULL AND a.balance <> coalesce(s.total, 0) ORDER BY a.id LIMIT 1""",
-    "the balance of a wallet is what its lots hold": """
-        SELECT 'account ' || a.id || ' of ' || a.owner || ': balance ' || a.balance || ', lots hold ' ||
-               coalesce(l.total, 0)
-        FROM account a LEFT JOIN (SELECT account_id, sum(remaining) AS total FROM lot GROUP BY account_id) l
-             ON l.account_id = a.id
-        WHERE a.kind = 'wallet' AND a.balance <> coalesce(l.total, 0) ORDER BY a.id LIMIT 1""",
-    "what is posted for a source is what it is worth": """
-        SELECT 'source ' || s.id || ': worth ' || s.worth || ', entries post ' || coalesce(p.total, 0)
-        FROM source s LEFT JOIN (
-            SELECT source, sum(CASE WHEN reason IN ('grant', 'debt_paid', 'payment') THEN amount ELSE -amount END) AS total
-            FROM entry GROUP BY source) p ON p.source = s.id
-        WHERE s.kind IN ('credits', 'money') AND s.worth <> coalesce(p.total, 0) ORDER BY s.id LIMIT 1""",
-    "an entry belongs to a source and its revision": """
+    "what is posted for a source is what it is worth": f"""
+        SELECT 'source ' || id || ': worth ' || worth || ', entries post ' || posted FROM (
+            SELECT s.id, s.worth, s.posted AS noted, coalesce(sum(
+                CASE g.id WHEN e.from_account THEN e.amount WHEN e.to_account THEN -e.amount END), 0) AS posted
+            FROM source s JOIN (VALUES {_GIVERS}) AS k (kind, giver) ON k.kind = s.kind
+            LEFT JOIN account g ON g.owner = 'system' AND g.unit = s.unit AND g.kind = k.giver
+            LEFT JOIN entry e ON e.source = s.id
+            GROUP BY s.id) AS p
+        WHERE worth <> posted OR worth <> noted ORDER BY id LIMIT 1""",
+    "an entry that changes what is sold belongs to a source and its revision": f"""
         SELECT 'entry ' || e.id || ': source ' || e.source || ' revision ' || e.revision || ' is not known'
-        FROM entry e LEFT JOIN source s ON s.id = e.source WHERE s.id IS NULL OR e.revision > s.revision
+        FROM entry e LEFT JOIN source s ON s.id = e.source
+        WHERE (s.id IS NULL OR e.revision > s.revision) AND EXISTS (
+            SELECT FROM account g JOIN (VALUES {_GIVERS}) AS k (kind, giver) ON k.giver = g.kind
+            WHERE g.owner = 'system' AND g.id IN (e.from_account, e.to_account))
         ORDER BY e.id LIMIT 1""",
-    "a paid order is worth something, an unpaid one nothing": """
+    "a source of an unpaid order is worth nothing": """
         SELECT 'source ' || s.id || ': worth ' || s.worth || ' while order ' || o.id || ' is ' || o.status
         FROM source s JOIN orders o ON o.id = s.order_id
-        WHERE s.kind <> 'money' AND (o.paid_at IS NULL) <> (s.worth = 0) ORDER BY s.id LIMIT 1""",
+        WHERE s.kind IN ('credits', 'pass', 'feature') AND o.paid_at IS NULL AND s.worth <> 0 ORDER BY s.id LIMIT 1""",
+    "the balance of a wallet is what its lots hold": """
+        SELECT 'account ' || a.id || ' of ' || a.owner || ' (' || a.unit || ' ' || a.kind || '): balance ' || a.balance ||
+               ', lots hold ' || coalesce(l.total, 0)
+        FROM account a LEFT JOIN (SELECT account_id, sum(remaining) AS total FROM lot GROUP BY 1) l ON l.account_id = a.id
+        WHERE CASE a.kind WHEN 'wallet' THEN a.balance <> coalesce(l.total, 0) ELSE l.total > 0 END ORDER BY a.id LIMIT 1""",
+    "what a person has held is what their lots and open holds say": """
+        SELECT owner || ' (' || unit || ' held): balance ' || sum(balance) || ', lots hold ' || sum(in_lots) ||
+               ', open holds say ' || sum(said)
+        FROM (SELECT owner, unit, balance, 0 AS in_lots, 0 AS said FROM account WHERE kind = 'held'
+              UNION ALL SELECT a.owner, a.unit, 0, l.held, 0 FROM lot l JOIN account a ON a.id = l.account_id WHERE l.held > 0
+              UNION ALL SELECT customer_id, unit, 0, 0, amount FROM hold WHERE state = 'held') h
+        GROUP BY owner, unit HAVING sum(balance) <> sum(in_lots) OR sum(balance) <> sum(said)
+        ORDER BY owner, unit LIMIT 1""",
+    "what a lot has held is what open holds took from it": """
+        SELECT 'lot ' || lot || ': ' || sum(held) || ' held, open holds took ' || sum(part)
+        FROM (SELECT id AS lot, held, 0 AS part FROM lot WHERE held > 0
+              UNION ALL SELECT p.key, 0, p.value::bigint FROM hold, jsonb_each_text(parts) p WHERE state = 'held') h
+        GROUP BY lot HAVING sum(held) <> sum(part) ORDER BY lot LIMIT 1""",
     "a grant stands for a source that is worth something": """
         SELECT 'grant ' || g.source || ': its source is worth ' || coalesce(s.worth::text, 'nothing')
         FROM grant_ g LEFT JOIN source s ON s.id = g.source
-        WHERE s.worth IS NULL OR s.worth = 0 OR (g.seconds IS NOT NULL AND g.seconds <> s.worth)
-        ORDER BY g.source LIMIT 1""",
+        WHERE s.worth IS NULL OR s.worth = 0 OR g.seconds <> s.worth ORDER BY g.source LIMIT 1""",
     "every entitlement that is worth something is granted": """
         SELECT 'source ' || s.id || ': worth ' || s.worth || ' and not granted'
         FROM source s LEFT JOIN grant_ g ON g.source = s.id
@@ -57,9 +111,16 @@ CHECKS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The result: how many entries were proved, and for each promise the first row that breaks it (or `None`)."""
+    """The result: how many entries were proved, how many of them are sealed, the end of the chain, and what was found.
+
+    `findings`: for each promise the first row that breaks it, or `None`. `head` is the hash of the newest seal: whoever
+    notes it elsewhere can later tell that nobody made the whole chain anew.
+    """
 
     entries: int
+    sealed: int
+    seals: int
+    head: str
     findings: dict[str, str | None]
 
     @property
@@ -69,7 +130,14 @@ class Proof:
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as a command prints it."""
-        return {"ok": self.ok, "entries": self.entries, "findings": {k: v for k, v in self.findings.items() if v}}
+        return {
+            "ok": self.ok,
+            "entries": self.entries,
+            "sealed": self.sealed,
+            "seals": self.seals,
+            "head": self.head,
+            "findings": {what: bad for what, bad in self.findings.items() if bad},
+        }
 
     def text(self) -> str:
         """Return the result for a person: a line for each promise."""
@@ -77,14 +145,48 @@ class Proof:
             f"{'ok ' if bad is None else 'BAD'}  {what}{f': {bad}' if bad else ''}"
             for what, bad in self.findings.items()
         ]
-        return "\n".join([*lines, f"{self.entries:,} entries {'prove' if self.ok else 'DO NOT prove'} the ledger."])
+        verdict = f"{self.entries:,} entries {'prove' if self.ok else 'DO NOT prove'} the ledger."
+        return "\n".join(
+            [*lines, f"{verdict} {self.sealed:,} of them are in {self.seals:,} seals; the last is {self.head}."]
+        )
 
 
-async def check(store: Store) -> Proof:
-    """Prove the ledger in one snapshot; changes nothing and blocks nobody."""
+async def check(store: Store, progress: Progress = lambda _done: None) -> Proof:
+    """Prove the ledger in one snapshot; changes nothing and blocks nobody. `progress` is told how far it is."""
+    async with store.transaction() as tx:
+        await _stand_still(tx)
+        snapshot = await tx.fetchval("SELECT pg_export_snapshot()")
+        beside = asyncio.create_task(_beside(store, snapshot), name="sums")
+        try:
+            walk = await Walk.along(tx, progress)
+            findings = walk.findings | await beside
+        finally:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+    return Proof(walk.entries, walk.sealed, walk.end.number, walk.end.hash.hex(), findings)
+
+
+async def _stand_still(tx: Tx) -> None:
+    """Keep the first snapshot of a transaction for as long as it takes."""
+    await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    await tx.execute("SET LOCAL statement_timeout = 0")
+    await tx.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    await tx.execute("SET LOCAL jit = off")
+
+
+async def _beside(store: Store, snapshot: str) -> dict[str, str | None]:
+    """Sum up on a connection of its own, in the same snapshot."""
     async with store.transaction() as tx:
         await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        await tx.execute("SET LOCAL statement_timeout = 0")
-        entries = await tx.fetchval("SELECT count(*) FROM entry")
-        findings = {what: await tx.fetchval(sql) for what, sql in CHECKS.items()}
-    return Proof(entries, findings)
+        await tx.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        await _stand_still(tx)
+        return await sums(tx)
+
+
+async def sums(tx: Tx) -> dict[str, str | None]:
+    """Return, for each promise that sums and joins can prove, the first row that breaks it."""
+    end = await last(tx)
+    findings: dict[str, str | None] = {row[0]: row[1] for row in await tx.fetch(SUMS, *end.so_far)}
+    for what, sql in CHECKS.items():
+        findings[what] = await tx.fetchval(sql)
+    return findings

@@ -13,7 +13,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from paydesk import books, cases, customers, entitlements, inbox, ledger, orders, outbox, timers
-from paydesk.facts import BalanceIs, CaseFact, ChargeIs, DisputeIs, Fact, Ignored, Impossible, RefundIs, TimerFired
+from paydesk.facts import (
+    BalanceIs,
+    CaseFact,
+    ChargeIs,
+    DisputeIs,
+    Fact,
+    FraudWarning,
+    Ignored,
+    Impossible,
+    RefundIs,
+    TimerFired,
+)
 from paydesk.inbox import DONE, Claim, Outcome, Row
 from paydesk.ledger import Book, Cause, Hold, Source
 from paydesk.orders import Case, Mismatch, NotYet, Order
@@ -67,6 +78,8 @@ async def settle(store: Store, held: Claim, batch: Sequence[Work]) -> list[Outco
         outcomes = [_decide(desk, work) for work in batch]
         await _write(tx, desk)
         await inbox.finish(tx, held, [work.row for work in batch], outcomes)
+        if desk.touched_cases:  # last: a row of this very batch may have parked for what another one has just told
+            await inbox.wake(tx, desk.touched_cases)
     return outcomes
 
 
@@ -96,7 +109,7 @@ async def _load(tx: Tx, facts: Sequence[Fact]) -> Desk:
     threads = await customers.threads(tx, timed.values()) if timed else {}
     holds = await books.load_holds(tx, [timer_object(fact) for fact in fired if fact.kind == "hold_end"])
     wallets = {(timed[timer_customer(fact)], timer_object(fact)) for fact in fired
-               if fact.kind == "lots_end" and timer_customer(fact) in timed}  # fmt: skip
+               if fact.kind in ("lots_end", "low_balance") and timer_customer(fact) in timed}  # fmt: skip
     wallets |= {(hold.customer, hold.unit) for hold in holds.values()}
     book = await books.open_book(tx, now, sources.values(), wallets)
     return Desk(now, known, payers, sources, reasons, threads, book, timed, holds)
@@ -167,6 +180,7 @@ def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
         return Outcome("quarantined", f"mismatch: {mismatch}")
     except NotYet as not_yet:
         return Outcome("parked", str(not_yet), waits_for=fact.order)
+    before = _standing(desk, case.order)
     _note(desk, case, step.case, row)
     if isinstance(fact, BalanceIs):
         desk.balances.append(fact)
@@ -174,7 +188,7 @@ def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
             _post(desk, desk.sources[f"{kind}:{fact.transaction}"], amount, fact.made_at, row)
     desk.questions += questions(fact, row)
     if desk.now - fact.at < OLD_NEWS:
-        _say(desk, step, row)
+        _say(desk, step, _params(desk, step, fact, before) if step.say or step.alert else {}, row)
     if step.give_back is not None:
         desk.messages.append(refund_of(step.case.order, step.give_back, row))
     return DONE
@@ -233,6 +247,8 @@ def _timer_fired(desk: Desk, fact: TimerFired, row: Row) -> Outcome:
         case "lots_end":
             swept = desk.book.lapse(customer, timer_object(fact), inbox_id=row.id)
             return Outcome("done", f"{swept:,} {timer_object(fact)} ended unspent")
+        case "low_balance":
+            return _low_balance(desk, fact, customer, row)
         case "hold_end":
             return _hold_ended(desk, timer_object(fact), row)
         case _:
@@ -247,9 +263,25 @@ def _pass_ended(desk: Desk, fact: TimerFired, customer: str, row: Row) -> Outcom
     thread = desk.threads.get(customer)
     if thread is not None and desk.now - fact.at < OLD_NEWS:
         desk.messages.append(
-            Message(f"pass_ended:{fact.subject}:{fact.at.isoformat()}", customer, thread.channel, thread.address,
+            Message(f"pass_ended:{customer}|{feature}:{fact.at.isoformat()}", customer, thread.channel, thread.address,
                     "pass_ended", {"feature": feature}, thread.conversation, row.id)
         )  # fmt: skip
+    return DONE
+
+
+def _low_balance(desk: Desk, fact: TimerFired, customer: str, row: Row) -> Outcome:
+    """Little is left: what was agreed on is bought again, else the buyer is told."""
+    unit = timer_object(fact)
+    key = f"low_balance:{customer}|{unit}:{fact.at.isoformat()}"
+    wallet = desk.book.accounts[customer, unit, "wallet"]
+    thread = desk.threads.get(customer)
+    if wallet.low_mark is not None:
+        params: dict[str, Any] = {"customer": customer, "unit": unit}
+        desk.messages.append(Message(f"topup:{key}", customer, "stripe", customer, "topup", params, inbox_id=row.id))
+    elif thread is not None and desk.now - fact.at < OLD_NEWS:
+        params = {"unit": unit, "balance": desk.book.balance(customer, unit)}
+        desk.messages.append(Message(key, customer, thread.channel, thread.address, "low_balance", params,
+                                     thread.conversation, row.id))  # fmt: skip
     return DONE
 
 
@@ -281,47 +313,95 @@ def questions(fact: CaseFact, row: Row) -> list[inbox.Envelope]:
     return [inbox.question("balance_transaction", id_, fact.order, fact.intent, about, row) for id_ in ids if id_]
 
 
-def _say(desk: Desk, step: orders.Step, row: Row) -> None:
+def _say(desk: Desk, step: orders.Step, params: dict[str, Any], row: Row) -> None:
     """Tell the buyer in the thread where the order was made, and the people of the desk; one message per meaning."""
     order = step.case.order
     about = step.about or order.id
     if step.say is not None and order.channel is not None and order.address is not None:
+        apart = step.say == "paid_twice"  # the order's own message goes on saying that it is paid
         desk.messages.append(
-            Message(f"{step.say}:{about}", order.customer, order.channel, order.address, step.say,
-                    _params(desk, step), order.conversation, row.id)
+            Message(f"{step.say}:{about}", order.customer, order.channel, order.address, step.say, params,
+                    order.conversation, row.id, about=None if apart else order.id)
         )  # fmt: skip
     if step.alert is not None:
-        desk.messages.append(alert(f"{step.alert}:{about}", step.alert, order.customer, _params(desk, step), row.id))
+        desk.messages.append(alert(f"{step.alert}:{about}", step.alert, order.customer, params, row.id))
 
 
 def alert(key: str, template: str, customer: str | None, params: dict[str, Any], inbox_id: int | None) -> Message:
-    """Return a message to the people who run the desk, once per key."""
-    return Message(key, customer, customers.ADMIN, "desk", template, params, inbox_id=inbox_id)
+    """Return a message to the people who run the desk, once per key; its template's name begins with `alert_`."""
+    return Message(
+        f"alert:{key}", customer, customers.ADMIN, "desk", f"alert_{template}", params, inbox_id=inbox_id
+    )  # fmt: skip
 
 
-def _params(desk: Desk, step: orders.Step) -> dict[str, Any]:
-    """Return what templates may name of an order: amounts in the smallest unit, what it gave, and the balances."""
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What the parts of an order are worth, and what its buyer owes of each unit, before a fact."""
+
+    worth: dict[str, int]
+    debts: dict[str, int]
+
+
+def _given(desk: Desk, order: Order) -> list[Source]:
+    """Return what an order gives, besides money."""
+    own = [one for one in desk.sources.values() if one.order == order.id and one.kind not in ledger.MONEY_MOVES]
+    return sorted(own, key=lambda source: source.id)
+
+
+def _standing(desk: Desk, order: Order) -> _Standing:
+    given = _given(desk, order)
+    units = {source.unit for source in given if source.kind == "credits"}
+    return _Standing(
+        {source.id: source.worth for source in given}, {unit: desk.book.debt(order.customer, unit) for unit in units}
+    )
+
+
+def _params(desk: Desk, step: orders.Step, fact: CaseFact, before: _Standing) -> dict[str, Any]:
+    """Return what templates may name: amounts in the smallest unit, what an order gave, took and gave back, balances.
+
+    Of each thing given: what it is worth, was worth before the fact, and would be worth had nothing gone back.
+    """
     case, order = step.case, step.case.order
-    given = [one for one in desk.sources.values() if one.order == order.id and one.kind not in ledger.MONEY_MOVES]
-    units = sorted({source.unit for source in given if source.kind == "credits"})
-    about = step.about or ""
-    back = case.refunds.get(about) or case.disputes.get(about)
-    payment = case.payments.get(back.payment if back is not None else order.paid_by or about) or _newest(case)
+    now, given = _standing(desk, order), _given(desk, order)
+    payment = case.payments.get(fact.intent or order.paid_by or "")
+    back = case.refunds.get(step.about or "") or case.disputes.get(step.about or "")
+    paid, currency = _price(order) if payment is None else (payment.amount, payment.currency)
+    due = back.evidence_due_at if isinstance(back, orders.Dispute) else None
     return {
         "order": order.id,
-        "amount": back.amount if back is not None else order.amount,
-        "currency": back.currency if back is not None else order.currency,
-        "grants": [{**source.terms, "worth": source.worth} for source in sorted(given, key=lambda source: source.id)],
-        "balances": {unit: desk.book.balance(order.customer, unit) for unit in units},
-        "debts": {unit: desk.book.debt(order.customer, unit) for unit in units},
-        "reason": payment.failure_message if payment is not None else None,
-        "about": about,
-    }
+        "amount": back.amount if back is not None else paid,
+        "currency": currency,
+        "paid": paid,
+        "refunded": orders.returned_of(case).refunded,
+        "grants": [
+            {**source.terms, "worth": source.worth, "before": before.worth[source.id],
+             "whole": orders.worth(source.terms, order, orders.Returned())}
+            for source in given
+        ],
+        "balances": {unit: desk.book.balance(order.customer, unit) for unit in sorted(now.debts)},
+        "debts": now.debts,
+        "paid_off": {unit: before.debts[unit] - owed for unit, owed in now.debts.items() if owed < before.debts[unit]},
+        "reason": _reason(fact, payment, back),
+        "due": None if due is None else due.isoformat(),
+    }  # fmt: skip
 
 
-def _newest(case: Case) -> orders.Payment | None:
-    """Return the payment that was heard of last: the one whose failure is told."""
-    return list(case.payments.values())[-1] if case.payments else None
+def _price(order: Order) -> tuple[int, str]:
+    """Return what the buyer of an order has to pay: what its session said, else what was ordered."""
+    if order.presented_amount is not None and order.presented_currency is not None:
+        return order.presented_amount, order.presented_currency
+    return order.amount, order.currency
+
+
+def _reason(fact: CaseFact, payment: orders.Payment | None, back: orders.Refund | orders.Dispute | None) -> str | None:
+    """Return why, in Stripe's words: why a payment or refund failed, what a dispute or warning is about."""
+    if isinstance(fact, FraudWarning):
+        return fact.kind
+    if isinstance(back, orders.Refund):
+        return back.failure_reason or back.status
+    if back is not None:
+        return back.reason
+    return payment.failure_message if payment is not None else None
 
 
 def refund_of(order: Order, intent: str, row: Row) -> Message:
@@ -334,7 +414,7 @@ def refund_of(order: Order, intent: str, row: Row) -> Message:
 
 
 async def _write(tx: Tx, desk: Desk) -> None:
-    """Write everything that changed, in bulk; wake rows that waited for it."""
+    """Write everything that changed, in bulk."""
     await cases.save(tx, [(before, desk.cases[id_]) for id_, before in desk.touched_cases.items()])
     await cases.save_balances(tx, desk.balances)
     await books.save_sources(tx, desk.touched_sources.values())
@@ -344,5 +424,3 @@ async def _write(tx: Tx, desk: Desk) -> None:
     await timers.put(tx, [*desk.timers, *timers.of_lots(desk.book)])
     await outbox.put(tx, desk.messages)
     await inbox.put(tx, desk.questions)
-    if desk.touched_cases:
-        await inbox.wake(tx, desk.touched_cases)

@@ -7,20 +7,23 @@ effect: repeated, it answers what it answered first. Decided in order: a large o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from paydesk import books, customers, ids, timers
 from paydesk.errors import Conflict, Invalid, NotFound, PaydeskError
-from paydesk.ledger import SYSTEM, AccountKey, Book, Cause, Hold, Source, accounts_of
+from paydesk.ledger import SYSTEM, Account, AccountKey, Book, Cause, Hold, Source, accounts_of, expiry
+from paydesk.purses import Purses, Spent
 from paydesk.store import Record, Store, Tx
 from paydesk.store.group import GroupTransaction
 
 AMOUNT_MAX = 10**15
 HOLD_S_MAX = 7 * 86_400
 HOLD_S = 900
+GIFT_LIFE = timedelta(days=36_500)
+"""A gift that ends, ends within a hundred years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Give:
-    """Give `amount` of `unit` for nothing, for ever or until `expires_at`."""
+    """Give `amount` of `unit` for nothing: for ever, until `expires_at`, or for so many days of 24 hours."""
 
     customer: str
     unit: str
@@ -56,6 +59,7 @@ class Give:
     key: str
     memo: str | None = None
     expires_at: datetime | None = None
+    expires_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,10 @@ Operation = Spend | Reserve | Give | EndHold
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of an operation: what can be spent after it, and the hold if there is one. `replayed`: it was done before."""
+    """What became of an operation: what can be spent after it, and the hold if there is one. `replayed`: it was done before.
+
+    `expires_at` is when what was given or held ends, if it does.
+    """
 
     id: str
     kind: str
@@ -83,6 +90,7 @@ class Done:
     at: datetime
     hold: Hold | None = None
     replayed: bool = False
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +106,12 @@ Outcome = Done | Moved | PaydeskError
 class Wallets:
     """Runs operations, many in one commit. `start` it in the loop that uses it, `stop` it when done."""
 
-    def __init__(self, store: Store) -> None:
-        self._group: GroupTransaction[Operation, Outcome] = GroupTransaction(store, write)
+    def __init__(self, store: Store, low_mark: Callable[[str], int] = lambda _unit: 0) -> None:
+        """`low_mark(unit)`: whoever has less than that of a unit is told, once until they have more."""
+        self._clock = store.clock
+        self._low_mark = low_mark
+        self._purses = Purses()
+        self._group: GroupTransaction[Operation, Outcome] = GroupTransaction(store, self._write, self._spend)
 
     def start(self) -> None:
         """Start the writer."""
@@ -108,6 +120,30 @@ class Wallets:
     async def stop(self) -> None:
         """Stop the writer; those who wait are told to come again."""
         await self._group.stop()
+
+    async def _spend(self, connection: Any, operations: list[Operation]) -> list[Outcome | None]:
+        """Spend from purses that are remembered, in order: not where something else of the same person comes first."""
+        outcomes: list[Outcome | None] = [None] * len(operations)
+        wanted: list[tuple[int, str, Spend]] = []
+        busy: set[str] = set()
+        for place, operation in enumerate(operations):
+            if isinstance(operation, Spend) and operation.customer not in busy:
+                wanted.append((place, _name(operation.customer, operation.key), operation))
+            elif not isinstance(operation, EndHold):
+                busy.add(operation.customer)
+        if wanted:
+            now = self._clock.now()
+            spent = await self._purses.spend(connection, [(name, one) for _, name, one in wanted], now)
+            for (place, name, operation), one in zip(wanted, spent, strict=True):
+                outcomes[place] = None if one is None else _spent(name, operation, one)
+        return outcomes
+
+    async def _write(self, tx: Tx, operations: list[Operation]) -> list[Outcome]:
+        outcomes, batch = await write(tx, operations, self._low_mark)
+        for (owner, unit, kind), account in batch.book.accounts.items():
+            if kind == "wallet" and batch.aliases.get(owner) == [owner]:
+                self._purses.remember(owner, unit, batch.book, _mark(account, self._low_mark(unit)))
+        return outcomes
 
     async def run(self, operation: Operation) -> Done:
         """Run an operation; it is durable when this returns.
@@ -142,7 +178,7 @@ WHERE source = ANY($1::text[]) AND balance_after IS NOT NULL
 """What keys did before: of the entries that an operation writes, one says what could be spent after it."""
 
 
-async def write(tx: Tx, operations: Sequence[Operation]) -> list[Outcome]:
+async def write(tx: Tx, operations: Sequence[Operation], low_mark: Callable[[str], int]) -> tuple[list[Outcome], Batch]:
     """Carry out operations in order, in one transaction: lock, then load, then decide, then write."""
     now: datetime = await tx.fetchval("SELECT desk_now()")
     ends = [operation.hold for operation in operations if isinstance(operation, EndHold)]
@@ -152,21 +188,42 @@ async def write(tx: Tx, operations: Sequence[Operation]) -> list[Outcome]:
     moved = await customers.current(tx, people - locked)
     batch = await _load(tx, now, [one for one in operations if _whose(one, owners) in locked], locked, ends)
     outcomes = [_outcome(batch, operation, owners, moved) for operation in operations]
+    low = _newly_low(batch.book, low_mark)
     await books.save_sources(tx, batch.given)
     await books.close_book(tx, batch.book)
     await books.save_holds(tx, batch.changed_holds.values())
-    await timers.put(tx, [*timers.of_lots(batch.book), *map(_lapse, batch.new_holds)])
-    return outcomes
+    await timers.put(tx, [*timers.of_lots(batch.book), *map(_lapse, batch.new_holds), *low])
+    return outcomes, batch
+
+
+def _newly_low(book: Book, low_mark: Callable[[str], int]) -> list[timers.Timer]:
+    """Return what tells the people who have just come below their mark, and note that they are told."""
+    low = []
+    for (owner, unit, kind), account in book.accounts.items():
+        if (
+            kind == "wallet"
+            and account.id in book.changed_accounts
+            and book.balance(owner, unit) < _mark(account, low_mark(unit))
+        ):
+            account.told_low = True
+            low.append(timers.Timer("low_balance", f"{owner}|{unit}", book.now, owner))
+    return low
+
+
+def _mark(account: Account, of_unit: int) -> int:
+    """Return below what balance somebody has to be told; nobody who knows already."""
+    return 0 if account.told_low else max(account.low_mark or 0, of_unit)
 
 
 @dataclass(slots=True)
 class Batch:
-    """What a batch works on: the book, what its keys did before, and the holds it ends."""
+    """What a batch works on: the book, what its keys did before, the holds it ends, and what was left by those that had."""
 
     book: Book
     aliases: dict[str, list[str]]
     known: dict[str, Done]
     holds: dict[str, Hold]
+    closed: dict[str, tuple[int, datetime]]
     given: list[Source] = field(default_factory=list)
     changed_holds: dict[str, Hold] = field(default_factory=dict)
     new_holds: list[Hold] = field(default_factory=list)
@@ -192,14 +249,17 @@ async def _load(tx: Tx, now: datetime, operations: Sequence[Operation], locked: 
         _name(alias, operation.key): operation.customer
         for operation in operations if not isinstance(operation, EndHold) for alias in aliases[operation.customer]
     }  # fmt: skip
-    rows = await tx.fetch(KNOWN, sorted(names)) if names else []
+    endings = {_ending(id_): id_ for id_ in ends}
+    found = await tx.fetch(KNOWN, sorted({*names, *endings})) if names or endings else []
+    closed = {endings[row["source"]]: (row["balance_after"], row["at"]) for row in found if row["source"] in endings}
+    rows = [row for row in found if row["source"] not in endings]
     ended = {*ends, *(_hold_id(row["source"]) for row in rows if row["reason"] == "hold")}
     holds = await books.load_holds(tx, ended) if ended else {}
     gifts = [row["source"] for row in rows if row["reason"] not in ("spend", "hold")]
     given = await books.load_sources(tx, (), gifts) if gifts else {}
     known = {row["source"]: _known(row, names[row["source"]], holds, given) for row in rows}
     keys = {key for operation in operations for key in _accounts(operation, holds)}
-    return Batch(await books.open_accounts(tx, now, keys), aliases, known, holds)
+    return Batch(await books.open_accounts(tx, now, keys), aliases, known, holds, closed)
 
 
 def _accounts(operation: Operation, holds: dict[str, Hold]) -> Iterable[AccountKey]:
@@ -237,23 +297,26 @@ def _new(batch: Batch, operation: Spend | Reserve | Give) -> Done:
         case Spend():
             kind, balance = "spend", batch.book.spend(cause, operation.amount)
         case Reserve():
-            until = batch.book.now + timedelta(seconds=operation.lasts_s)
-            kind, hold = "hold", batch.book.hold(cause, _hold_id(name), operation.amount, until)
+            lasts = timedelta(seconds=operation.lasts_s)
+            kind, hold = "hold", batch.book.hold(cause, _hold_id(name), operation.amount, batch.book.now + lasts)
             batch.changed_holds[hold.id] = batch.holds[hold.id] = hold
             batch.new_holds.append(hold)
             balance = batch.book.balance(operation.customer, operation.unit)
         case Give():
             kind, balance = "grant", _give(batch, operation, name)
-    done = Done(ids.derived("opr", name), kind, operation.customer, operation.unit, operation.amount, balance,
-                operation.memo, batch.book.now, hold)  # fmt: skip
+    done = Done(ids.hashed("opr", name), kind, operation.customer, operation.unit, operation.amount, balance,
+                operation.memo, batch.book.now, hold, expires_at=_end_of(operation, batch.book.now))  # fmt: skip
     batch.known[name] = done
     return done
 
 
 def _give(batch: Batch, operation: Give, name: str) -> int:
     terms: dict[str, Any] = {"kind": "credits", "amount": operation.amount, "quantity": 1, "free": True}
-    if operation.expires_at is not None:
-        terms["expires_at"] = operation.expires_at.isoformat()
+    end = _end_of(operation, batch.book.now)
+    if end is not None:
+        if not batch.book.now < end <= batch.book.now + GIFT_LIFE:
+            raise Invalid("expires_at must lie ahead, at most 100 years", param="expires_at")
+        terms["expires_at"] = end.isoformat()
     if operation.memo is not None:
         terms["memo"] = operation.memo
     source = Source(name, operation.customer, None, "credits", operation.unit, terms)
@@ -262,6 +325,24 @@ def _give(batch: Batch, operation: Give, name: str) -> int:
     balance = batch.book.balance(operation.customer, operation.unit)
     batch.book.entries[-1] = replace(batch.book.entries[-1], balance_after=balance)
     return balance
+
+
+def _ending(hold: str) -> str:
+    """Return the ledger's name for the end of a hold."""
+    return f"hold:{hold}"
+
+
+def _end_of(operation: Spend | Reserve | Give, start: datetime) -> datetime | None:
+    """Return when what an operation gives or holds ends, if it was done at `start`."""
+    match operation:
+        case Reserve():
+            return start + timedelta(seconds=operation.lasts_s)
+        case Give(expires_days=int(days)):
+            return start + timedelta(days=days)
+        case Give():
+            return operation.expires_at
+        case _:
+            return None
 
 
 def _end(batch: Batch, operation: EndHold) -> Done:
@@ -276,12 +357,17 @@ def _end(batch: Batch, operation: EndHold) -> Done:
         ended = ("released", "lapsed") if operation.used is None else ("settled",)
         if hold.state not in ended or hold.used != used:
             raise Conflict(f"the hold is {hold.state} already, with {hold.used or 0:,} used", param="hold")
-        balance = batch.book.balance(hold.customer, hold.unit)
     else:
-        cause = Cause(f"hold:{hold.id}", 1, hold.customer, hold.unit, memo=hold.memo)
-        balance = batch.book.end_hold(hold, cause, used, state)
+        cause = Cause(_ending(hold.id), 1, hold.customer, hold.unit, memo=hold.memo)
+        batch.closed[hold.id] = (batch.book.end_hold(hold, cause, used, state), batch.book.now)
         batch.changed_holds[hold.id] = hold
-    return Done(hold.id, state, hold.customer, hold.unit, used, balance, hold.memo, batch.book.now, hold, replayed)
+    balance, at = batch.closed[hold.id]
+    return Done(hold.id, state, hold.customer, hold.unit, used, balance, hold.memo, at, hold, replayed)
+
+
+def _spent(name: str, operation: Spend, spent: Spent) -> Done:
+    return Done(ids.hashed("opr", name), "spend", operation.customer, operation.unit, operation.amount, spent.balance,
+                operation.memo, spent.at)  # fmt: skip
 
 
 # --- what a key did before -------------------------------------------------------------------------------------------
@@ -291,10 +377,12 @@ def _known(row: Record, customer: str, holds: dict[str, Hold], given: dict[str, 
     """Return what an operation answered when it was done."""
     name, kind, amount, memo = row["source"], row["reason"], row["amount"], row["memo"]
     hold = replace(holds[_hold_id(name)], state="held", used=None) if kind == "hold" else None
+    end = None if hold is None else hold.expires_at
     if name in given:
-        kind, amount, memo = "grant", int(given[name].terms["amount"]), given[name].terms.get("memo")
-    return Done(ids.derived("opr", name), kind, customer, row["unit"], amount, row["balance_after"], memo, row["at"], hold,
-                replayed=True)  # fmt: skip
+        terms, end = given[name].terms, expiry(given[name])
+        kind, amount, memo = "grant", int(terms["amount"]), terms.get("memo")
+    return Done(ids.hashed("opr", name), kind, customer, row["unit"], amount, row["balance_after"], memo, row["at"], hold,
+                replayed=True, expires_at=end)  # fmt: skip
 
 
 def _hold_id(name: str) -> str:
@@ -307,10 +395,11 @@ def _before(batch: Batch, operation: Spend | Reserve | Give) -> Done | None:
     for alias in batch.aliases[operation.customer]:
         before = batch.known.get(_name(alias, operation.key))
         if before is not None:
-            if (before.kind, before.unit, before.amount, before.memo) != (
-                kind, operation.unit, operation.amount, operation.memo,
+            if (before.kind, before.unit, before.amount, before.memo, before.expires_at) != (
+                kind, operation.unit, operation.amount, operation.memo, _end_of(operation, before.at),
             ):  # fmt: skip
-                raise Conflict("this key was used before, for another request", param="Idempotency-Key")
+                raise Conflict("this key was used before, for another request", param="Idempotency-Key",
+                               code="idempotency_mismatch")  # fmt: skip
             return replace(before, replayed=True)
     return None
 

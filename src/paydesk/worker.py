@@ -12,7 +12,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
-from paydesk import inbox, outbox, timers
+from paydesk import inbox, outbox, seal, timers
 from paydesk.deliver import Deliverer
 from paydesk.errors import NotFound, PaydeskError, StaleClaim, StoreUnavailable
 from paydesk.facts import Ignored, Impossible, Look
@@ -56,10 +56,13 @@ class Worker:
             group.create_task(self._loop("inbox", self.work_inbox), name="inbox")
             group.create_task(self._loop("outbox", self.work_outbox), name="outbox")
             group.create_task(self._loop("timers", self.work_timers), name="timers")
+            group.create_task(self._loop("seal", self.work_seals), name="seal")
 
     async def drain(self) -> None:
         """Work until nothing is due any more."""
         while await self.work_timers() + await self.work_inbox() + await self.work_outbox():
+            pass
+        while await self.work_seals(at_once=True):
             pass
 
     async def _loop(self, topic: str, step: Callable[[], Awaitable[int]]) -> None:
@@ -285,3 +288,9 @@ class Worker:
         if fired:
             self._bell.ring("inbox")
         return fired
+
+    # --- the chain over the ledger -----------------------------------------------------------------------------------
+
+    async def work_seals(self, *, at_once: bool = False) -> int:
+        """Seal entries that are due, or all that can be sealed now; return how many. Nothing waits for it."""
+        return await seal.seal(self._store, at_once=at_once)

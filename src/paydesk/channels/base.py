@@ -39,7 +39,22 @@ class Send:
     buttons: Sequence[Button] = ()
 
 
-Action = Send
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Let a message that was sent say `text` from now on. Repeating it changes nothing.
+
+    `number` grows with each piece of news: where the channel can, an edit with a lower number than the message has
+    changes nothing, so that a late worker does not bring old news back.
+    """
+
+    key: str
+    to: Address
+    text: str
+    buttons: Sequence[Button]
+    number: int
+
+
+Action = Send | Edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +84,23 @@ class Refused(DeliveryError):
     """Will never work as it is; repeating is useless."""
 
 
+class Gone(DeliveryError):
+    """What was to be edited is not there any more, or cannot be edited: it is then said anew."""
+
+
 class Unknown(DeliveryError):
     """Sent, but no answer: it may have arrived. Repeated only with the same key."""
 
 
 class Channel(Protocol):
-    """The whole plug-in contract for messages."""
+    """The whole plug-in contract for messages. `edits` says whether it can carry out an `Edit`."""
 
     name: str
+    edits: bool
 
     async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
-        """Carry out `action` and return a receipt, or raise one of the errors above."""
+        """Carry out `action` and return a receipt, or raise one of the errors above.
+
+        `last` is the receipt of the message to edit; `None` for a `Send`.
+        """
         ...

@@ -9,22 +9,37 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from paydesk.channels.base import Action, Address, Receipt
+from paydesk.channels.base import Action, Address, Edit, Gone, Receipt
 
 Append = Callable[[Address, str, list[dict[str, str]], str], Awaitable[int]]
 """Keeps a message in a thread under a key, and returns its number."""
 
+Change = Callable[[Address, int, str, list[dict[str, str]], int], Awaitable[bool]]
+"""Changes the message with a number, unless newer news (the last argument) changed it; `False` when it is not there."""
+
 
 class WebChannel:
-    """Delivers by keeping."""
+    """Delivers by keeping. Without `change` nothing is edited: who fetches messages by number sees only new ones."""
 
     name = "web"
 
-    def __init__(self, append: Append) -> None:
+    def __init__(self, append: Append, change: Change | None = None) -> None:
         self._append = append
+        self._change = change
+        self.edits = change is not None
 
     async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
-        """Keep the message in its thread."""
+        """Keep the message in its thread, or change it there. Raises `Gone` when it is not there any more."""
         buttons = [button.as_json() for button in action.buttons]
+        if isinstance(action, Edit):
+            return await self._edit(action, buttons, last)
         number: Any = await self._append(action.to, action.text, buttons, action.key)
+        return Receipt({"message": number})
+
+    async def _edit(self, edit: Edit, buttons: list[dict[str, str]], last: Receipt | None) -> Receipt:
+        number = last.data.get("message") if last is not None else None
+        if self._change is None or type(number) is not int:
+            raise Gone("there is no message to edit")
+        if not await self._change(edit.to, number, edit.text, buttons, edit.number):
+            raise Gone(f"message {number} is not there any more")
         return Receipt({"message": number})

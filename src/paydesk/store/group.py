@@ -22,9 +22,18 @@ Result = TypeVar("Result")
 WRITE_S_MAX = 15.0
 """A frozen or cut-off database answers nothing: then it counts as away, long before TCP would notice."""
 
+PLANS = (
+    "SET plan_cache_mode = force_generic_plan; SET enable_hashjoin = off; SET enable_mergejoin = off; "
+    "SET enable_seqscan = off"
+)
+"""Small batches into large tables go by index, always. The planner would read a whole table while it is small."""
+
 Write = Callable[[Any, list[Item]], Awaitable[list[Result]]]
 """Writes a batch and returns a result for each item, in order: in ONE statement (so that it commits by itself), or in
 the transaction that it is given (`GroupTransaction`)."""
+
+
+Quick = Callable[[Any, list[Item]], Awaitable[list[Result | None]]]
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -104,7 +113,7 @@ class GroupCommit(Generic[Item, Result]):
         for last_try in (False, True):
             try:
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await self._store.connect()
+                    self._connection = await self._connect()
                 edge.point("group:before")
                 async with asyncio.timeout(WRITE_S_MAX):
                     results = await self._attempt(self._connection, items)
@@ -121,6 +130,11 @@ class GroupCommit(Generic[Item, Result]):
         """Write a batch in one statement, which commits by itself."""
         return await self._write(connection, items)
 
+    async def _connect(self) -> Any:
+        connection = await self._store.connect()
+        await connection.execute(PLANS)
+        return connection
+
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -134,10 +148,23 @@ class GroupCommit(Generic[Item, Result]):
 
 
 class GroupTransaction(GroupCommit[Item, Result]):
-    """The same for work of several statements: a batch is one transaction, and `write` is given it as a `Tx`."""
+    """The same for work of several statements: a batch is one transaction, and `write` is given it as a `Tx`.
+
+    `quick` may carry out some items in a statement of its own first; for the others it answers `None`.
+    """
+
+    def __init__(self, store: Store, write: Write[Item, Result], quick: Quick[Item, Result] | None = None) -> None:
+        super().__init__(store, write)
+        self._quick = quick
 
     async def _attempt(self, connection: Any, items: list[Item]) -> list[Result]:
-        """Write a batch in a transaction; once more when it was certainly rolled back by a clash with another one."""
+        quick = await self._quick(connection, items) if self._quick is not None else [None] * len(items)
+        rest = [item for item, result in zip(items, quick, strict=True) if result is None]
+        slow = iter(await self._transact(connection, rest) if rest else ())
+        return [next(slow) if result is None else result for result in quick]
+
+    async def _transact(self, connection: Any, items: list[Item]) -> list[Result]:
+        """Write in a transaction; once more when it was certainly rolled back by a clash with another one."""
         try:
             return await in_transaction(connection, lambda tx: self._write(tx, items))
         except ROLLED_BACK:

@@ -115,6 +115,7 @@ customer = Table(
     Column("name_sealed", LargeBinary, nullable=True),
     _text("stripe_customer", nullable=True),
     _text("merged_into", nullable=True),
+    Column("merges", SmallInteger, nullable=False, server_default=sa.text("0")),
     _json("metadata"),
     _time("created_at", default="now()"),
     sa.PrimaryKeyConstraint("id"),
@@ -193,6 +194,7 @@ orders = Table(
     _text("presented_currency", nullable=True),
     _text("capture", default="automatic"),
     Column("save_card", Boolean, nullable=False, server_default=sa.text("false")),
+    Column("payment_methods", ARRAY(Text), nullable=True),
     sa.PrimaryKeyConstraint("id"),
     sa.UniqueConstraint("link_token"),
     sa.UniqueConstraint("session"),
@@ -318,6 +320,7 @@ account = Table(
     _text("kind"),
     Column("balance", BigInteger, nullable=True),
     Column("told_low", Boolean, nullable=False, server_default=sa.text("false")),
+    Column("low_mark", BigInteger, nullable=True),
     sa.UniqueConstraint("owner", "unit", "kind"),
     sa.UniqueConstraint("id", "unit"),
     sa.CheckConstraint("kind <> 'wallet' OR balance >= 0", name="wallet_never_below_zero"),
@@ -349,7 +352,7 @@ entry = Table(
     sa.CheckConstraint("amount > 0", name="amount"),
     sa.CheckConstraint("from_account <> to_account", name="two_accounts"),
     Index("ix_entry_customer_id", "customer_id", "id"),
-    Index("ix_entry_transaction", "transaction", postgresql_using="brin"),
+    Index("ix_entry_transaction", "transaction", "id"),
     comment="double entry in one row: an amount leaves one account and enters another of the same unit; append-only",
 )
 
@@ -364,7 +367,9 @@ seal = Table(
     Column("marks", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     _time("created_at", default="now()"),
-    sa.CheckConstraint("entries > 0 AND length(marks) = entries * 16", name="a_mark_for_each_entry"),
+    Column("after_entry", BigInteger, nullable=False, server_default=sa.text("0")),
+    _json("totals"),
+    sa.CheckConstraint("entries >= 0 AND length(marks) = entries * 16", name="a_mark_for_each_entry"),
     comment="a link of the chain over the ledger: a mark for each entry of a chunk, hashed with the link before",
 )
 

@@ -269,6 +269,7 @@ TABLE: dict[str, Reader] = {
     "payment_intent.canceled": _intent,  # nobody can pay this one any more
     "charge.succeeded": _charge,  # the card, for the receipt; and a third way to hear that it is paid
     "charge.updated": _charge,  # comes once the fee is known (balance transaction)
+    "charge.captured": _charge,  # what was reserved is taken, all of it or a part
     "payment_intent.processing": _intent,  # a slow method is on its way
     "payment_intent.amount_capturable_updated": _intent,  # reserved: the shop takes it later
     "refund.created": _refund,  # money is going back, whoever sent it: we, a person in the dashboard

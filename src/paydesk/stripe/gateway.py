@@ -19,7 +19,7 @@ import stripe
 
 from paydesk import edge
 from paydesk.config import STRIPE_API_BASE, Settings, require_stripe
-from paydesk.errors import NotFound, SettingError, StripeRefused, StripeUnavailable
+from paydesk.errors import NotFound, SettingError, StripeFailed, StripeRefused, StripeUnavailable
 
 T = TypeVar("T")
 TIMEOUT_S = 20
@@ -95,6 +95,66 @@ class Gateway:
         }
         expand: Any = {"expand": ["payment_intent"]} if kind == "dispute" else {}
         return await self._call(kind, lambda: services[kind].retrieve_async(id_, expand))
+
+    # --- payments and refunds --------------------------------------------------------------------------------------
+
+    async def create_intent(self, params: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Make a payment intent; the same key makes one."""
+        return await self._create("payment", self._client.v1.payment_intents.create_async, params, key)
+
+    async def find_intent(self, stripe_customer: str, order: str, made_after_s: int) -> dict[str, Any] | None:
+        """Look among a customer's intents of a time for the one made for `order`, newest first."""
+        params = {"customer": stripe_customer, "created": {"gte": made_after_s}}
+        return await self._find("/v1/payment_intents", params, "paydesk_order", order)
+
+    async def intent(self, id_: str) -> dict[str, Any]:
+        """Return a payment intent as it is now; raises `NotFound`."""
+        return await self._call("payment", lambda: self._client.v1.payment_intents.retrieve_async(id_))
+
+    async def confirm_intent(self, id_: str, params: Any, key: str) -> dict[str, Any]:
+        """Let an intent be paid with its payment method; the same key tries once. A declined card is `StripeRefused`."""
+        confirm = self._client.v1.payment_intents.confirm_async
+        return await self._call("payment", lambda: confirm(id_, params, options={"idempotency_key": key}))
+
+    async def cards(self, stripe_customer: str) -> list[str]:
+        """Return the ids of a customer's saved cards, the newest first."""
+        params: Any = {"type": "card", "limit": 100}
+        v1 = self._client.v1
+        page = await self._call("cards", lambda: v1.customers.payment_methods.list_async(stripe_customer, params))
+        return [str(card["id"]) for card in page["data"]]
+
+    async def capture_intent(self, id_: str, amount: int | None) -> dict[str, Any]:
+        """Take what an intent has reserved, or a part; Stripe refuses a second time by itself."""
+        params: Any = {} if amount is None else {"amount_to_capture": amount}
+        return await self._call("payment", lambda: self._client.v1.payment_intents.capture_async(id_, params))
+
+    async def cancel_intent(self, id_: str) -> dict[str, Any]:
+        """Let nobody pay an intent any more, and let go what it has reserved; Stripe refuses a second time by itself."""
+        return await self._call("payment", lambda: self._client.v1.payment_intents.cancel_async(id_))
+
+    async def create_refund(self, params: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Give money back; the same key gives it back once."""
+        return await self._create("refund", self._client.v1.refunds.create_async, params, key)
+
+    async def find_refund(self, intent: str, operation: str) -> dict[str, Any] | None:
+        """Look among an intent's refunds for the one that `operation` of ours has made."""
+        return await self._find("/v1/refunds", {"payment_intent": intent}, "paydesk_refund", operation)
+
+    async def refund_now(self, id_: str) -> dict[str, Any]:
+        """Return a refund as it is now; raises `NotFound`."""
+        return await self._call("refund", lambda: self._client.v1.refunds.retrieve_async(id_))
+
+    async def _find(self, path: str, params: dict[str, Any], name: str, value: str) -> dict[str, Any] | None:
+        """Walk through a list, newest first, for the object with this in its metadata."""
+        params = {**params, "limit": 100}
+        while True:
+            page = await self._raw(path, path, params)
+            for one in page["data"]:
+                if (one.get("metadata") or {}).get(name) == value:
+                    return dict(one)
+            if not page["has_more"]:
+                return None
+            params["starting_after"] = page["data"][-1]["id"]
 
     async def refund(self, intent: str, reason: str, order: str, key: str) -> dict[str, Any]:
         """Give a payment back in full; the same key gives it back once."""
@@ -202,9 +262,12 @@ def translated(error: stripe.StripeError, what: str) -> Exception:
         return StripeUnavailable(f"Stripe did not answer ({what}): {type(error).__name__}")
     if isinstance(error, stripe.InvalidRequestError) and error.http_status == 404:
         return NotFound(f"Stripe does not know this {what}: {detail}", param=what)
-    if isinstance(error, stripe.CardError | stripe.InvalidRequestError | stripe.IdempotencyError):
+    if isinstance(error, stripe.CardError | stripe.InvalidRequestError):
+        return StripeRefused(detail, about=error.param, reason=error.code)
+    if isinstance(error, stripe.IdempotencyError):
         return StripeRefused(detail)
-    return StripeUnavailable(f"Stripe failed ({what}): {detail}")
+    replayed = (error.headers or {}).get("idempotent-replayed") == "true"
+    return (StripeFailed if replayed else StripeUnavailable)(f"Stripe failed ({what}): {detail}")
 
 
 class Bucket:

@@ -82,18 +82,21 @@ def latest_charge(intent: Object) -> str | None:
 
 
 def ordered(session: Object) -> tuple[int, str]:
-    """Return what a session costs in the currency it was made in, whatever currency the buyer is shown."""
+    """Return what a session's lines cost, in the currency it was made in and before any coupon."""
     conversion = session.get("currency_conversion")
-    if isinstance(conversion, Mapping):  # before presentment_details: amount_total is then the buyer's
-        return number(conversion, "amount_total"), text(conversion, "source_currency")
-    return number(session, "amount_total"), text(session, "currency")
+    if isinstance(conversion, Mapping):  # before presentment_details: the session's own amounts are then the buyer's
+        return _before_coupons(conversion), text(conversion, "source_currency")
+    return _before_coupons(session), text(session, "currency")
+
+
+def _before_coupons(of: Object) -> int:
+    return number(of, "amount_subtotal" if of.get("amount_subtotal") is not None else "amount_total")
 
 
 def charged(session: Object) -> tuple[int, str] | None:
-    """Return what the buyer is charged, where that is another currency than the session was made in."""
-    if isinstance(session.get("currency_conversion"), Mapping):
-        return number(session, "amount_total"), text(session, "currency")
-    return None
+    """Return what the buyer pays, where that is another currency than was ordered in, or another amount by a coupon."""
+    paid = number(session, "amount_total"), text(session, "currency")
+    return None if paid == ordered(session) else paid
 
 
 def card(charge: Object) -> tuple[str | None, str | None]:

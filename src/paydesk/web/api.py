@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from paydesk import books, checkout, customers, entitlements, ids, lists, status, why
+from paydesk import books, checkout, customers, entitlements, ids, lists, money, payments, status, why
 from paydesk.catalog import CREDITS
 from paydesk.channels.base import Address
 from paydesk.clock import iso
@@ -45,6 +45,7 @@ def allowed(scope: str) -> Any:
 Here = Annotated[Service, Depends(service_of)]
 Reader = Annotated[Caller, allowed("read")]
 Seller = Annotated[Caller, allowed("sell")]
+Refunder = Annotated[Caller, allowed("refund")]
 Admin = Annotated[Caller, allowed("admin")]
 
 
@@ -126,13 +127,15 @@ async def get_timeline(here: Here, _caller: Reader, customer: str) -> dict[str, 
 @router.post("/checkouts", tags=["Checkouts"], status_code=201)
 async def create_checkout(request: Request, here: Here, caller: Seller, given: shapes.CheckoutGiven) -> Response:
     """Make an order and its Checkout session at once. Prices come from the catalogue, never from the caller."""
-    lines = tuple([await _line(here, item) for item in given.items])
+    lines = tuple([await line_of(here, item) for item in given.items])
     success_url = checked_return(given.success_url, "success_url", here.settings)
     cancel_url = checked_return(given.cancel_url, "cancel_url", here.settings)
 
     async def work(operation: str) -> dict[str, Any]:
-        customer, thread = await _buyer(here, given, operation)
-        new = checkout.NewOrder(customer, lines, thread, success_url, cancel_url, given.metadata)
+        customer, thread = await buyer_of(here, given, operation)
+        new = checkout.NewOrder(
+            customer, lines, thread, success_url, cancel_url, given.metadata, save_card=given.save_card
+        )
         id_ = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=id_)
         await checkout.open_session(here.store, here.gateway, id_, public_url=here.settings.public_url)
@@ -141,7 +144,8 @@ async def create_checkout(request: Request, here: Here, caller: Seller, given: s
     return await once(here.store, caller.key_id, request, work, status=201)
 
 
-async def _line(here: Service, item: shapes.ItemGiven) -> checkout.Line:
+async def line_of(here: Service, item: shapes.ItemGiven) -> checkout.Line:
+    """Return the line that a caller names: money comes from the catalogue, or is ad hoc and grants nothing."""
     if item.price is not None:
         if item.name is not None or item.amount is not None or item.currency is not None:
             raise Invalid("an item has a price, or name, amount and currency, not both", param="items")
@@ -150,10 +154,24 @@ async def _line(here: Service, item: shapes.ItemGiven) -> checkout.Line:
         return checkout.line_of(here.catalog, item.price, item.quantity, pushed)
     if item.name is None or item.amount is None or item.currency is None:
         raise Invalid("an item needs a price of the catalogue, or name, amount and currency", param="items")
-    return checkout.Line(item.name, item.quantity, item.amount, item.currency)
+    return ad_hoc(item.name, item.quantity, item.amount, item.currency, "items")
 
 
-async def _buyer(here: Service, given: shapes.CheckoutGiven, operation: str) -> tuple[str, Thread | None]:
+def ad_hoc(name: str, quantity: int, amount: int, currency: str, param: str) -> checkout.Line:
+    """Return a line of an amount that the caller says; raises `Invalid` for what nobody can pay in that currency."""
+    if not money.is_currency(currency):
+        raise Invalid(f"{currency} is not a currency that Stripe charges in", param=param)
+    try:
+        money.check_steps(amount, currency)
+    except ValueError as error:
+        raise Invalid(str(error), param=param) from None
+    return checkout.Line(name, quantity, amount, currency)
+
+
+async def buyer_of(
+    here: Service, given: shapes.CheckoutGiven | shapes.PaymentGiven, operation: str
+) -> tuple[str, Thread | None]:
+    """Return who buys, made when nobody knows them yet, and where they are told."""
     if isinstance(given.customer, str):
         customer = await customers.resolve(here.store, given.customer)
         return customer, await customers.thread_of(here.store, customer, given.conversation)
@@ -175,9 +193,10 @@ async def get_order(here: Here, _caller: Reader, order: str) -> dict[str, Any]:
 
 @router.post("/orders/{order}/cancel", tags=["Orders"])
 async def cancel_order(request: Request, here: Here, caller: Seller, order: str) -> Response:
-    """Cancel an unpaid order; its session is expired first, so that nobody can pay it any more."""
+    """Cancel an unpaid order; its session is expired, or its payment canceled first: nobody can pay it any more."""
 
     async def work(_operation: str) -> dict[str, Any]:
+        await payments.cancel_of_order(here.store, here.gateway, order)
         await checkout.cancel(here.store, here.gateway, order)
         return await _order(here, order)
 

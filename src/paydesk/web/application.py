@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi import HTTPException as Refusal
@@ -16,9 +17,10 @@ from paydesk import ids, status
 from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, TooLarge
 from paydesk.service import Service
 from paydesk.telemetry import exposition
-from paydesk.web import pages
+from paydesk.web import credits_api, pages, payments_api, topup_api, wallet
 from paydesk.web.api import router, service_of
 from paydesk.web.auth import Keys
+from paydesk.web.merging_api import router as merging_router
 
 log = logging.getLogger("paydesk.api")
 
@@ -27,12 +29,16 @@ BODY_BYTES_MAX = 256 * 1024
 
 def build(service: Service) -> FastAPI:
     """Return the application for a running service."""
-    app = FastAPI(
+    app = Described(
         title="Paydesk", version="1", description="The pay desk for chat products.", docs_url=None, redoc_url=None
     )
     app.state.service = service
     app.state.keys = Keys(service.store, service.settings.api_key)
     app.include_router(router)
+    app.include_router(credits_api.router)
+    app.include_router(payments_api.router)
+    app.include_router(merging_router)
+    app.include_router(topup_api.router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_api_route("/metrics", _metrics, include_in_schema=False)
@@ -43,6 +49,16 @@ def build(service: Service) -> FastAPI:
     app.add_exception_handler(Exception, _failed)
     app.add_middleware(Numbered)
     return app
+
+
+class Described(FastAPI):
+    """An application whose description also tells of the calls that are answered in front of it."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI description."""
+        if self.openapi_schema is None:
+            wallet.describe(super().openapi())
+        return super().openapi()
 
 
 # --- every request ---------------------------------------------------------------------------------------------------

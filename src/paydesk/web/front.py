@@ -1,4 +1,4 @@
-"""The front: one ASGI application. Webhooks are answered right here, everything else goes to the API and the pages."""
+"""The front: one ASGI application. Webhooks and what moves credits are answered right here, the rest by API and pages."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Front:
         self._settings = settings
         self._lifespan = lifespan
         self._hook: StripeHook | None = None
+        self._wallet: Any = None
         self._inner: Any = None
         self.failure: Exception | None = None
 
@@ -32,6 +33,8 @@ class Front:
         if scope["type"] == "http":
             if self._hook is not None and scope["path"] in STRIPE_PATHS:
                 await self._hook(scope, receive, send)
+            elif self._wallet.call_of(scope["path"]) is not None:
+                await self._wallet(scope, receive, send)
             else:
                 await self._inner(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -54,8 +57,10 @@ class Front:
 
     def _open(self, service: Service) -> None:
         from paydesk.web.application import build
+        from paydesk.web.wallet import WalletCalls
 
         self._inner = build(service)
+        self._wallet = WalletCalls(service, self._inner.state.keys)
         gc.collect()
         gc.freeze()  # what is built now lives as long as we do: the collector need not walk it again and again
         if self._settings.stripe_webhook_secrets:

@@ -48,8 +48,7 @@ async def once(
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return _response(orjson.dumps(await work(ids.new("op"))), status)
-    if not _KEY.fullmatch(key):
-        raise Invalid("Idempotency-Key must be 1 to 255 visible characters", param="Idempotency-Key")
+    checked_key(key)
     fingerprint = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).digest()
     started = await store.run(lambda tx: _start(tx, key_id, key, fingerprint))
     if started.body is not None:
@@ -67,6 +66,13 @@ async def once(
         None if personal else body,
     )
     return _response(body, status, replayed=started.done)
+
+
+def checked_key(key: str) -> str:
+    """Return an `Idempotency-Key`; raises `Invalid` unless it has 1 to 255 visible characters."""
+    if not _KEY.fullmatch(key):
+        raise Invalid("Idempotency-Key must be 1 to 255 visible characters", param="Idempotency-Key")
+    return key
 
 
 async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> _Started:

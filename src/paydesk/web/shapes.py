@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -13,6 +13,8 @@ from paydesk.clock import iso
 from paydesk.customers import Customer
 from paydesk.entitlements import Access
 from paydesk.lots import Lot
+from paydesk.orders import Refund
+from paydesk.payments import Payment
 from paydesk.store import Record
 
 
@@ -76,6 +78,40 @@ class CheckoutGiven(Given):
     cancel_url: str | None = Field(None, max_length=2000)
     conversation: str | None = Field(None, max_length=200)
     metadata: Metadata = {}
+    save_card: bool = Field(False, description="keep the card for paying later, when the buyer is not there")
+
+
+class PaymentGiven(Given):
+    """Who pays what, by a payment intent: an amount (which grants nothing), or items as for a checkout."""
+
+    customer: IdentityGiven | str = Field(examples=[{"channel": "telegram", "external_id": "42"}])
+    amount: int | None = Field(None, ge=1, le=money.AMOUNT_MAX, description="in the smallest unit", examples=[10_000])
+    currency: str | None = Field(None, pattern=r"^[a-z]{3}$", examples=["usd"])
+    description: str | None = Field(None, min_length=1, max_length=120)
+    items: list[ItemGiven] | None = Field(None, min_length=1, max_length=100)
+    capture_method: Literal["automatic", "manual"] = Field("automatic", description="manual reserves, for a week")
+    payment_method: str | None = Field(None, pattern=r"^[A-Za-z0-9_]{1,200}$", examples=["pm_card_visa"])
+    confirm: bool = Field(False, description="pay now, with payment_method")
+    off_session: bool = Field(False, description="the buyer is not there")
+    setup_future_usage: Literal["on_session", "off_session"] | None = None
+    return_url: str | None = Field(None, max_length=2000)
+    conversation: str | None = Field(None, max_length=200)
+    metadata: Metadata = {}
+
+
+class CaptureGiven(Given):
+    """How much of what is reserved to take: all of it without an amount."""
+
+    amount: int | None = Field(None, ge=1, le=money.AMOUNT_MAX, description="in the smallest unit")
+
+
+class RefundGiven(Given):
+    """What to give back: of a payment or of an order, all that is left without an amount."""
+
+    payment: str | None = Field(None, max_length=200, examples=["pi_…"])
+    order: str | None = Field(None, max_length=200)
+    amount: int | None = Field(None, ge=1, le=money.AMOUNT_MAX, description="in the smallest unit")
+    reason: Literal["duplicate", "fraudulent", "requested_by_customer"] | None = None
 
 
 class ChatGiven(Given):
@@ -156,6 +192,50 @@ def order(row: Record, lines: list[Record], public_url: str) -> dict[str, Any]:
         "created_at": iso(row["created_at"]),
         "paid_at": iso(row["paid_at"]),
         "canceled_at": iso(row["canceled_at"]),
+    }
+
+
+def payment(of: Payment) -> dict[str, Any]:
+    """Show a payment. `client_secret` is there while it can still be paid; fee and net once Stripe has told them."""
+    failure = None if of.failure_message is None else {"code": of.failure_code, "message": of.failure_message}
+    return {
+        "id": of.id,
+        "object": "payment",
+        "order": of.order,
+        "customer": of.customer,
+        "status": of.status,
+        "amount": of.amount,
+        "currency": of.currency,
+        "amount_capturable": of.amount_capturable,
+        "amount_received": of.amount_received,
+        "amount_refunded": of.amount_refunded,
+        "capture_method": of.capture,
+        "client_secret": of.secret,
+        "next_action": of.next_action,
+        "failure": failure,
+        "card": None if of.card_last4 is None else {"brand": of.card_brand, "last4": of.card_last4},
+        "fee": of.fee,
+        "net": of.net,
+        "settlement_currency": of.settled_in,
+        "metadata": of.metadata,
+        "livemode": of.livemode,
+        "created_at": iso(of.created_at),
+    }
+
+
+def refund(of: Refund, order: str) -> dict[str, Any]:
+    """Show a refund."""
+    return {
+        "id": of.id,
+        "object": "refund",
+        "payment": of.payment,
+        "order": order,
+        "amount": of.amount,
+        "currency": of.currency,
+        "status": of.status,
+        "reason": of.reason,
+        "failure_reason": of.failure_reason,
+        "created_at": iso(of.created_at),
     }
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from paydesk import books, customers, lists
+from paydesk import books, customers
 from paydesk.catalog import CREDITS
 from paydesk.channels.base import Address
 from paydesk.chat.commands import TEXT_MAX, Reply
@@ -63,18 +63,19 @@ class Chat:
         said = await here.threads.latest(who, limit=LATEST) if known else []
         balance = await _balance(here, who) if said else _none_yet(here)
         response = render(
-            "chat.html", said=said, last=said[-1].id if said else 0, balance=balance, quick=QUICK, text_max=TEXT_MAX,
-            mood=stream.mood, test=not here.gateway.livemode,
+            "chat.html", said=said, last=said[-1].id if said else 0, version=max((one.version for one in said), default=0),
+            balance=balance, quick=QUICK, text_max=TEXT_MAX, mood=stream.mood, test=not here.gateway.livemode,
         )  # fmt: skip
         remember(response, visitor, here.settings)
         return response
 
     async def messages(self, request: Request) -> Response:
-        """Return messages after a number: for a browser whose stream does not get through."""
+        """Return messages after a number, and edits after a version: for a browser whose stream does not get through."""
         here = self._service_of(request)
-        after = _number(request.query_params.get("after", "0"))
-        said = await here.threads.after(thread_of(request), after, limit=LATEST + 1)
-        rows = [stream.as_json(one) for one in said[:LATEST]]
+        who, seen = thread_of(request), _seen(request)
+        said = await here.threads.after(who, seen.after, limit=LATEST + 1)
+        edited = [one for one in await here.threads.edited(who, seen.version) if one.id <= seen.after]
+        rows = [stream.as_json(one) for one in (*edited, *said[:LATEST])]
         return _json({"data": rows, "has_more": len(said) > LATEST})
 
     async def hear(self, request: Request) -> Response:
@@ -105,21 +106,22 @@ class Chat:
         return _json(await _balance(self._service_of(request), thread_of(request)))
 
     async def live(self, request: Request) -> Response:
-        """Stream messages as they come, after the one that the browser has seen last."""
+        """Stream messages and edits as they come, after what the browser has seen last."""
         here = self._service_of(request)
-        seen = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-        return stream.answer(here, thread_of(request), _number(seen))
+        return stream.answer(here, thread_of(request), _seen(request))
 
 
 def _json(body: dict[str, Any]) -> Response:
     return JSONResponse(body, headers=PRIVATE)
 
 
-def _number(text: str) -> int:
-    """Return a message's number as it was sent; raises `Invalid`."""
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > lists.ID_MAX:
-        raise Invalid("after must be the number of a message", param="after")
-    return int(text)
+def _seen(request: Request) -> stream.Seen:
+    """Return what the browser has already: the last event's id says it, else the address; raises `Invalid`."""
+    last_event = request.headers.get("last-event-id")
+    if last_event:
+        after, _, version = last_event.partition("-")
+        return stream.Seen.read(after, version or "0")
+    return stream.Seen.read(request.query_params.get("after", "0"), request.query_params.get("version", "0"))
 
 
 async def _text(request: Request) -> str:

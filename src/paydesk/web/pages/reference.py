@@ -36,7 +36,10 @@ LIMITS = (
 )
 MAXIMUM_SHOWN = 2**53
 DEPTH_MAX = 6
-PLACEHOLDERS = {"customer": "cst_…", "order": "ord_…", "event": "evt_…", "delivery": "1"}
+PLACEHOLDERS = {
+    "customer": "cst_…", "order": "ord_…", "payment": "pi_…", "refund": "re_…", "hold": "hld_…", "event": "evt_…",
+    "delivery": "1",
+}  # fmt: skip
 _NOT_LETTERS = re.compile(r"[^a-z0-9]+")
 _TOKENS = re.compile(
     r'(?P<name>"(?:[^"\\]|\\.)*"(?=:))|(?P<text>"(?:[^"\\]|\\.)*")|(?P<value>\b(?:true|false|null|\d+(?:\.\d+)?)\b)'

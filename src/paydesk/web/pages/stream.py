@@ -1,4 +1,4 @@
-"""Live messages by server-sent events: what is new in a thread, as it comes, resumed where the browser left off."""
+"""Live messages by server-sent events: what is new or changed in a thread, as it comes, resumed where one left off."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
 import orjson
 from starlette.responses import StreamingResponse
 
+from paydesk import lists
 from paydesk.channels.base import Address
 from paydesk.chat.thread import Said, topic
 from paydesk.clock import iso
-from paydesk.errors import StoreUnavailable
+from paydesk.errors import Invalid, StoreUnavailable
 from paydesk.service import Service
 
 LOOK_S = 5.0
@@ -25,6 +27,38 @@ PAGE = 100
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 MOODS = {"✅": "good", "⏳": "waiting"}
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a browser has: the newest message's number, the newest edit's version, and the late ones sent already."""
+
+    after: int
+    version: int
+    sent: set[int] = field(default_factory=set)
+
+    @classmethod
+    def read(cls, after: str, version: str) -> Seen:
+        """Return what a browser says that it has; raises `Invalid`."""
+        return cls(_number(after), _number(version))
+
+    @property
+    def newest(self) -> int:
+        """The highest number sent."""
+        return max(self.sent, default=self.after)
+
+    @property
+    def event_id(self) -> str:
+        """The id under which an event tells where to resume: `number-version`."""
+        return f"{self.newest}-{self.version}"
+
+
+def _number(text: str) -> int:
+    """Return a number as it was sent; raises `Invalid`."""
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > lists.ID_MAX:
+        raise Invalid("after must be the number of a message", param="after")
+    return int(text)
+
 
 _open: set[asyncio.Event] = set()
 
@@ -73,28 +107,30 @@ def as_json(said: Said) -> dict[str, object]:
         "buttons": said.buttons,
         "mood": mood(said),
         "created_at": iso(said.created_at),
+        "version": said.version,
+        "edited_at": iso(said.edited_at),
     }
 
 
-def answer(here: Service, who: Address, after: int) -> StreamingResponse:
-    """Return the stream of a thread's messages with numbers above `after`; it ends only with the browser or the server."""
-    return StreamingResponse(_events(here, who, after), media_type="text/event-stream", headers=HEADERS)
+def answer(here: Service, who: Address, seen: Seen) -> StreamingResponse:
+    """Return the stream of a thread's messages and edits after `seen`; it ends only with the browser or the server."""
+    return StreamingResponse(_events(here, who, seen), media_type="text/event-stream", headers=HEADERS)
 
 
-async def _events(here: Service, who: Address, after: int) -> AsyncIterator[bytes]:
-    """Yield every message once, and a comment when there was none for a while, which finds out dead connections."""
+async def _events(here: Service, who: Address, seen: Seen) -> AsyncIterator[bytes]:
+    """Yield every message and edit once, and a comment when there was none for a while, which finds dead connections."""
     _heed_signals()
     event = here.bell.subscribe(topic(who))
     _open.add(event)
-    sent: set[int] = set()
     try:
         yield b"retry: 1000\n\n"
         while event in _open:
             event.clear()
-            news = await _news(here, who, after, sent)
+            news = await _news(here, who, seen)
             for said in news:
-                sent.add(said.id)
-                yield _frame(said)
+                seen.sent.add(said.id)
+                seen.version = max(seen.version, said.version)
+                yield _frame(said, seen)
             if not news and not await _rang(event):
                 yield b": still here\n\n"
     except StoreUnavailable:
@@ -104,16 +140,19 @@ async def _events(here: Service, who: Address, after: int) -> AsyncIterator[byte
         here.bell.unsubscribe(topic(who), event)
 
 
-async def _news(here: Service, who: Address, after: int, sent: set[int]) -> list[Said]:
-    """Return what was not sent yet, and forget numbers that no late message can have."""
-    newest = max(sent, default=after)
-    sent.difference_update([number for number in sent if number < newest - OVERLAP])
-    rows = await here.threads.after(who, max(after, newest - OVERLAP), limit=PAGE)
-    return [said for said in rows if said.id not in sent]
+async def _news(here: Service, who: Address, seen: Seen) -> list[Said]:
+    """Return edits and messages not sent yet, and forget numbers that no late message can have."""
+    newest = seen.newest
+    seen.sent.difference_update([number for number in seen.sent if number < newest - OVERLAP])
+    edited = [said for said in await here.threads.edited(who, seen.version, limit=PAGE) if said.id <= newest]
+    rows = await here.threads.after(who, max(seen.after, newest - OVERLAP), limit=PAGE)
+    return [*edited, *(said for said in rows if said.id not in seen.sent and said not in edited)]
 
 
-def _frame(said: Said) -> bytes:
-    return b"id: %d\nevent: message\ndata: %s\n\n" % (said.id, orjson.dumps(as_json(said)))
+def _frame(said: Said, seen: Seen) -> bytes:
+    """Return a message as an event, whose id says where to resume."""
+    data = orjson.dumps(as_json(said))
+    return b"id: %s\nevent: message\ndata: %s\n\n" % (seen.event_id.encode(), data)
 
 
 async def _rang(event: asyncio.Event) -> bool:

@@ -12,9 +12,21 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+REQUIRE = """
+CREATE FUNCTION require(held boolean) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF held IS NOT TRUE THEN
+        RAISE EXCEPTION 'what was remembered is not so any more' USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN true;
+END $$
+"""
+"""Lets a single statement say no after all: nothing of it is then written."""
+
 
 def upgrade() -> None:
     """Apply."""
+    op.execute(REQUIRE)
     _create_tables()
     _change_orders()
     _change_entries()
@@ -143,7 +155,10 @@ def _change_orders() -> None:
     op.add_column("orders", sa.Column("presented_currency", sa.Text(), nullable=True))
     op.add_column("orders", sa.Column("capture", sa.Text(), server_default=sa.text("'automatic'"), nullable=False))
     op.add_column("orders", sa.Column("save_card", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.add_column("orders", sa.Column("payment_methods", postgresql.ARRAY(sa.Text()), nullable=True))
+    op.add_column("account", sa.Column("low_mark", sa.BigInteger(), nullable=True))
     op.add_column("account", sa.Column("told_low", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.add_column("customer", sa.Column("merges", sa.SmallInteger(), server_default=sa.text("0"), nullable=False))
     merged = sa.text("merged_into IS NOT NULL")
     op.create_index("ix_customer_merged_into", "customer", ["merged_into"], unique=False, postgresql_where=merged)
     op.alter_column("source", "order_id", existing_type=sa.TEXT(), nullable=True)

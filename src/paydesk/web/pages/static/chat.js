@@ -13,6 +13,8 @@
   const STREAM_AGAIN_MS = 30000;
 
   let last = Number(main.dataset.last);
+  let version = Number(main.dataset.version);
+  let changed = null;
   let failed = null;
 
   // --- the thread ---------------------------------------------------------------------------------------------------
@@ -72,16 +74,52 @@
   /** Find our own bubble that has no number yet: it is being sent, or arrived although its answer did not. */
   const waiting = (text) => [...messages.querySelectorAll('[data-id=""]')].find((item) => item.dataset.text === text);
 
+  function fillOut(item, message) {
+    item.querySelector(".message-actions").replaceChildren(...message.buttons.map(actionOf).filter(Boolean));
+    item.classList.remove("message-plain", "message-good", "message-waiting");
+    item.classList.add(`message-${message.mood}`);
+    item.dataset.version = message.version;
+    const mark = item.querySelector(".message-edited");
+    if (mark) mark.hidden = !message.version;
+    version = Math.max(version, message.version);
+  }
+
+  /** A message of ours says something else now: seen where it stands, heard by a screen reader, found by a button. */
+  function change(item, message) {
+    if (message.version <= Number(item.dataset.version)) return;
+    const stays = atEnd();
+    item.querySelector(".bubble-text").textContent = message.text;
+    fillOut(item, message);
+    if (stays) toEnd();
+    byId("changed").textContent = `Changed: ${message.text}`;
+    item.classList.remove("message-changed");
+    requestAnimationFrame(() => item.classList.add("message-changed"));
+    changed = item;
+    showChanged();
+    freshBalance();
+  }
+
+  /** Offer the way to a changed message for as long as it is out of sight. */
+  function showChanged() {
+    if (!changed) return;
+    const [there, frame] = [changed.getBoundingClientRect(), thread.getBoundingClientRect()];
+    const inSight = there.bottom > frame.top && there.top < frame.bottom;
+    if (inSight) changed = null;
+    byId("jump-changed").hidden = inSight;
+  }
+
   function show(message) {
-    if (messages.querySelector(`[data-id="${Number(message.id)}"]`)) return;
+    const known = messages.querySelector(`[data-id="${Number(message.id)}"]`);
+    if (known) {
+      change(known, message);
+      return;
+    }
     const own = message.direction === "in" ? waiting(message.text) : null;
     const item = own || itemOf(message.direction, message.text);
     item.classList.remove("message-sending", "message-failed");
     if (item === failed) byId("toast").hidden = true;
     item.querySelector("time").dateTime = message.created_at;
-    const actions = message.buttons.map(actionOf).filter(Boolean);
-    item.querySelector(".message-actions").replaceChildren(...actions);
-    item.classList.add(`message-${message.mood}`);
+    fillOut(item, message);
     showTime(item);
     following(() => place(item, message.id), Boolean(own));
     if (message.direction === "out") {
@@ -201,7 +239,15 @@
     toEnd();
     field.focus();
   });
-  thread.addEventListener("scroll", () => { if (atEnd()) byId("jump").hidden = true; }, { passive: true });
+  byId("jump-changed").addEventListener("click", () => {
+    if (changed) changed.scrollIntoView({ block: "center" });
+    showChanged();
+    field.focus();
+  });
+  thread.addEventListener("scroll", () => {
+    if (atEnd()) byId("jump").hidden = true;
+    showChanged();
+  }, { passive: true });
 
   // --- live ---------------------------------------------------------------------------------------------------------
 
@@ -213,7 +259,7 @@
   }
 
   function listen() {
-    source = new EventSource(`/chat/stream?after=${last}`);
+    source = new EventSource(`/chat/stream?after=${last}&version=${version}`);
     source.addEventListener("open", () => {
       live(true);
       clearInterval(poller);
@@ -230,7 +276,7 @@
 
   /** While the stream does not get through, ask. */
   async function poll() {
-    const answer = await fetch(`/chat/messages?after=${last}`).catch(() => null);
+    const answer = await fetch(`/chat/messages?after=${last}&version=${version}`).catch(() => null);
     if (!answer || !answer.ok) return;
     (await answer.json()).data.forEach(show);
     live(true);

@@ -1,0 +1,201 @@
+"""Automatic top-up: when a balance falls below a mark, the same is bought again with a saved card. Off by default.
+
+Set up per person and unit, with a limit of money a month. The buyer is not there, so a bank that wants them says no:
+then it stops by itself, and the buyer is told with a button to buy. The order and its payment are ordinary ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from paydesk import checkout, customers, ids, outbox, payers, payments
+from paydesk.catalog import Catalog
+from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeRefused
+from paydesk.outbox import Message
+from paydesk.store import Store, Tx
+from paydesk.stripe.gateway import Gateway
+
+MARK = "paydesk_topup"
+"""The metadata key of orders that were made by a top-up; its value is the unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """Buy `price` with `payment_method` when less than `below` is left, for at most `month_limit` a calendar month.
+
+    `month_limit` is in the smallest unit of the price's currency. `stopped_because` says why it is off, if it stopped.
+    """
+
+    customer: str
+    unit: str
+    price: str
+    below: int
+    month_limit: int
+    payment_method: str | None
+    enabled: bool
+    stopped_because: str | None = None
+
+
+LOAD = """
+SELECT customer_id, unit, price_key, below, month_limit, payment_method, enabled, stopped_because FROM topup
+WHERE customer_id = $1 AND unit = $2
+"""
+
+SAVE = """
+INSERT INTO topup (customer_id, unit, price_key, below, month_limit, payment_method, enabled)
+VALUES ($1, $2, $3, $4, $5, $6, true)
+ON CONFLICT (customer_id, unit) DO UPDATE SET price_key = excluded.price_key, below = excluded.below,
+    month_limit = excluded.month_limit, payment_method = excluded.payment_method, enabled = true, stopped_because = NULL
+"""
+
+WALLET = "INSERT INTO account (owner, unit, kind, balance) VALUES ($1, $2, 'wallet', 0) ON CONFLICT DO NOTHING"
+
+MARK_WALLET = """
+UPDATE account SET low_mark = $3, told_low = false WHERE owner = $1 AND unit = $2 AND kind = 'wallet'
+"""
+
+SPENT = """
+SELECT coalesce(sum(amount), 0)::bigint FROM orders
+WHERE customer_id = $1 AND metadata->>$2 = $3 AND canceled_at IS NULL AND id <> $4
+  AND created_at >= date_trunc('month', desk_now(), 'UTC')
+"""
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+async def set_up(
+    store: Store,
+    gateway: Gateway,
+    catalog: Catalog,
+    customer: str,
+    *,
+    price: str,
+    below: int,
+    month_limit: int,
+    payment_method: str | None = None,
+) -> TopUp:
+    """Let a person's credits be bought again by themselves; the newest saved card pays when none is named.
+
+    Raises `Invalid` for a price that gives no credits or is above the limit, `Conflict` when no card is saved.
+    """
+    chosen = catalog.price(price)
+    units = [grant.unit for grant in catalog.products[chosen.product].grants if grant.kind == "credits"]
+    if not units:
+        raise Invalid(f"{price} gives no credits", param="price")
+    if below < 1:
+        raise Invalid("below must be a whole number of at least 1", param="below")
+    if month_limit < chosen.amount:
+        raise Invalid(f"month_limit is less than one {chosen.key} costs: {chosen.amount}", param="month_limit")
+    card = payment_method or await _saved_card(store, gateway, customer)
+    wanted = TopUp(customer, units[0], chosen.key, below, month_limit, card, enabled=True)
+    await store.run(lambda tx: _save(tx, wanted))
+    return wanted
+
+
+async def _saved_card(store: Store, gateway: Gateway, customer: str) -> str:
+    """Return the newest card that the person has let us keep."""
+    known: str | None = await store.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", customer)
+    cards = await gateway.cards(known) if known is not None else []
+    if not cards:
+        raise Conflict("this person has no saved card: let one be kept with save_card", param="payment_method")
+    return cards[0]
+
+
+async def _save(tx: Tx, wanted: TopUp) -> None:
+    await customers.lock_person(tx, wanted.customer)
+    await tx.execute(
+        SAVE, wanted.customer, wanted.unit, wanted.price, wanted.below, wanted.month_limit, wanted.payment_method
+    )
+    await tx.execute(WALLET, wanted.customer, wanted.unit)
+    await tx.execute(MARK_WALLET, wanted.customer, wanted.unit, wanted.below)
+
+
+async def get(store: Store | Tx, customer: str, unit: str) -> TopUp | None:
+    """Return a person's top-up of a unit, if it was ever set up."""
+    row = await store.fetchrow(LOAD, customer, unit)
+    return None if row is None else TopUp(*row)
+
+
+async def stop(store: Store, customer: str, unit: str, because: str) -> None:
+    """Turn a top-up off, and remember why."""
+
+    async def work(tx: Tx) -> None:
+        await customers.lock_person(tx, customer)
+        await _stop(tx, customer, unit, because)
+
+    await store.run(work)
+
+
+async def _stop(tx: Tx, customer: str, unit: str, because: str) -> None:
+    await tx.execute(
+        "UPDATE topup SET enabled = false, stopped_because = $3 WHERE customer_id = $1 AND unit = $2",
+        customer,
+        unit,
+        because,
+    )
+    await tx.execute(MARK_WALLET, customer, unit, None)
+
+
+# --- buying ----------------------------------------------------------------------------------------------------------
+
+
+async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, key: str, params: dict[str, Any]) -> str:
+    """Buy again, once per `key`; return in a few words what became of it.
+
+    Safe to repeat: the order and its payment are those of the first time. Raises `StripeUnavailable`: then repeat.
+    """
+    customer = await customers.resolve(store, params["customer"])
+    wanted = await get(store, customer, params["unit"])
+    if wanted is None or not wanted.enabled:
+        return "it is turned off"
+    order = ids.derived("ord", key)
+    price = catalog.find_price(wanted.price)
+    if price is None:
+        return await _give_up(store, wanted, key, "topup_failed", f"{wanted.price} is not sold any more")
+    spent: int = await store.fetchval(SPENT, customer, MARK, wanted.unit, order)
+    if spent + price.amount > wanted.month_limit:
+        return await _say(store, wanted, f"{key}:limit", "topup_limit", "the limit of this month is reached")
+    try:
+        await _buy(store, gateway, catalog, wanted, order)
+    except (PaymentRefused, StripeRefused, Invalid, NotFound) as refused:
+        await payments.cancel_of_order(store, gateway, order)
+        return await _give_up(store, wanted, key, "topup_failed", refused.message)
+    return f"bought {price.key}"
+
+
+async def _buy(store: Store, gateway: Gateway, catalog: Catalog, wanted: TopUp, order: str) -> None:
+    line = checkout.line_of(catalog, wanted.price, 1)
+    thread = await customers.thread_of(store, wanted.customer)
+    new = checkout.NewOrder(wanted.customer, (line,), thread, metadata={MARK: wanted.unit})
+    await checkout.create_order(store, new, livemode=gateway.livemode, id_=order)
+    await payers.stripe_customer(store, gateway, wanted.customer)
+    ask = payments.Ask(wanted.payment_method, confirm=True, off_session=True, description=line.name)
+    await payments.make(store, gateway, order, ask)
+
+
+async def _give_up(store: Store, wanted: TopUp, key: str, template: str, because: str) -> str:
+    await stop(store, wanted.customer, wanted.unit, because)
+    return await _say(store, wanted, f"{key}:failed", template, because)
+
+
+async def _say(store: Store, wanted: TopUp, key: str, template: str, because: str) -> str:
+    """Tell the buyer where they were met last, and the people of the desk."""
+    thread = await customers.thread_of(store, wanted.customer)
+    params = {"unit": wanted.unit, "price": wanted.price, "because": because}
+    alert = Message(
+        f"alert:{key}",
+        wanted.customer,
+        customers.ADMIN,
+        "desk",
+        f"alert_{template}",
+        {**params, "customer": wanted.customer},
+    )
+    told = [alert]
+    if thread is not None:
+        told.append(
+            Message(key, wanted.customer, thread.channel, thread.address, template, params, thread.conversation)
+        )
+    await store.run(lambda tx: outbox.put(tx, told))
+    return because

@@ -1,0 +1,66 @@
+"""Looking at credits: what was posted for a person, and how a hold stands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from paydesk import books, customers, lists
+from paydesk.clock import iso
+from paydesk.errors import NotFound
+from paydesk.store import Record
+from paydesk.web import shapes
+from paydesk.web.api import After, Here, Limit, Reader
+from paydesk.web.wallet import HOLD_ID, held
+
+router = APIRouter(prefix="/v1")
+
+MONEY = "money:"
+"""How the ledger begins the units of money."""
+
+
+@router.get("/customers/{customer}/ledger", tags=["Credits"])
+async def get_ledger(
+    here: Here,
+    _caller: Reader,
+    customer: str,
+    unit: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+    limit: Limit = 20,
+    starting_after: After = None,
+) -> dict[str, Any]:
+    """List what was posted for a person, newest first: each entry moves an amount from one account to another."""
+    person = await customers.resolve(here.store, customer)
+    rows = await lists.entries(here.store, person, unit=unit, starting_after=starting_after, limit=limit + 1)
+    return shapes.page([_entry(row) for row in rows], limit)
+
+
+@router.get("/holds/{hold}", tags=["Credits"])
+async def get_hold(here: Here, _caller: Reader, hold: str) -> dict[str, Any]:
+    """Return a hold: `held`, `settled`, `released`, or `lapsed` when nobody ended it in time."""
+    async with here.store.transaction() as tx:
+        found = (await books.load_holds(tx, [hold])).get(hold) if HOLD_ID.fullmatch(hold) else None
+        if found is None:
+            raise NotFound("there is no such hold", param="hold")
+        wallet = (await books.wallets(tx, found.customer, here.clock.now())).get(found.unit)
+    return held(found, wallet.balance if wallet is not None else 0)
+
+
+def _entry(row: Record) -> dict[str, Any]:
+    """Show an entry: of credits with their unit, of money with its currency."""
+    money = row["unit"].startswith(MONEY)
+    return {
+        "id": str(row["id"]),
+        "object": "ledger_entry",
+        "type": row["reason"],
+        "customer": row["customer_id"],
+        "unit": None if money else row["unit"],
+        "currency": row["unit"].removeprefix(MONEY) if money else None,
+        "amount": row["amount"],
+        "from": row["giver"],
+        "to": row["taker"],
+        "balance": row["balance_after"],
+        "source": row["source"],
+        "reason": row["memo"],
+        "created_at": iso(row["at"]),
+    }

@@ -1,0 +1,143 @@
+"""The API of payments and refunds: parse, call one function, render."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from paydesk import checkout, ids, money, payments, refunds
+from paydesk.errors import Invalid
+from paydesk.web import shapes
+from paydesk.web.api import After, Here, Limit, Reader, Refunder, Seller, ad_hoc, buyer_of, line_of
+from paydesk.web.once import once
+from paydesk.web.returns import checked_return
+
+router = APIRouter(prefix="/v1")
+
+
+# --- payments --------------------------------------------------------------------------------------------------------
+
+
+@router.post("/payments", tags=["Payments"], status_code=201)
+async def create_payment(request: Request, here: Here, caller: Seller, given: shapes.PaymentGiven) -> Response:
+    """Make an order and its payment intent, and pay it at once with `confirm`.
+
+    A payment that needs the buyer says `requires_action`, with a `client_secret` to go on with on your page. A declined
+    card is 402 with Stripe's code and message; `payment` names the payment, which can still be paid.
+    """
+    ask = payments.checked(
+        payments.Ask(
+            payment_method=given.payment_method,
+            confirm=given.confirm,
+            off_session=given.off_session,
+            future_usage=given.setup_future_usage,
+            return_url=checked_return(given.return_url, "return_url", here.settings),
+            description=given.description,
+        )
+    )
+    lines = await _lines(here, given)
+
+    async def work(operation: str) -> dict[str, Any]:
+        customer, thread = await buyer_of(here, given, operation)
+        new = checkout.NewOrder(customer, lines, thread, metadata=given.metadata, capture=given.capture_method)
+        order = ids.derived("ord", operation)
+        await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=order)
+        made = await payments.make(here.store, here.gateway, order, ask)
+        here.bell.ring("inbox")
+        return shapes.payment(made)
+
+    return await once(here.store, caller.key_id, request, work, status=201)
+
+
+async def _lines(here: Here, given: shapes.PaymentGiven) -> tuple[checkout.Line, ...]:
+    """Return what is paid for: the items, or one line of the amount that the caller says."""
+    if given.items is not None:
+        if given.amount is not None or given.currency is not None:
+            raise Invalid("a payment has items, or amount and currency, not both", param="items")
+        lines = tuple([await line_of(here, item) for item in given.items])
+        if all(line.unit_amount == 0 for line in lines):
+            raise Invalid("there is nothing to pay: use /v1/checkouts for what is free", param="items")
+        return lines
+    if given.amount is None or given.currency is None:
+        missing = "amount" if given.amount is None else "currency"
+        raise Invalid("a payment needs amount and currency, or items", param=missing)
+    line = ad_hoc(given.description or "Payment", 1, given.amount, given.currency, "currency")
+    try:
+        money.check_charge(given.amount, given.currency)
+    except ValueError as error:
+        raise Invalid(str(error), param="amount") from None
+    return (line,)
+
+
+@router.get("/payments/{payment}", tags=["Payments"])
+async def get_payment(here: Here, _caller: Reader, payment: str) -> dict[str, Any]:
+    """Return a payment as it is now, with what Stripe kept of it (`fee`) and left (`net`) once that is known."""
+    return shapes.payment(await payments.get(here.store, here.gateway, payment))
+
+
+@router.post("/payments/{payment}/cancel", tags=["Payments"])
+async def cancel_payment(request: Request, here: Here, caller: Seller, payment: str) -> Response:
+    """Cancel an unpaid payment and its order; what it has reserved is let go. Again, it is the same answer."""
+
+    async def work(_operation: str) -> dict[str, Any]:
+        canceled = await payments.cancel(here.store, here.gateway, payment)
+        here.bell.ring("inbox")
+        return shapes.payment(canceled)
+
+    return await once(here.store, caller.key_id, request, work)
+
+
+@router.post("/payments/{payment}/capture", tags=["Payments"])
+async def capture_payment(
+    request: Request, here: Here, caller: Seller, payment: str, given: shapes.CaptureGiven | None = None
+) -> Response:
+    """Take what a payment has reserved, or a part of it. Again, it is the same answer."""
+    amount = None if given is None else given.amount
+
+    async def work(_operation: str) -> dict[str, Any]:
+        captured = await payments.capture(here.store, here.gateway, payment, amount)
+        here.bell.ring("inbox")
+        return shapes.payment(captured)
+
+    return await once(here.store, caller.key_id, request, work)
+
+
+# --- refunds ---------------------------------------------------------------------------------------------------------
+
+
+@router.post("/refunds", tags=["Refunds"], status_code=201)
+async def create_refund(request: Request, here: Here, caller: Refunder, given: shapes.RefundGiven) -> Response:
+    """Give money back; what it bought falls in proportion. All refunds together never exceed what was paid."""
+    ask = refunds.Ask(given.payment, given.order, given.amount, given.reason)
+
+    async def work(operation: str) -> dict[str, Any]:
+        made, order = await refunds.make(here.store, here.gateway, ask, operation=operation, actor=caller.key_id)
+        here.bell.ring("inbox")
+        return shapes.refund(made, order)
+
+    return await once(here.store, caller.key_id, request, work, status=201)
+
+
+@router.get("/refunds/{refund}", tags=["Refunds"])
+async def get_refund(here: Here, _caller: Reader, refund: str) -> dict[str, Any]:
+    """Return a refund, whoever made it: you, or a person in Stripe's dashboard."""
+    found, order = await refunds.get(here.store, here.gateway, refund)
+    return shapes.refund(found, order)
+
+
+@router.get("/refunds", tags=["Refunds"])
+async def list_refunds(
+    here: Here,
+    _caller: Reader,
+    payment: Annotated[str | None, Query(max_length=200)] = None,
+    order: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Limit = 20,
+    starting_after: After = None,
+) -> dict[str, Any]:
+    """List the refunds of a payment or of an order, newest first."""
+    found = await refunds.listed(
+        here.store, payment=payment, order=order, starting_after=starting_after, limit=limit + 1
+    )
+    return shapes.page([shapes.refund(one, of) for one, of in found], limit)

@@ -1,0 +1,166 @@
+"""What the writer remembers of wallets is a guess: whatever changes behind its back, spending stays exact."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from paydesk import ids, proof
+from paydesk.clock import Clock
+from paydesk.errors import Conflict, InsufficientCredits
+from paydesk.store import Store
+from paydesk.wallet import Done, EndHold, Give, Reserve, Spend, Wallets
+
+CREDITS = "credits"
+
+
+@asynccontextmanager
+async def opened(database: str, *, offset: timedelta = timedelta()) -> AsyncIterator[tuple[Store, Wallets]]:
+    """A process of its own, as far as wallets go: its own connections, its own memory, its own clock."""
+    store = await Store.open(database, clock=Clock())
+    store.clock.offset = offset
+    wallets = Wallets(store)
+    wallets.start()
+    try:
+        yield store, wallets
+    finally:
+        await wallets.stop()
+        await store.close()
+
+
+async def person(store: Store) -> str:
+    id_ = ids.new("cst")
+    await store.execute("INSERT INTO customer (id) VALUES ($1)", id_)
+    return id_
+
+
+async def give(wallets: Wallets, who: str, amount: int, *, until: timedelta | None = None) -> Done:
+    expires_at = None if until is None else wallets._clock.now() + until
+    return await wallets.run(Give(who, CREDITS, amount, ids.new("op"), expires_at=expires_at))
+
+
+async def spend(wallets: Wallets, who: str, amount: int, key: str | None = None) -> Done:
+    return await wallets.run(Spend(who, CREDITS, amount, key or ids.new("op")))
+
+
+async def proved(store: Store) -> bool:
+    found = await proof.check(store)
+    assert found.ok, found.text()
+    return found.ok
+
+
+async def test_what_others_give_and_spend_meanwhile_counts(database: str) -> None:
+    async with opened(database) as (store, here), opened(database) as (_, there):
+        who = await person(store)
+        await give(here, who, 100)
+        assert (await spend(here, who, 1)).balance == 99
+        assert (await spend(there, who, 9)).balance == 90
+        assert (await spend(here, who, 10)).balance == 80  # what was remembered said 89
+        await give(there, who, 20)
+        assert (await spend(here, who, 1)).balance == 99
+        assert (await spend(there, who, 99)).balance == 0
+        with pytest.raises(InsufficientCredits):
+            await spend(here, who, 1)
+        assert await proved(store)
+
+
+async def test_what_was_remembered_as_too_little_is_looked_at_again(database: str) -> None:
+    async with opened(database) as (store, here), opened(database) as (_, there):
+        who = await person(store)
+        await give(here, who, 5)
+        await spend(here, who, 1)
+        await give(there, who, 100)
+        assert (await spend(here, who, 50)).balance == 54
+
+
+async def test_a_key_is_spent_once_whoever_remembers_what(database: str) -> None:
+    async with opened(database) as (store, here), opened(database) as (_, there):
+        who = await person(store)
+        await give(here, who, 10)
+        first = await spend(here, who, 3, "k1")
+        for wallets in (here, there, here):
+            again = await spend(wallets, who, 3, "k1")
+            assert (again.balance, again.id, again.at, again.replayed) == (7, first.id, first.at, True)
+        with pytest.raises(Conflict):
+            await spend(here, who, 4, "k1")
+        with pytest.raises(Conflict):
+            await here.run(Reserve(who, CREDITS, 3, "k1"))
+        assert (await spend(there, who, 7)).balance == 0
+        assert (await spend(here, who, 3, "k1")).balance == 7  # the first answer, though nothing is left now
+
+
+async def test_credits_end_for_a_writer_whose_clock_is_behind(database: str) -> None:
+    async with opened(database) as (store, here):
+        who = await person(store)
+        await give(here, who, 10, until=timedelta(minutes=5))
+        await give(here, who, 1)
+        assert (await spend(here, who, 2)).balance == 9
+        await store.execute("UPDATE desk SET clock_offset_s = 301")  # `here` has not heard of it
+        with pytest.raises(InsufficientCredits):
+            await spend(here, who, 2)
+        assert (await spend(here, who, 1)).balance == 0
+
+
+async def test_soonest_ending_is_spent_first_also_when_it_came_last(database: str) -> None:
+    async with opened(database) as (store, here):
+        who = await person(store)
+        await give(here, who, 10)
+        await spend(here, who, 1)
+        await give(here, who, 5, until=timedelta(days=1))
+        await spend(here, who, 4)
+        left = await store.fetch("SELECT remaining FROM lot ORDER BY expires_at")
+        assert [row[0] for row in left] == [1, 9]
+
+
+async def test_somebody_who_was_merged_is_not_spent_from_by_memory(database: str) -> None:
+    async with opened(database) as (store, here):
+        who, other = await person(store), await person(store)
+        await give(here, who, 10)
+        await spend(here, who, 1)
+        await store.execute("UPDATE customer SET merges = 1 WHERE id = $1", who)
+        await store.execute("UPDATE customer SET merged_into = $1 WHERE id = $2", who, other)
+        key = f"op:{other}:k9"
+        await store.execute(
+            "INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, balance_after, at) "
+            "SELECT $1, 0, 'spend', $2, min(id), max(id), 4, 5, now() FROM account",
+            key,
+            CREDITS,
+        )
+        again = await spend(here, who, 4, "k9")
+        assert again.replayed
+        assert again.balance == 5
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_two_processes_and_a_model_agree_on_every_answer(database: str, seed: int) -> None:
+    dice = random.Random(seed)
+    async with opened(database) as (store, here), opened(database) as (_, there):
+        who = await person(store)
+        balance, held = 0, {}
+        for _ in range(120):
+            wallets, amount = dice.choice((here, there)), dice.randint(1, 12)
+            match dice.randrange(8):
+                case 0 | 1:
+                    balance += amount
+                    assert (await give(wallets, who, amount)).balance == balance
+                case 2 if balance >= amount:
+                    done = await wallets.run(Reserve(who, CREDITS, amount, ids.new("op")))
+                    balance -= amount
+                    held[done.hold.id if done.hold else ""] = amount
+                    assert done.balance == balance
+                case 3 if held:
+                    id_, reserved = held.popitem()
+                    used = dice.randint(0, reserved)
+                    balance += reserved - used
+                    assert (await wallets.run(EndHold(id_, used))).balance == balance
+                case _ if balance >= amount:
+                    balance -= amount
+                    assert (await spend(wallets, who, amount)).balance == balance
+                case _:
+                    with pytest.raises(InsufficientCredits):
+                        await spend(wallets, who, amount)
+        assert await proved(store)
