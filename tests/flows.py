@@ -152,7 +152,8 @@ def told(*templates: str) -> Callable[[Actor], Awaitable[list[str]]]:
 
     async def check(actor: Actor) -> list[str]:
         rows = await actor.service.store.fetch(
-            "SELECT x.template FROM message m JOIN outbox x USING (dedup_key) WHERE m.external_id = $1 ORDER BY m.id",
+            "SELECT x.template FROM outbox x JOIN message m ON m.id = (x.receipt->>'message')::bigint "
+            "WHERE m.external_id = $1 AND x.state = 'sent' ORDER BY x.id",
             actor.name,
         )
         heard = tuple(row["template"] for row in rows)

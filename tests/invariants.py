@@ -7,49 +7,107 @@ from collections.abc import Iterable
 from paydesk import proof, status
 from paydesk.store import Store
 
+GONE = """
+SELECT p.id, p.amount AS of, (SELECT coalesce(sum(r.amount) FILTER (WHERE r.status NOT IN ('failed', 'canceled')), 0)
+                              FROM refund r WHERE r.payment_id = p.id) AS refunded, d.*,
+       (SELECT count(*) FROM refund r WHERE r.payment_id = p.id) + d.any_dispute AS ever
+FROM payment p, LATERAL (
+    SELECT coalesce(sum(amount) FILTER (WHERE d.status IN ('needs_response', 'under_review')), 0) AS disputed,
+           coalesce(sum(amount) FILTER (WHERE d.status = 'lost'), 0) AS lost, count(*) AS any_dispute
+    FROM dispute d WHERE d.payment_id = p.id) AS d
+WHERE p.status = 'succeeded'
+"""
+"""What has gone back of each payment: refunded, disputed and not decided, lost; `ever` counts whatever happened to it."""
+
 # Each query returns rows that must not be there.
 BROKEN: dict[str, str] = {
-    "effect: a paid order's sources are worth exactly their terms": """
+    "effect: a paid order's sources are worth exactly what is left of their terms": f"""
+        WITH gone AS ({GONE})
         SELECT s.id || ' is worth ' || s.worth || ', its terms say ' || t.worth
-        FROM source s JOIN orders o ON o.id = s.order_id, LATERAL (SELECT CASE s.kind
+        FROM source s JOIN orders o ON o.id = s.order_id LEFT JOIN gone g ON g.id = o.paid_by,
+        LATERAL (SELECT coalesce(g.of, 0) AS of, coalesce(g.refunded + g.lost, 0)
+                   + CASE WHEN s.terms->>'on_dispute' = 'wait' THEN 0 ELSE coalesce(g.disputed, 0) END AS back) AS b,
+        LATERAL (SELECT CASE s.kind
             WHEN 'credits' THEN (s.terms->>'quantity')::bigint * (s.terms->>'amount')::bigint
-            WHEN 'pass' THEN (s.terms->>'quantity')::bigint * (s.terms->>'days')::bigint * 86400
-            WHEN 'money' THEN o.amount ELSE 1 END) AS t (worth)
-        WHERE o.paid_at IS NOT NULL AND s.worth <> t.worth""",
-    "effect: one entry for each thing sold and each payment": """
-        SELECT s.id || ' has ' || count(e.id) || ' entries'
-        FROM source s JOIN orders o ON o.id = s.order_id LEFT JOIN entry e ON e.source = s.id
-        WHERE o.paid_at IS NOT NULL AND s.kind IN ('credits', 'money') GROUP BY s.id HAVING count(e.id) <> 1""",
+            WHEN 'pass' THEN (s.terms->>'quantity')::bigint * (s.terms->>'days')::bigint * 86400 ELSE 1 END) AS w (whole),
+        LATERAL (SELECT CASE WHEN b.back <= 0 THEN w.whole WHEN b.back >= b.of THEN 0 WHEN s.kind = 'feature' THEN 1
+                        ELSE w.whole - div(w.whole::numeric * b.back, b.of) END) AS t (worth)
+        WHERE s.kind IN ('credits', 'pass', 'feature') AND o.paid_at IS NOT NULL AND s.worth <> t.worth""",
+    "effect: a payment's money is what came less what went": f"""
+        WITH gone AS ({GONE})
+        SELECT s.id || ' is worth ' || s.worth FROM source s JOIN gone g ON s.id = 'payment:' || g.id
+        WHERE s.worth <> greatest(0, g.of - g.refunded - g.disputed - g.lost)""",
+    "effect: nothing unpaid is worth anything": """
+        SELECT s.id || ' is worth ' || s.worth FROM source s JOIN orders o ON o.id = s.order_id
+        WHERE o.paid_at IS NULL AND s.kind IN ('credits', 'pass', 'feature') AND s.worth <> 0""",
+    "effect: one entry for each change of what something is worth": """
+        SELECT s.id || ' has ' || count(e.id) || ' entries in revision ' || e.revision
+        FROM source s JOIN entry e ON e.source = s.id WHERE s.kind = 'money'
+        GROUP BY s.id, e.revision HAVING count(e.id) <> 1 OR e.revision > s.revision""",
+    "effect: nothing is posted twice where nothing went back": f"""
+        WITH gone AS ({GONE})
+        SELECT s.id || ' has ' || count(e.id) || ' entries of a grant'
+        FROM source s JOIN orders o ON o.id = s.order_id LEFT JOIN gone g ON g.id = o.paid_by
+        LEFT JOIN entry e ON e.source = s.id
+        WHERE o.paid_at IS NOT NULL AND s.kind IN ('credits', 'money') AND s.revision <> 1
+          AND coalesce(g.ever, 0) = 0 GROUP BY s.id, g.id""",
     "effect: a paid order has its money in the books": """
-        SELECT o.id || ' has no money' FROM orders o WHERE o.paid_at IS NOT NULL
+        SELECT o.id || ' has no money' FROM orders o WHERE o.paid_at IS NOT NULL AND o.paid_by LIKE 'pi_%'
         AND NOT EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.kind = 'money')""",
-    "effect: a wallet holds what was bought": """
-        SELECT a.owner || ' holds ' || a.balance || ' ' || a.unit || ', bought ' || coalesce(b.bought, 0)
-        FROM account a LEFT JOIN (
-            SELECT s.customer_id, s.unit, sum((s.terms->>'quantity')::bigint * (s.terms->>'amount')::bigint) AS bought
-            FROM source s JOIN orders o ON o.id = s.order_id
-            WHERE s.kind = 'credits' AND o.paid_at IS NOT NULL GROUP BY 1, 2) b
-            ON b.customer_id = a.owner AND b.unit = a.unit
-        WHERE a.kind = 'wallet' AND a.balance <> coalesce(b.bought, 0)""",
+    "effect: a person has what was got, less what was spent and what ended": """
+        SELECT a.owner || ' has ' || a.has || ' ' || a.unit || ', got ' || coalesce(g.got, 0) || ', used ' || coalesce(u.used, 0)
+        FROM (SELECT owner, unit, sum(balance) AS has FROM account WHERE owner <> 'system' GROUP BY 1, 2) a
+        LEFT JOIN (SELECT customer_id, unit, sum(worth) AS got FROM source WHERE kind = 'credits' GROUP BY 1, 2) g
+            ON g.customer_id = a.owner AND g.unit = a.unit
+        LEFT JOIN (SELECT e.customer_id, e.unit, sum(CASE WHEN t.kind IN ('spent', 'expired') THEN e.amount ELSE 0 END)
+                     - sum(CASE WHEN f.kind IN ('spent', 'expired') THEN e.amount ELSE 0 END) AS used
+                   FROM entry e JOIN account t ON t.id = e.to_account JOIN account f ON f.id = e.from_account
+                   GROUP BY 1, 2) u ON u.customer_id = a.owner AND u.unit = a.unit
+        WHERE NOT EXISTS (SELECT FROM customer c WHERE c.merged_into IS NOT NULL AND a.owner IN (c.id, c.merged_into))
+          AND a.has <> coalesce(g.got, 0) - coalesce(u.used, 0)""",
+    "effect: who owes has nothing to spend": """
+        SELECT d.owner || ' owes ' || -d.balance || ' ' || d.unit || ' and has ' || sum(l.remaining)
+        FROM account d JOIN account w ON w.owner = d.owner AND w.unit = d.unit AND w.kind = 'wallet'
+        JOIN lot l ON l.account_id = w.id AND l.remaining > 0 AND (l.expires_at IS NULL OR l.expires_at > desk_now())
+        WHERE d.kind = 'debt' AND d.balance < 0 GROUP BY d.owner, d.unit, d.balance""",
+    "effect: lots are what is in wallets, and holds are what is held": """
+        SELECT a.owner || ' ' || a.kind || ' ' || a.balance || ', lots ' || l.remaining || ', holds ' || h.amount
+        FROM account a, LATERAL (SELECT coalesce(sum(CASE a.kind WHEN 'wallet' THEN l.remaining ELSE l.held END), 0)
+            FROM lot l JOIN account w ON w.id = l.account_id WHERE w.owner = a.owner AND w.unit = a.unit) AS l (remaining),
+        LATERAL (SELECT coalesce(sum(h.amount), 0) FROM hold h
+            WHERE h.customer_id = a.owner AND h.unit = a.unit AND h.state = 'held') AS h (amount)
+        WHERE a.kind IN ('wallet', 'held')
+          AND (a.balance <> l.remaining OR (a.kind = 'held' AND a.balance <> h.amount))""",
     "effect: a done event of a payment has its order paid": """
         SELECT i.external_id || ' is done and ' || o.id || ' is ' || o.status
         FROM inbox i JOIN orders o ON o.id = convert_from(i.body, 'UTF8')::jsonb #>> '{data,object,metadata,paydesk_order}'
         WHERE i.state = 'done' AND i.kind IN ('payment_intent.succeeded', 'charge.succeeded') AND o.paid_at IS NULL""",
     "message: a paid order is told once where it was bought": """
         SELECT o.id || ' was told ' || count(m.id) || ' times'
-        FROM orders o LEFT JOIN outbox x ON x.template = 'paid' AND x.params->>'order' = o.id
-        LEFT JOIN message m ON m.dedup_key = x.dedup_key
-        WHERE o.paid_at IS NOT NULL AND o.channel IS NOT NULL GROUP BY o.id HAVING count(m.id) <> 1""",
-    "message: what was sent is in the thread, under its key": """
+        FROM orders o LEFT JOIN outbox x ON x.about = o.id AND x.template = 'paid'
+        LEFT JOIN message m ON m.id = (x.receipt->>'message')::bigint
+        WHERE o.paid_at IS NOT NULL AND o.channel IS NOT NULL GROUP BY o.id HAVING count(m.id) <> 1
+          AND NOT EXISTS (SELECT FROM outbox r WHERE r.about = o.id AND r.template = 'refunded')""",
+    "message: what was sent is in the thread": """
         SELECT x.dedup_key || ' was sent and is not in the thread' FROM outbox x
         WHERE x.state = 'sent' AND x.channel <> 'stripe'
-        AND NOT EXISTS (SELECT FROM message m WHERE m.dedup_key = x.dedup_key)""",
+        AND NOT EXISTS (SELECT FROM message m WHERE m.id = (x.receipt->>'message')::bigint
+            AND m.channel = x.channel AND m.external_id = x.address)""",
+    "message: the newest news of an order is what its message says": """
+        SELECT x.dedup_key || ' is not what message ' || m.id || ' says' FROM outbox x
+        JOIN message m ON m.id = (x.receipt->>'message')::bigint
+        WHERE x.about IS NOT NULL AND x.state = 'sent' AND m.version NOT IN (x.id, 0)
+          AND NOT EXISTS (SELECT FROM outbox y WHERE y.about = x.about AND y.id > x.id)""",
+    "message: the news of an order is one message": """
+        SELECT x.about || ' has ' || count(DISTINCT x.receipt->>'message') || ' messages' FROM outbox x
+        WHERE x.about IS NOT NULL AND x.channel = 'web' AND x.state = 'sent'
+        GROUP BY x.about HAVING count(DISTINCT x.receipt->>'message') > 1""",
     "message: nothing is said that was not to be said": """
         SELECT 'message ' || m.id || ' has a key that no delivery has' FROM message m
         WHERE m.dedup_key IS NOT NULL AND NOT EXISTS (SELECT FROM outbox x WHERE x.dedup_key = m.dedup_key)""",
     "message: nothing is told twice": """
         SELECT template || ' about ' || (params->>'order') || ' ' || count(*) || ' times' FROM outbox
-        WHERE params ? 'order' AND template IN ('paid', 'payment_failed', 'pending')
+        WHERE params ? 'order' AND template = 'paid'
         GROUP BY template, params->>'order' HAVING count(*) > 1""",
     "event: an event is in the inbox once": """
         SELECT external_id || ' ' || count(*) || ' times' FROM inbox

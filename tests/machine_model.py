@@ -6,6 +6,7 @@ that two orders never end at the same moment.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -230,7 +231,10 @@ class Sold:
 
 @dataclass
 class Pot:
-    """Credits of one source that end together: (day, hour), at the start of that day."""
+    """Credits of one source that end together: (day, hour).
+
+    Below 0 it is so many hours before that day begins; from 0 on, some seconds after: nobody knows how many.
+    """
 
     id: str
     source: str
@@ -268,10 +272,16 @@ class Purse:
     pots: list[Pot] = field(default_factory=list)
     debt: int = 0
     holds: dict[int, Kept] = field(default_factory=dict)
+    unsure: bool = False
 
     def alive(self, day: int) -> list[Pot]:
         """Pots that can be spent from, in the order of spending."""
         found = [pot for pot in self.pots if pot.left and pot.ends[0] > day]
+        seconds = defaultdict(list)
+        for pot in found:
+            if pot.ends[1] >= 0 and pot.ends != FOR_EVER:
+                seconds[pot.ends[0]].append(pot.free)
+        self.unsure |= any(len(free) > 1 and not all(free) for free in seconds.values())
         return sorted(found, key=lambda pot: (pot.ends, not pot.free, pot.id))
 
     def balance(self, day: int) -> int:
@@ -325,6 +335,7 @@ class Purse:
         self.pots += other.pots
         self.holds |= other.holds
         self.debt += other.debt
+        self.unsure |= other.unsure
         self.debt -= sum(share for _, share in self.pick(self.debt, day))
 
 
@@ -335,6 +346,7 @@ class Credits:
     id: str
     ends: tuple[int, int] = FOR_EVER
     free: bool = False
+    days: int | None = None
     worth: int = 0
     revision: int = 0
     notes: list[Note] = field(default_factory=list)
@@ -369,26 +381,29 @@ class Credits:
             if share > lost:
                 self._pot(purse, one, number, day).left += share - lost
 
-    def _order(self, note: Note) -> tuple[int, bool, bool, str]:
+    def _order(self, note: Note) -> tuple[int, bool, bool, tuple[int, int], str]:
         """As they happened: own pots first, what was owed last."""
         if note.pot is None:
-            return (note.revision, True, True, "")
-        return (note.revision, False, not (note.pot.id + "/").startswith(self.id + "/"), note.pot.id)
+            return (note.revision, True, True, FOR_EVER, "")
+        return (note.revision, False, not (note.pot.id + "/").startswith(self.id + "/"), note.ends, note.pot.id)
 
     def _pot(self, purse: Purse, note: Note | None, number: int, day: int) -> Pot:
-        """Where given credits go: back to where they were, with the life they had, or into the order's own pot."""
-        if note is not None and note.pot is not None:
-            if note.ends == FOR_EVER:
-                return note.pot
-            ends = (note.ends[0] - note.day + day, note.ends[1])
-            pot = Pot(f"{self.id}/{self.revision}/{number}", note.pot.source, ends, note.pot.free)
-            purse.pots.append(pot)
-            return pot
+        """Where given credits go: back to where they were, with the life they had, or into the order's own pot.
+
+        What had been spent, and was owed, is as good as new.
+        """
+        if note is not None and note.pot is not None and note.ends == FOR_EVER:
+            return note.pot
+        if note is not None and (note.pot is not None or self.days is not None):
+            ends = (day + (self.days or 0), 0) if note.pot is None else (note.ends[0] - note.day + day, note.ends[1])
+            source, free = (self.id, self.free) if note.pot is None else (note.pot.source, note.pot.free)
+            return self._new(purse, Pot(f"{self.id}/{self.revision}/{number}", source, ends, free))
         own = [pot for pot in purse.pots if pot.id == self.id]
-        if not own:
-            own = [Pot(self.id, self.id, self.ends, self.free)]
-            purse.pots += own
-        return own[0]
+        return own[0] if own else self._new(purse, Pot(self.id, self.id, self.ends, self.free))
+
+    def _new(self, purse: Purse, pot: Pot) -> Pot:
+        purse.pots.append(pot)
+        return pot
 
     def _take(self, purse: Purse, amount: int, day: int) -> None:
         own = sorted((p for p in purse.pots if p.source == self.id), key=lambda p: (p.ends, not p.free, p.id))
@@ -427,13 +442,18 @@ class Model:
 
     def __post_init__(self) -> None:
         self.orders = [Sold(goods) for goods in self.history.goods]
-        self.credits = [Credits(f"order{number}") for number in range(4)]
+        self.credits = [Credits(f"order{n}", days=goods.days) for n, goods in enumerate(self.history.goods)]
         self.purses = {(who, unit): Purse() for who in (0, 1) for unit in UNITS}
 
     @property
     def lasting(self) -> bool:
         """Whether nothing ends: then plain arithmetic says what there is."""
         return all(goods.days is None for goods in self.history.goods)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether it depends on seconds which credits were spent first: then nobody knows what is left."""
+        return any(purse.unsure for purse in self.purses.values())
 
     def new_day(self, day: int) -> None:
         for purse in self.purses.values():

@@ -5,6 +5,7 @@ Import the fixture `shop`.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,19 +16,32 @@ import pytest
 
 from conftest import settings_for
 from desk import Buyer, Desk, running_desk
+from invariants import violations
+from paydesk.clock import Clock
+from paydesk.store import Store
 from sandbox_fixtures import running_sandbox, until
 
 CATALOG = Path(__file__).with_name("catalog_back.toml")
-BACK = ("refund", "charge", "payment_intent", "checkout", "radar")
 
 
 @pytest.fixture(scope="module")
 def shop(new_database: Callable[[], str]) -> Iterator[Desk]:
-    """A desk with a sandbox of its own, whose clock these tests move."""
+    """A desk with a sandbox of its own, whose clock these tests move. At the end everything must be true of it."""
     with running_sandbox() as sandbox:
         settings = settings_for(new_database(), sandbox.url, PAYDESK_CATALOG=str(CATALOG))
         with running_desk(settings, sandbox) as desk:
             yield desk
+            calm(desk)
+            assert asyncio.run(_violations(desk)) == []
+
+
+async def _violations(desk: Desk) -> list[str]:
+    store = await Store.open(desk.settings["DATABASE_URL"], clock=Clock())
+    try:
+        await store.refresh_clock()
+        return await violations(store)
+    finally:
+        await store.close()
 
 
 def bought(shop: Desk, price: str, card: str = "pm_card_visa") -> tuple[Buyer, dict[str, Any]]:

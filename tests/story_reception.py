@@ -224,7 +224,7 @@ def test_t06_what_a_killed_service_had_stored_is_done_by_the_next_one(
 
 
 def test_t08_an_unknown_type_and_other_products_objects_are_ignored_without_an_error(deaf_desk: Desk) -> None:
-    strange = deaf_desk.event_of("radar.early_fraud_warning.created", {"id": "issfr_1", "object": "radar"})
+    strange = deaf_desk.event_of("customer.tax_id.created", {"id": "txi_1", "object": "tax_id"})
     foreign = deaf_desk.event_of("checkout.session.completed", {
         "id": f"cs_test_{secrets.token_hex(8)}", "object": "checkout.session", "mode": "payment", "metadata": {},
         "client_reference_id": "their-own-42", "status": "complete", "payment_status": "paid", "amount_total": 1,

@@ -39,10 +39,11 @@ def test_a_full_refund_takes_everything_back_and_says_so_in_the_orders_own_messa
     assert not buyer.access("premium")["allowed"]
     assert not buyer.access("badge")["allowed"]
     reference = order["id"][4:12].upper()
-    assert buyer.told() == [
+    (text,) = buyer.told()
+    assert text == (
         "↩️ Refunded: $30.00, all of it. Taken back: 100 credits, 30 days of premium and badge. You now have 0 credits. "
         f"Your bank may take some days to show it. Reference {reference}."
-    ]
+    )
     changes_nothing(shop, order)
 
 

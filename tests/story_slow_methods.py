@@ -116,12 +116,12 @@ def test_t18_two_events_of_one_meaning_are_one_message(shop: Desk) -> None:
     assert len(buyer.told()) == 1
 
 
-def test_news_of_what_was_told_long_ago_is_a_message_of_its_own(shop: Desk) -> None:
-    buyer, order = bought(shop, "credits-10")
-    shop.sql("UPDATE outbox SET finished_at = finished_at - interval '8 days' WHERE about = $1", order["id"])
-    refund(shop, order, 500)
+def test_news_of_what_was_told_long_ago_is_a_message_of_its_own(desk: Desk) -> None:
+    buyer, order = bought(desk, "credits-10")
+    desk.sql("UPDATE outbox SET finished_at = finished_at - interval '8 days' WHERE about = $1", order["id"])
+    refund(desk, order, 500)
     assert [text[:1] for text in buyer.told()] == ["✅", "↩"]
-    refund(shop, order)
+    refund(desk, order)
     assert len(buyer.told()) == 2, "the newer one is edited from now on"
     assert "all of it" in buyer.told()[1]
 
@@ -135,21 +135,21 @@ def test_who_fetches_messages_by_number_gets_a_new_one_for_each_news(shop: Desk)
     assert [text[:1] for text in buyer.told()] == ["✅", "↩"]
 
 
-def test_an_older_message_that_is_sent_late_does_not_come_after_newer_news(shop: Desk) -> None:
-    buyer, order = bought(shop, "credits-10")
-    refund(shop, order)
+def test_an_older_message_that_is_sent_late_does_not_come_after_newer_news(desk: Desk) -> None:
+    buyer, order = bought(desk, "credits-10")
+    refund(desk, order)
     before = buyer.told()
-    (paid,) = shop.sql("SELECT id FROM outbox WHERE dedup_key = $1", f"paid:{order['id']}")
-    shop.sql("UPDATE outbox SET state = 'dead' WHERE id = $1", paid["id"])
-    shop.post(f"/v1/deliveries/{paid['id']}/retry", {})
-    shop.quiet()
+    (paid,) = desk.sql("SELECT id FROM outbox WHERE dedup_key = $1", f"paid:{order['id']}")
+    desk.sql("UPDATE outbox SET state = 'dead' WHERE id = $1", paid["id"])
+    desk.post(f"/v1/deliveries/{paid['id']}/retry", {})
+    desk.quiet()
     assert buyer.told() == before
-    assert shop.sql("SELECT state, detail FROM outbox WHERE id = $1", paid["id"])[0]["detail"].startswith("newer news")
+    assert desk.sql("SELECT state, detail FROM outbox WHERE id = $1", paid["id"])[0]["detail"].startswith("newer news")
 
 
-def test_a_message_that_is_gone_is_said_anew(shop: Desk) -> None:
-    buyer, order = bought(shop, "credits-10")
-    shop.sql("DELETE FROM message WHERE dedup_key = $1", f"paid:{order['id']}")
-    refund(shop, order)
+def test_a_message_that_is_gone_is_said_anew(desk: Desk) -> None:
+    buyer, order = bought(desk, "credits-10")
+    desk.sql("DELETE FROM message WHERE dedup_key = $1", f"paid:{order['id']}")
+    refund(desk, order)
     (text,) = buyer.told()
     assert text.startswith("↩️ Refunded: $9.99, all of it.")

@@ -47,7 +47,7 @@ from paydesk.store import Store
 from paydesk.wallet import Done, EndHold, Give, Operation, Reserve, Spend, Wallets
 from truths import untrue
 
-MANY = int(os.environ.get("PAYDESK_HISTORIES", "600"))
+MANY = int(os.environ.get("PAYDESK_HISTORIES", "400"))
 TOGETHER = 250
 AT_ONCE = 8
 ROWS_MAX = 500
@@ -304,7 +304,7 @@ class Town:
         except Exception as error:
             life.complain(f"{world}: {operation} raises {error!r}")
             return None
-        if (None if done is None else done.balance) != wanted:
+        if (None if done is None else done.balance) != wanted and not life.model.unsure:
             life.complain(f"{world}: {operation} answers {done}, {wanted} is right")
         if done is not None and isinstance(operation, Reserve) and done.hold is not None:
             life.hold_ids[world, name] = done.hold.id
@@ -345,7 +345,7 @@ class Town:
                     f"{'ab'[who]} {unit}": found.get((life.person(world, who), unit), nothing)
                     for who in set(life.model.now) for unit in UNITS
                 }  # fmt: skip
-                if there != wanted:
+                if there != wanted and not life.model.unsure:
                     life.complain(f"{world}, day {day}: there is {there}, the model says {wanted}")
 
     async def _compare_ends(self) -> None:
@@ -357,9 +357,11 @@ class Town:
         for row in await self.store.fetch("SELECT id, order_id, worth FROM source WHERE order_id IS NOT NULL"):
             worths[row["order_id"]][row["id"]] = row["worth"]
         for life in self.lives:
-            straight, twisted = (ends.get(life.tag(world), "") for world in WORLDS)
-            if straight != twisted.replace(life.tag("t"), life.tag("s")):
-                life.complain(f"told straight: {straight}\ntold twisted: {twisted}")
+            straight, twisted = (ends[life.tag(world)].replace(life.tag(world), "") for world in WORLDS)
+            for one, other in zip(orjson.loads(straight), orjson.loads(twisted), strict=True):
+                for what in one:
+                    if one[what] != other[what]:
+                        life.complain(f"{what} told straight: {one[what]}\n{what} told twisted:   {other[what]}")
             for number, sold in enumerate(life.model.orders):
                 order = life.order("s", number)
                 status = statuses[order]
@@ -391,7 +393,7 @@ SELECT substr(o.id, 5, 8) AS tag, jsonb_agg(jsonb_build_object(
     'disputes', (SELECT jsonb_agg(to_jsonb(d) - 'created_at' ORDER BY d.id)
                  FROM dispute d JOIN payment p ON p.id = d.payment_id WHERE p.order_id = o.id),
     'sources', (SELECT jsonb_agg(to_jsonb(s) - '{revision}'::text[] ORDER BY s.id) FROM source s WHERE s.order_id = o.id),
-    'ends', (SELECT jsonb_agg(l.expires_at) FROM lot l WHERE l.id = o.id || ':0:0'),
+    'ends', (SELECT jsonb_agg(l.expires_at) FROM lot l WHERE l.id = o.id || ':0:0' AND l.expires_at IS NOT NULL),
     'grants', (SELECT jsonb_agg(to_jsonb(g) ORDER BY g.source)
                FROM grant_ g JOIN source s ON s.id = g.source WHERE s.order_id = o.id)
 ) ORDER BY o.id)::text AS state

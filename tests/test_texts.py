@@ -43,12 +43,37 @@ def test_filling_puts_every_value_in_and_leaves_no_known_placeholder(template: s
 
 @pytest.mark.parametrize("template", texts.TEMPLATES)
 def test_every_template_is_whole_when_its_values_are_there(template: str) -> None:
-    params = {**ORDER, "feature": "premium", "grants": [{"kind": "credits", "unit": "credits", "worth": 10}],
-              "balances": {"credits": 10}, "reason": "Insufficient funds."}  # fmt: skip
-    text, _ = texts.render(template, params, None)
-    assert "{" not in text
-    assert "  " not in text
-    assert text == text.strip()
+    grant = {"kind": "credits", "unit": "credits", "worth": 10, "before": 4, "whole": 30}
+    bought = {"unit": "credits", "balance": 2, "because": "No funds.", "customer": "cst_1", "feature": "premium"}
+    params = {**ORDER, **bought, "grants": [grant], "balances": {"credits": 10}, "debts": {"credits": 3},
+              "paid_off": {"credits": 2}, "paid": 999, "refunded": 400, "due": "2026-06-01T12:00:00+00:00",
+              "reason": "Insufficient funds."}  # fmt: skip
+    whole, _ = texts.render(template, params, None)
+    bare, _ = texts.render(template, {**ORDER, **bought}, None)
+    for text in (whole, bare):
+        assert "{" not in text
+        assert "  " not in text
+        assert text == text.strip()
+    if template in ("refunded", "disputed", "dispute_lost"):
+        assert "20 credits. You now have 10 credits. You owe 3 credits; what comes in next pays that first." in whole
+    if template in ("refund_failed", "dispute_won"):
+        assert "Yours again: 6 credits. You now have 10 credits." in whole
+
+
+@pytest.mark.parametrize(
+    ("grant", "worth", "said"),
+    [
+        ({"kind": "pass", "feature": "premium", "whole": 30 * 86_400}, 20 * 86_400, "10 days of premium"),
+        ({"kind": "pass", "feature": "premium", "whole": 86_400}, 80_000, "2 hours of premium"),
+        ({"kind": "pass", "feature": "premium", "whole": 86_400}, 0, "1 day of premium"),
+        ({"kind": "feature", "feature": "vip", "whole": 1}, 0, "vip"),
+        ({"kind": "credits", "unit": "credits", "whole": 1}, 0, "1 credit"),
+    ],
+)
+def test_what_was_taken_back_is_said_in_words(grant: dict[str, Any], worth: int, said: str) -> None:
+    params = {**ORDER, "paid": 999, "refunded": 999, "grants": [{**grant, "worth": worth, "before": grant["whole"]}]}
+    text, _ = texts.render("refunded", params, None)
+    assert f"Refunded: $9.99, all of it. Taken back: {said}. Your bank" in text
 
 
 def test_an_unknown_template_is_a_mistake_of_ours() -> None:

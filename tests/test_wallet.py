@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import re
@@ -17,9 +18,10 @@ import pytest
 
 from conftest import CATALOG, settings_for
 from desk import Buyer, Desk, running_desk, start_service
-from paydesk import wallet
+from paydesk import ids, wallet
 from paydesk.errors import Invalid
 from paydesk.web.pages import reference
+from race_spend import opened
 from sandbox_fixtures import Sandbox
 from test_api import error_of
 
@@ -355,6 +357,19 @@ def test_the_wallet_itself_checks_amounts() -> None:
         with pytest.raises(Invalid) as refusal:
             wallet.checked_amount(amount)
         assert refusal.value.param == "amount"
+
+
+async def test_a_balance_has_an_end_too(database: str) -> None:
+    async with opened(database) as (store, wallets):
+        who = ids.new("cst")
+        await store.execute("INSERT INTO customer (id) VALUES ($1)", who)
+        gifts = (wallet.Give(who, "credits", wallet.AMOUNT_MAX, f"gift {number}") for number in range(1000))
+        last = (await asyncio.gather(*map(wallets.run, gifts)))[-1]
+        assert last.balance == wallet.BALANCE_MAX
+        with pytest.raises(Invalid) as refusal:
+            await wallets.run(wallet.Give(who, "credits", 1, "one more"))
+        assert refusal.value.param == "amount"
+        assert (await wallets.run(wallet.Spend(who, "credits", wallet.AMOUNT_MAX, "k"))).balance == 999 * 10**15
 
 
 # --- the reference ---------------------------------------------------------------------------------------------------

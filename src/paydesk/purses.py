@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-import asyncpg
-
 from paydesk import edge
 from paydesk.books import columns
 from paydesk.ledger import SYSTEM, Book
 from paydesk.lots import FOREVER, Lot, order_of_spending
-from paydesk.store.pool import ROLLED_BACK
+from paydesk.store.pool import ROLLED_BACK, TAKEN
 
 PURSES_MAX = 100_000
 LOTS_MAX = 20
@@ -164,7 +162,7 @@ class Purses:
             return [None] * len(wanted)
         try:
             at = await batch.write(connection)
-        except (*ROLLED_BACK, asyncpg.UniqueViolationError):
+        except (*ROLLED_BACK, TAKEN):
             for key in batch.plans:
                 self._purses.pop(key, None)
             return [None] * len(wanted)

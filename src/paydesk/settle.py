@@ -7,7 +7,7 @@ A fact whose order is not known yet parks; one that bears our reference but not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,6 +49,7 @@ class Desk:
     threads: dict[str, customers.Thread]
     book: Book
     timed: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, list[Source]] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     touched_cases: dict[str, Case] = field(default_factory=dict)
     touched_sources: dict[str, Source] = field(default_factory=dict)
@@ -112,7 +113,16 @@ async def _load(tx: Tx, facts: Sequence[Fact]) -> Desk:
                if fact.kind in ("lots_end", "low_balance") and timer_customer(fact) in timed}  # fmt: skip
     wallets |= {(hold.customer, hold.unit) for hold in holds.values()}
     book = await books.open_book(tx, now, sources.values(), wallets)
-    return Desk(now, known, payers, sources, reasons, threads, book, timed, holds)
+    return Desk(now, known, payers, sources, reasons, threads, book, timed, _by_order(sources.values()), holds)
+
+
+def _by_order(sources: Iterable[Source]) -> dict[str, list[Source]]:
+    """Return sources by their order: each fact asks for its own, and a batch has thousands."""
+    found: dict[str, list[Source]] = {}
+    for source in sources:
+        if source.order is not None:
+            found.setdefault(source.order, []).append(source)
+    return found
 
 
 def _new_sources(known: dict[str, Case], fact: CaseFact) -> list[Source]:
@@ -200,7 +210,7 @@ def _note(desk: Desk, before: Case, after: Case, row: Row) -> None:
         desk.touched_cases.setdefault(before.order.id, before)
         desk.cases[before.order.id] = after
     returned = orders.returned_of(after)
-    for source in [source for source in desk.sources.values() if source.order == before.order.id]:
+    for source in desk.parts.get(before.order.id, ()):
         if source.kind == "money":
             target, since = orders.money_of(after, source.id.removeprefix("payment:"))
         elif source.kind in ledger.MONEY_MOVES:
@@ -344,7 +354,7 @@ class _Standing:
 
 def _given(desk: Desk, order: Order) -> list[Source]:
     """Return what an order gives, besides money."""
-    own = [one for one in desk.sources.values() if one.order == order.id and one.kind not in ledger.MONEY_MOVES]
+    own = [one for one in desk.parts.get(order.id, ()) if one.kind not in ledger.MONEY_MOVES]
     return sorted(own, key=lambda source: source.id)
 
 

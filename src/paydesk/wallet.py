@@ -20,6 +20,7 @@ from paydesk.store import Record, Store, Tx
 from paydesk.store.group import GroupTransaction
 
 AMOUNT_MAX = 10**15
+BALANCE_MAX = 10**18
 HOLD_S_MAX = 7 * 86_400
 HOLD_S = 900
 GIFT_LIFE = timedelta(days=36_500)
@@ -317,6 +318,8 @@ def _give(batch: Batch, operation: Give, name: str) -> int:
         if not batch.book.now < end <= batch.book.now + GIFT_LIFE:
             raise Invalid("expires_at must lie ahead, at most 100 years", param="expires_at")
         terms["expires_at"] = end.isoformat()
+    if batch.book.balance(operation.customer, operation.unit) > BALANCE_MAX - operation.amount:
+        raise Invalid(f"a balance is at most {BALANCE_MAX:,}", param="amount")
     if operation.memo is not None:
         terms["memo"] = operation.memo
     source = Source(name, operation.customer, None, "credits", operation.unit, terms)

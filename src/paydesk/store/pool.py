@@ -47,6 +47,9 @@ AWAY = (
 ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 """Certainly not committed: the whole transaction may be run again at once."""
 
+TAKEN = asyncpg.UniqueViolationError
+"""A unique key is there already: certainly not committed, and again it would be the same."""
+
 
 class Record(Protocol):
     """A row: columns by name or position, in order."""
