@@ -77,8 +77,8 @@ def with_catalog(base: Settings, text: str) -> Settings:
 
 def at_stripe(base: Settings, path: str, form: dict[str, str] | None = None) -> dict[str, Any]:
     """A call to the sandbox: a POST with a form, else a GET."""
-    assert base.stripe_key is not None
-    headers = {"Authorization": f"Bearer {base.stripe_key.reveal()}"}
+    assert base.stripe_api_key is not None
+    headers = {"Authorization": f"Bearer {base.stripe_api_key.reveal()}"}
     method, params = ("GET", {"limit": "100"}) if form is None else ("POST", None)
     answer = httpx.request(method, base.stripe_api_base + path, headers=headers, data=form, params=params, timeout=30)
     assert answer.status_code == 200, answer.text
