@@ -10,12 +10,15 @@ from typing import Any
 
 import httpx
 
+import load
 from conftest import settings_for
 from desk import Buyer, Desk, running_desk
-from paydesk import customers, merging
-from paydesk.customers import Identity
+from faults import drain
+from paydesk import checkout, customers, merging
+from paydesk.customers import Identity, Thread
 from paydesk.errors import Conflict, InsufficientCredits, PaydeskError
 from paydesk.service import Service
+from paydesk.stripe.envelope import envelope
 from paydesk.wallet import Done, EndHold, Give, Reserve, Spend
 from sandbox_fixtures import running_sandbox, until
 from truths import untrue
@@ -256,6 +259,44 @@ async def test_spending_while_being_merged_takes_each_credit_once(service: Servi
                 again = await service.wallets.run(spend)
                 assert again.replayed, "a key stays used, also by the other name"
         assert await have(service, a) == 10 - len(spent)
+    assert await untrue(service.store) == []
+
+
+async def test_payments_of_people_who_are_merged_while_they_are_settled_arrive_once(service: Service) -> None:
+    bought = await load.buy(service, 90, 30)
+    rows = await service.store.fetch("SELECT DISTINCT customer_id AS id FROM orders ORDER BY 1")
+    people = [row["id"] for row in rows]
+    for _, body in load.events_of(bought).items():
+        await service.receiver.receive(envelope(body))
+    pairs = list(zip(people[::2], people[1::2], strict=True))
+    settling = asyncio.create_task(service.worker.drain())
+    for start in range(0, len(pairs), 3):
+        await at_once(
+            *(
+                merging.merge(service.store, service.vault, one, other, actor="test")
+                for one, other in pairs[start : start + 3]
+            )
+        )
+    await settling
+    await drain(service)
+    assert await have(service, *(one for one, _ in pairs)) == await have(service, *people) == 900
+    unfinished = await service.store.fetch(
+        "SELECT id FROM orders WHERE status <> 'fulfilled' UNION ALL SELECT detail FROM inbox WHERE state = 'quarantined'"
+    )
+    assert unfinished == []
+    assert await untrue(service.store) == []
+
+
+async def test_an_order_made_while_its_buyer_is_merged_is_the_survivors(service: Service) -> None:
+    for _ in range(20):
+        a, b = await person(service), await person(service)
+        new = checkout.NewOrder(b, (checkout.line_of(service.catalog, "credits-10", 1),), Thread("web", b, None))
+        results = await at_once(
+            checkout.create_order(service.store, new, livemode=False),
+            merging.merge(service.store, service.vault, a, b, actor="test"),
+            checkout.create_order(service.store, new, livemode=False, reuse=True),
+        )
+        assert not [result for result in results if isinstance(result, PaydeskError)]
     assert await untrue(service.store) == []
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paydesk import orders
+from paydesk.case import Case, NotYet, Order, Payment, Returned, balance_moves, left_of, money_of, returned_of, worth
 from paydesk.facts import (
     BalanceIs,
     CaseFact,
@@ -24,7 +25,7 @@ from paydesk.facts import (
     RefundsAre,
     SessionIs,
 )
-from paydesk.orders import Case, Mismatch, NotYet, Order, Payment, Returned, Step
+from paydesk.orders import Mismatch, Step
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 ORDER = Order(
@@ -199,14 +200,14 @@ def test_t20_a_free_order_is_paid_by_its_session() -> None:
     free = session(paid="no_payment_required", intent=None, charged_amount=0, charged_currency="usd")
     case, said = told([free] * 2)
     assert (case.order.paid_by, dict(case.payments), said) == ("cs_1", {}, ["paid"])
-    assert orders.worth({"kind": "credits", "amount": 10, "quantity": 1}, case.order, orders.returned_of(case)) == 10
+    assert worth({"kind": "credits", "amount": 10, "quantity": 1}, case.order, returned_of(case)) == 10
 
 
 @given(st.permutations([session(charged_amount=500, charged_currency="usd"), intent(amount=500), charge(amount=500)]))
 def test_t20_a_discount_that_the_session_tells_of_is_paid_less_and_grants_the_whole(facts: list[CaseFact]) -> None:
     case, said = told(facts)
     assert (case.order.status, case.payments["pi_1"].amount, said) == ("fulfilled", 500, ["paid"])
-    assert orders.returned_of(case) == Returned(of=500)
+    assert returned_of(case) == Returned(of=500)
 
 
 @given(st.permutations([session(charged_amount=870, charged_currency="eur"), intent(amount=870, currency="eur"),
@@ -226,10 +227,10 @@ def test_t33_a_second_payment_goes_back_whole() -> None:
 
 def test_a_second_payments_refund_takes_nothing_from_the_first() -> None:
     case, said = told([intent(), intent(intent="pi_2"), refund("re_2", 999, intent="pi_2")])
-    assert (case.order.status, orders.returned_of(case).refunded) == ("fulfilled", 0)
+    assert (case.order.status, returned_of(case).refunded) == ("fulfilled", 0)
     assert said == ["paid", "paid_twice"]
-    assert orders.money_of(case, "pi_1")[0] == 999
-    assert orders.money_of(case, "pi_2")[0] == 0
+    assert money_of(case, "pi_1")[0] == 999
+    assert money_of(case, "pi_2")[0] == 0
 
 
 def test_the_news_of_an_older_session_changes_no_newer_one() -> None:
@@ -279,7 +280,7 @@ def test_an_order_whose_session_was_never_asked_for_is_paid_by_nobody() -> None:
 def test_a_shop_may_capture_a_part_of_what_was_reserved_and_never_more() -> None:
     reserved = Case(replace(ORDER, capture="manual"))
     case, _ = told([intent("requires_capture"), intent(amount=400)], reserved)
-    assert (case.order.status, orders.money_of(case, "pi_1")[0]) == ("fulfilled", 400)
+    assert (case.order.status, money_of(case, "pi_1")[0]) == ("fulfilled", 400)
     with pytest.raises(Mismatch):
         orders.apply(reserved, intent(amount=1000))
 
@@ -318,7 +319,7 @@ def test_t35_refunds_in_any_order_and_number_end_the_same(heard: list[RefundIs],
     assert once == twice
     last = {name: [one.status for one in heard if one.refund == name] for name in ("re_1", "re_2", "re_3")}
     counting = [name for name, seen in last.items() if seen and not {"failed", "canceled"} & set(seen)]
-    assert orders.returned_of(once).refunded == 300 * len(counting)
+    assert returned_of(once).refunded == 300 * len(counting)
 
 
 @given(REFUNDS)
@@ -349,7 +350,7 @@ def test_t36_a_refund_and_its_failure_are_each_said_once(heard: list[RefundIs]) 
 )
 def test_t36_the_furthest_status_of_a_refund_counts(seen: list[str], counts: bool, said: list[str]) -> None:
     case, words = told([intent(), *(refund("re_1", 999, one) for one in seen)])
-    assert orders.returned_of(case).refunded == (999 if counts else 0)
+    assert returned_of(case).refunded == (999 if counts else 0)
     assert case.order.status == ("refunded" if counts else "fulfilled")
     assert words == ["paid", *said]
 
@@ -407,9 +408,9 @@ CREDITS = {"kind": "credits", "amount": 500, "quantity": 1}
 )  # fmt: skip
 def test_a_source_is_worth_its_frozen_terms_once_paid_and_nothing_before(terms: dict[str, Any], whole: int) -> None:
     paid = replace(ORDER, paid_at=NOW)
-    assert orders.worth(terms, ORDER, Returned()) == 0
-    assert orders.worth(terms, paid, Returned(of=999)) == whole
-    assert orders.worth(terms, paid, Returned(of=999, refunded=999)) == 0
+    assert worth(terms, ORDER, Returned()) == 0
+    assert worth(terms, paid, Returned(of=999)) == whole
+    assert worth(terms, paid, Returned(of=999, refunded=999)) == 0
 
 
 AMOUNTS = st.integers(0, 3000)
@@ -422,19 +423,19 @@ def test_worth_is_never_more_than_the_whole_nor_less_than_nothing(
     paid = replace(ORDER, paid_at=NOW)
     returned = Returned(of, refunded, disputed, lost)
     for terms in ({"kind": "credits", "amount": whole}, {"kind": "pass", "days": whole}, {"kind": "feature"}):
-        now = orders.worth({**terms, "quantity": 1, "on_dispute": policy}, paid, returned)
-        assert 0 <= now <= orders.worth({**terms, "quantity": 1}, paid, Returned(of))
+        now = worth({**terms, "quantity": 1, "on_dispute": policy}, paid, returned)
+        assert 0 <= now <= worth({**terms, "quantity": 1}, paid, Returned(of))
 
 
 @given(st.integers(1, 10**12), st.integers(1, 10**9), st.integers(0, 2 * 10**9))
 def test_what_is_left_is_the_share_rounded_in_the_buyers_favour(whole: int, paid: int, back: int) -> None:
-    left = orders.left_of(whole, paid, back)
+    left = left_of(whole, paid, back)
     assert left == max(0, -(-whole * (paid - back) // paid)) if back else left == whole
-    assert orders.left_of(whole, paid, back + 1) <= left
+    assert left_of(whole, paid, back + 1) <= left
 
 
 def test_what_was_free_is_not_taken_back() -> None:
-    assert orders.worth(CREDITS, replace(ORDER, paid_at=NOW), Returned()) == 500
+    assert worth(CREDITS, replace(ORDER, paid_at=NOW), Returned()) == 500
 
 
 @pytest.mark.parametrize(
@@ -452,24 +453,24 @@ def test_t37_a_dispute_holds_back_at_once_or_waits_as_the_product_says(
     returned: Returned, hold: int, wait: int
 ) -> None:
     paid = replace(ORDER, paid_at=NOW)
-    assert orders.worth({**CREDITS, "on_dispute": "hold"}, paid, returned) == hold
-    assert orders.worth({**CREDITS, "on_dispute": "wait"}, paid, returned) == wait
+    assert worth({**CREDITS, "on_dispute": "hold"}, paid, returned) == hold
+    assert worth({**CREDITS, "on_dispute": "wait"}, paid, returned) == wait
 
 
 def test_a_feature_falls_only_when_everything_has_gone_back() -> None:
     paid = replace(ORDER, paid_at=NOW)
     feature = {"kind": "feature", "quantity": 1}
-    assert orders.worth(feature, paid, Returned(of=999, refunded=998)) == 1
-    assert orders.worth(feature, paid, Returned(of=999, refunded=999)) == 0
+    assert worth(feature, paid, Returned(of=999, refunded=998)) == 1
+    assert worth(feature, paid, Returned(of=999, refunded=999)) == 0
 
 
 @given(REFUNDS, st.sampled_from([None, "needs_response", "won", "lost"]))
 def test_the_money_left_of_a_payment_is_what_came_less_what_went(heard: list[RefundIs], disputed: str | None) -> None:
     case, _ = told([intent(), *heard, *([dispute(disputed)] if disputed else [])])
-    gone = orders.returned_of(case)
+    gone = returned_of(case)
     taken = 0 if disputed in (None, "won") else 999
-    assert orders.money_of(case, "pi_1") == (max(0, 999 - gone.refunded - taken), NOW)
-    assert orders.money_of(case, "pi_9") == (0, None)
+    assert money_of(case, "pi_1") == (max(0, 999 - gone.refunded - taken), NOW)
+    assert money_of(case, "pi_9") == (0, None)
 
 
 # --- what Stripe keeps -----------------------------------------------------------------------------------------------
@@ -498,8 +499,8 @@ PAID = told([intent(), charge(), refund("re_1", 400)])[0]
 def test_a_balance_transaction_books_the_fee_and_the_exchange(
     fact: BalanceIs, moves: list[tuple[str, str, int]]
 ) -> None:
-    assert orders.balance_moves(PAID, fact) == moves
-    assert orders.balance_moves(OPEN, fact) == []
+    assert balance_moves(PAID, fact) == moves
+    assert balance_moves(OPEN, fact) == []
 
 
 def test_a_balance_transaction_waits_for_the_object_that_it_is_about() -> None:

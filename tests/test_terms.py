@@ -79,8 +79,8 @@ def at_stripe(base: Settings, path: str, form: dict[str, str] | None = None) -> 
     """A call to the sandbox: a POST with a form, else a GET."""
     assert base.stripe_api_key is not None
     headers = {"Authorization": f"Bearer {base.stripe_api_key.reveal()}"}
-    method, params = ("GET", {"limit": "100"}) if form is None else ("POST", None)
-    answer = httpx.request(method, base.stripe_api_base + path, headers=headers, data=form, params=params, timeout=30)
+    method = "GET" if form is None else "POST"
+    answer = httpx.request(method, base.stripe_api_base + path, headers=headers, data=form, timeout=30)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -124,7 +124,7 @@ async def live_through(base: Settings, policy: str, edits: list[dict[str, Any] |
     charge = at_stripe(base, f"/v1/payment_intents/{intent}")["latest_charge"]
     at_stripe(base, "/v1/refunds", {"payment_intent": intent, "amount": "1000", "metadata[paydesk_order]": order})
     made = httpx.post(f"{base.stripe_api_base}/_sandbox/disputes", json={"charge": charge, "status": "needs_response"})
-    told = [event for event in at_stripe(base, "/v1/events")["data"][::-1]
+    told = [event for event in at_stripe(base, "/v1/events?limit=100")["data"][::-1]
             if intent in str(event) or made.json()["id"] in str(event)]  # fmt: skip
     known = []
     for number, event in enumerate(told):

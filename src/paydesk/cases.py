@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from paydesk.books import columns
+from paydesk.case import Case, Dispute, Order, Payment, Refund
 from paydesk.facts import BalanceIs
-from paydesk.orders import Case, Dispute, Order, Payment, Refund
 from paydesk.store import Tx
 
 LOAD = """

@@ -1,4 +1,4 @@
-"""Orders, payments, refunds and disputes: what a fact makes of them, and what is then left of what was sold. Pure.
+"""Orders, payments, refunds and disputes: what a fact makes of them. Pure.
 
 A transition takes everything known of an order (its `Case`) and a fact, and returns what is known now. Facts may come
 in any order and number: every rule here is a merge (the earliest time, the furthest status), so that the end is always
@@ -8,11 +8,23 @@ its lane, so that no older look can be written after a newer one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
+from paydesk.case import (
+    OPEN_DISPUTE,
+    OPEN_INQUIRY,
+    Case,
+    Dispute,
+    NotYet,
+    Order,
+    Payment,
+    Refund,
+    Returned,
+    charged_of,
+    payment_of,
+    returned_of,
+)
 from paydesk.facts import (
     BalanceIs,
     CaseFact,
@@ -33,99 +45,6 @@ UNDER_WAY = ("processing", "requires_capture")
 SESSION_RANK = {None: 0, "open": 0, "expired": 1, "complete": 2}
 SESSION_PAYMENT_RANK = {None: 0, "unpaid": 0, "failed": 1, "no_payment_required": 2, "paid": 2}
 REFUND_RANK = {"requires_action": 0, "pending": 1, "succeeded": 2, "canceled": 3, "failed": 4}
-UNDONE = ("canceled", "failed")
-OPEN_DISPUTE = ("needs_response", "under_review")
-"""Stripe has taken the money back for the time being."""
-
-OPEN_INQUIRY = ("warning_needs_response", "warning_under_review")
-"""A bank only asks, and takes nothing yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """An order as far as money goes. `channel` and `address` name the thread in which its buyer is told."""
-
-    id: str
-    customer: str
-    status: str
-    amount: int
-    currency: str
-    livemode: bool
-    channel: str | None
-    address: str | None
-    conversation: str | None
-    stripe_customer: str | None
-    session: str | None
-    session_status: str | None
-    session_payment_status: str | None
-    paid_by: str | None
-    paid_at: datetime | None
-    canceled_at: datetime | None
-    presented_amount: int | None
-    presented_currency: str | None
-    capture: str
-    grants: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """A payment intent of an order, with the newest facts about it. `amount` is what arrived once it has succeeded."""
-
-    id: str
-    order: str
-    status: str
-    amount: int
-    currency: str
-    charge: str | None = None
-    balance_transaction: str | None = None
-    card_brand: str | None = None
-    card_last4: str | None = None
-    failure_code: str | None = None
-    failure_message: str | None = None
-    paid_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refund:
-    """A refund of a payment. One that failed or was canceled counts as if it had never been."""
-
-    id: str
-    payment: str
-    status: str
-    amount: int
-    currency: str
-    reason: str | None
-    failure_reason: str | None
-    created_at: datetime
-
-    @property
-    def counts(self) -> bool:
-        """Say whether its money has left or is about to."""
-        return self.status not in UNDONE
-
-
-@dataclass(frozen=True, slots=True)
-class Dispute:
-    """A dispute of a payment, as it was when somebody last looked."""
-
-    id: str
-    payment: str
-    status: str
-    amount: int
-    currency: str
-    reason: str | None
-    evidence_due_at: datetime | None
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Everything that is known of one order."""
-
-    order: Order
-    payments: Mapping[str, Payment] = field(default_factory=dict)
-    refunds: Mapping[str, Refund] = field(default_factory=dict)
-    disputes: Mapping[str, Dispute] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +63,6 @@ class Step:
 
 class Mismatch(Exception):
     """A fact bears our reference but not our terms: no money moves, a person has to look."""
-
-
-class NotYet(Exception):
-    """The fact is about something that has not been heard of here: it waits for that."""
 
 
 def apply(case: Case, fact: CaseFact) -> Step:
@@ -169,10 +84,10 @@ def apply(case: Case, fact: CaseFact) -> Step:
         case DisputeIs():
             return _dispute_is(case, fact)
         case FraudWarning():
-            _payment(case, fact.intent)
+            payment_of(case, fact.intent)
             return Step(case, about=fact.warning, alert="fraud_warning")
         case BalanceIs():
-            _charged(case, fact)
+            charged_of(case, fact)
             return Step(case)
 
 
@@ -351,16 +266,9 @@ def merge(old: Payment | None, news: Payment) -> Payment:
 # --- going back ------------------------------------------------------------------------------------------------------
 
 
-def _payment(case: Case, intent: str) -> Payment:
-    payment = case.payments.get(intent)
-    if payment is None:
-        raise NotYet(f"{case.order.id}: {intent} is not known yet")
-    return payment
-
-
 def _refund_is(case: Case, fact: RefundIs) -> Step:
     """Adopt a refund's furthest status: `succeeded` may still become `failed`, and nothing comes after that."""
-    payment = _payment(case, fact.intent)
+    payment = payment_of(case, fact.intent)
     if fact.currency != payment.currency:
         raise Mismatch(f"{case.order.id}: {fact.refund} is in {fact.currency}, paid was {payment.currency}")
     old = case.refunds.get(fact.refund)
@@ -394,7 +302,7 @@ def _refunds_are(case: Case, fact: RefundsAre) -> Step:
 
 
 def _dispute_is(case: Case, fact: DisputeIs) -> Step:
-    payment = _payment(case, fact.intent)
+    payment = payment_of(case, fact.intent)
     old = case.disputes.get(fact.dispute)
     news = Dispute(
         fact.dispute, payment.id, fact.status, fact.amount, fact.currency, fact.reason, fact.evidence_due_at,
@@ -416,99 +324,3 @@ def _dispute_news(before: str | None, now: str) -> tuple[str | None, str | None]
     if now == "lost":
         return "dispute_lost", "dispute_lost"
     return None, "inquiry_opened" if before is None and now in OPEN_INQUIRY else None
-
-
-def _charged(case: Case, fact: BalanceIs) -> int:
-    """Return what the object behind a balance transaction amounts to, in the currency in which it was charged."""
-    payment = _payment(case, fact.intent)
-    if fact.about == payment.charge:
-        return payment.amount
-    part = case.refunds.get(fact.about) or case.disputes.get(fact.about)
-    if part is None:
-        raise NotYet(f"{case.order.id}: {fact.about} is not known yet")
-    return part.amount
-
-
-def balance_moves(case: Case, fact: BalanceIs) -> list[tuple[str, str, int]]:
-    """Return what a balance transaction moves: (kind of source, currency, amount): Stripe's fee, and the exchange.
-
-    The exchange is there when another currency is settled than was charged. Nothing for an object not known yet.
-    """
-    try:
-        charged = _charged(case, fact)
-    except NotYet:
-        return []
-    moves = [("fee" if fact.fee > 0 else "fee_back", fact.currency, abs(fact.fee))] if fact.fee else []
-    currency = case.payments[fact.intent].currency
-    if currency != fact.currency:
-        leaves, enters = ("exchange_out", "exchange_in") if fact.amount > 0 else ("exchange_in", "exchange_out")
-        moves += [(leaves, currency, charged), (enters, fact.currency, abs(fact.amount))]
-    return moves
-
-
-# --- what the parts of an order are worth ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """How much of what was paid (`of`) has gone back: refunded, disputed and not decided, or lost in a dispute."""
-
-    of: int = 0
-    refunded: int = 0
-    disputed: int = 0
-    lost: int = 0
-
-
-def returned_of(case: Case) -> Returned:
-    """Return how much has gone back of the payment that paid the order."""
-    payment = case.payments.get(case.order.paid_by or "")
-    return Returned() if payment is None else _returned(case, payment)
-
-
-def _returned(case: Case, payment: Payment) -> Returned:
-    disputes = [dispute for dispute in case.disputes.values() if dispute.payment == payment.id]
-    return Returned(
-        payment.amount,
-        sum(refund.amount for refund in case.refunds.values() if refund.payment == payment.id and refund.counts),
-        sum(dispute.amount for dispute in disputes if dispute.status in OPEN_DISPUTE),
-        sum(dispute.amount for dispute in disputes if dispute.status == "lost"),
-    )
-
-
-def money_of(case: Case, intent: str) -> tuple[int, datetime | None]:
-    """Return what is left of a payment's money, in the smallest unit of its currency, and since when it is there."""
-    payment = case.payments.get(intent)
-    if payment is None or payment.status != "succeeded":
-        return 0, None
-    back = _returned(case, payment)
-    return max(0, payment.amount - back.refunded - back.disputed - back.lost), payment.paid_at
-
-
-def worth(terms: Mapping[str, Any], order: Order, returned: Returned) -> int:
-    """Return what a source is worth now, in its unit: credits, seconds of a pass, or 1 for a feature.
-
-    `terms` are the ones frozen with the order; the catalogue is not read here, ever.
-    """
-    if order.paid_at is None:
-        return 0
-    quantity: int = terms["quantity"]
-    held_back = returned.disputed if terms.get("on_dispute", "hold") == "hold" else 0
-    back = returned.refunded + returned.lost + held_back
-    match terms["kind"]:
-        case "credits":
-            return left_of(quantity * int(terms["amount"]), returned.of, back)
-        case "pass":
-            return left_of(quantity * int(terms["days"]) * 86_400, returned.of, back)
-        case _:
-            return 1 if back < returned.of or back == 0 else 0
-
-
-def left_of(whole: int, paid: int, back: int) -> int:
-    """Return what is left of `whole` when `back` of what was `paid` has gone back: its share, rounded up, never below 0.
-
-    >>> left_of(500, 999, 500)
-    250
-    """
-    if back <= 0:
-        return whole
-    return 0 if back >= paid else whole - whole * back // paid

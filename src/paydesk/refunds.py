@@ -15,9 +15,9 @@ from typing import Any
 
 from paydesk import asking, audit, calls, customers, inbox
 from paydesk.asking import Call, Object
+from paydesk.case import Refund
 from paydesk.clock import from_unix
 from paydesk.errors import Conflict, Invalid, NotFound, StripeRefused
-from paydesk.orders import Refund
 from paydesk.store import Record, Store, Tx
 from paydesk.stripe.envelope import answered
 from paydesk.stripe.gateway import Gateway

@@ -13,6 +13,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from paydesk import books, cases, customers, entitlements, inbox, ledger, orders, outbox, timers
+from paydesk.case import (
+    Case,
+    Dispute,
+    NotYet,
+    Order,
+    Payment,
+    Refund,
+    Returned,
+    balance_moves,
+    money_of,
+    returned_of,
+    worth,
+)
 from paydesk.facts import (
     BalanceIs,
     CaseFact,
@@ -27,7 +40,7 @@ from paydesk.facts import (
 )
 from paydesk.inbox import DONE, Claim, Outcome, Row
 from paydesk.ledger import Book, Cause, Hold, Source
-from paydesk.orders import Case, Mismatch, NotYet, Order
+from paydesk.orders import Mismatch
 from paydesk.outbox import Message
 from paydesk.store import Store, Tx
 
@@ -131,7 +144,7 @@ def _new_sources(known: dict[str, Case], fact: CaseFact) -> list[Source]:
     if case is None or fact.intent is None:
         return []
     if isinstance(fact, BalanceIs):
-        moves = orders.balance_moves(case, fact)
+        moves = balance_moves(case, fact)
         return [_money_source(kind, fact.transaction, case.order, currency) for kind, currency, _ in moves]
     payment = case.payments.get(fact.intent)
     currency = payment.currency if payment is not None else _charged_currency(fact, case.order)
@@ -194,7 +207,7 @@ def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
     _note(desk, case, step.case, row)
     if isinstance(fact, BalanceIs):
         desk.balances.append(fact)
-        for kind, _, amount in orders.balance_moves(step.case, fact):
+        for kind, _, amount in balance_moves(step.case, fact):
             _post(desk, desk.sources[f"{kind}:{fact.transaction}"], amount, fact.made_at, row)
     desk.questions += questions(fact, row)
     if desk.now - fact.at < OLD_NEWS:
@@ -209,14 +222,14 @@ def _note(desk: Desk, before: Case, after: Case, row: Row) -> None:
     if after != before:
         desk.touched_cases.setdefault(before.order.id, before)
         desk.cases[before.order.id] = after
-    returned = orders.returned_of(after)
+    returned = returned_of(after)
     for source in desk.parts.get(before.order.id, ()):
         if source.kind == "money":
-            target, since = orders.money_of(after, source.id.removeprefix("payment:"))
+            target, since = money_of(after, source.id.removeprefix("payment:"))
         elif source.kind in ledger.MONEY_MOVES:
             continue  # what a balance transaction says of itself never changes
         else:
-            target, since = orders.worth(source.terms, after.order, returned), after.order.paid_at
+            target, since = worth(source.terms, after.order, returned), after.order.paid_at
         _post(desk, source, target, since, row)
 
 
@@ -376,16 +389,16 @@ def _params(desk: Desk, step: orders.Step, fact: CaseFact, before: _Standing) ->
     payment = case.payments.get(fact.intent or order.paid_by or "")
     back = case.refunds.get(step.about or "") or case.disputes.get(step.about or "")
     paid, currency = _price(order) if payment is None else (payment.amount, payment.currency)
-    due = back.evidence_due_at if isinstance(back, orders.Dispute) else None
+    due = back.evidence_due_at if isinstance(back, Dispute) else None
     return {
         "order": order.id,
         "amount": back.amount if back is not None else paid,
         "currency": currency,
         "paid": paid,
-        "refunded": orders.returned_of(case).refunded,
+        "refunded": returned_of(case).refunded,
         "grants": [
             {**source.terms, "worth": source.worth, "before": before.worth[source.id],
-             "whole": orders.worth(source.terms, order, orders.Returned())}
+             "whole": worth(source.terms, order, Returned())}
             for source in given
         ],
         "balances": {unit: desk.book.balance(order.customer, unit) for unit in sorted(now.debts)},
@@ -403,11 +416,11 @@ def _price(order: Order) -> tuple[int, str]:
     return order.amount, order.currency
 
 
-def _reason(fact: CaseFact, payment: orders.Payment | None, back: orders.Refund | orders.Dispute | None) -> str | None:
+def _reason(fact: CaseFact, payment: Payment | None, back: Refund | Dispute | None) -> str | None:
     """Return why, in Stripe's words: why a payment or refund failed, what a dispute or warning is about."""
     if isinstance(fact, FraudWarning):
         return fact.kind
-    if isinstance(back, orders.Refund):
+    if isinstance(back, Refund):
         return back.failure_reason or back.status
     if back is not None:
         return back.reason

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from paydesk import money
 from paydesk.books import Wallet
+from paydesk.case import Refund
 from paydesk.catalog import Catalog, Product
 from paydesk.clock import iso
 from paydesk.customers import Customer
 from paydesk.entitlements import Access
 from paydesk.lots import Lot
-from paydesk.orders import Refund
 from paydesk.payments import Payment
 from paydesk.store import Record
 
