@@ -205,7 +205,7 @@ async def test_the_first_bad_row_is_found_in_the_middle_of_many_and_in_a_piece_t
     many = await proof.check(store)
     assert many.entries == 88_010
     assert {what: bad for what, bad in many.findings.items() if bad} == {
-        SEALED: "entry 44011 (merge of p:1, 1 credits from account 10 to 7) was put in later: it was never sealed"
+        SEALED: "entry 44011 (merge of p:1, 1 credits from account 10 to 7) is not what was sealed"
     }
     await behind_its_back(server, store.dsn, "DELETE FROM entry WHERE id > 44010")
     await behind_its_back(server, store.dsn, "UPDATE entry SET created_at = now() WHERE id IN (30000, 40000)")

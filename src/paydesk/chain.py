@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from paydesk.seal import BEGINNING, FOR_EVER, LINK, MARK, MARK_BYTES, Seal, horizon, last
+from paydesk.seal import BEGINNING, FOR_EVER, LINK, MARK, MARK_BYTES, STEADY, Seal, horizon, last
 from paydesk.store import Record, Tx
 
 Progress = Callable[[float], None]
@@ -97,7 +97,7 @@ class Walk:
     @classmethod
     async def along(cls, tx: Tx, progress: Progress) -> Walk:
         """Walk from the first seal to the newest entry, in a transaction whose snapshot stands still."""
-        await tx.execute("SET LOCAL enable_sort = off")  # a piece is read from the index that has its order
+        await tx.execute(f"SELECT {STEADY}")
         end = await last(tx)
         length = await tx.fetchval(LENGTH, *end.place, end.after_entry)
         walk = cls(tx, progress, length, {row[0]: row[1] for row in await tx.fetch(ENDS)})

@@ -285,15 +285,15 @@ async def _stripe_customer(store: Store, gateway: Gateway, customer: str) -> str
     made = await gateway.create_customer(params, key)
 
     async def work(tx: Tx) -> str:
-        await customers.lock(tx, [customer])
+        person = await customers.lock_person(tx, customer)
         await tx.execute(
-            "INSERT INTO stripe_customer (id, customer_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", made, customer
+            "INSERT INTO stripe_customer (id, customer_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", made, person
         )
         await tx.execute(
-            "UPDATE customer SET stripe_customer = coalesce(stripe_customer, $2) WHERE id = $1", customer, made
+            "UPDATE customer SET stripe_customer = coalesce(stripe_customer, $2) WHERE id = $1", person, made
         )
         await _end_call(tx, key, made)
-        return str(await tx.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", customer))
+        return str(await tx.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", person))
 
     return await store.run(work)
 

@@ -390,6 +390,7 @@ class Book:
                 lot.account = self.accounts[wallet].id
                 self.changed_lots[lot.id] = lot
         self._queues.clear()
+        self.accounts[wallet].told_low = False
         owed = -(self.accounts[self._key(cause, "debt")].balance or 0)
         paid = 0
         for lot, share in pick(self._queue(self.accounts[wallet].id), owed, self.now):

@@ -43,6 +43,13 @@ UPDATE topup SET enabled = false, stopped_because = 'two people were merged: its
 WHERE customer_id = $1 AND enabled
 """
 
+MOVE_MARKS = """
+UPDATE account a SET low_mark = CASE WHEN t.enabled AND a.owner = $1 THEN t.below END, told_low = false
+FROM topup t WHERE t.customer_id = $1 AND a.owner IN ($1, $2) AND a.unit = t.unit AND a.kind = 'wallet'
+  AND a.low_mark IS DISTINCT FROM CASE WHEN t.enabled AND a.owner = $1 THEN t.below END
+"""
+"""A wallet bears the mark of its top-up, below which it buys again."""
+
 SIGNPOST = "UPDATE customer SET merged_into = $1 WHERE id = $2 OR merged_into = $2"
 
 SAVE_SURVIVOR = """
@@ -104,7 +111,7 @@ async def _join(tx: Tx, vault: Vault, survivor: str, other: str) -> None:
     await _move_credits(tx, survivor, other)
     if ours["stripe_customer"] is not None:
         await tx.execute(STOP_TOPUPS, other)
-    for statement in (MOVE_LOTS, *MOVE):
+    for statement in (MOVE_LOTS, *MOVE, MOVE_MARKS):
         await tx.execute(statement, survivor, other)
     await _time_ends(tx, survivor)
     await tx.execute(SAVE_SURVIVOR, survivor, theirs["locale"], theirs["metadata"], theirs["stripe_customer"],

@@ -18,10 +18,6 @@ from paydesk.store import Store, Tx
 
 _GIVERS = ", ".join(f"('{kind}', '{moves[0]}')" for kind, moves in {"credits": ("sold",), **MONEY_MOVES}.items())
 
-_SELLING = f"""
-SELECT a.id FROM account a JOIN (VALUES {_GIVERS}) AS k (kind, giver) ON k.giver = a.kind WHERE a.owner = 'system'
-"""
-
 # --- what accounts hold ----------------------------------------------------------------------------------------------
 
 BALANCE = "the balance of an account is the sum of its entries"
@@ -58,24 +54,38 @@ UNION ALL SELECT '{TOTALS}', (
 """
 """Reads every entry once, and proves four promises by what it sums up."""
 
+# --- what is posted --------------------------------------------------------------------------------------------------
+
+POSTED = "what is posted for a source is what it is worth"
+SOLD = "an entry that changes what is sold belongs to a source and its revision"
+
+POSTS = f"""
+WITH kind (kind, giver) AS (
+    VALUES {_GIVERS}
+), giver AS MATERIALIZED (
+    SELECT k.kind, a.unit, a.id FROM kind k JOIN account a ON a.kind = k.giver AND a.owner = 'system'
+), post AS MATERIALIZED (
+    SELECT id, source, revision, from_account, to_account, amount FROM entry
+    WHERE from_account = ANY(ARRAY(SELECT DISTINCT id FROM giver)) OR to_account = ANY(ARRAY(SELECT DISTINCT id FROM giver))
+)
+SELECT '{POSTED}', (
+    SELECT 'source ' || id || ': worth ' || worth || ', entries post ' || posted FROM (
+        SELECT s.id, s.worth, s.posted AS noted, coalesce(sum(
+            CASE g.id WHEN p.from_account THEN p.amount WHEN p.to_account THEN -p.amount END), 0) AS posted
+        FROM source s JOIN kind k ON k.kind = s.kind LEFT JOIN giver g ON g.kind = s.kind AND g.unit = s.unit
+        LEFT JOIN post p ON p.source = s.id
+        GROUP BY s.id) sums
+    WHERE worth <> posted OR worth <> noted ORDER BY id LIMIT 1)
+UNION ALL SELECT '{SOLD}', (
+    SELECT 'entry ' || p.id || ': source ' || p.source || ' revision ' || p.revision || ' is not known'
+    FROM post p LEFT JOIN source s ON s.id = p.source
+    WHERE s.id IS NULL OR p.revision > s.revision ORDER BY p.id LIMIT 1)
+"""
+"""The worth of a source is what left the account that gives such things, less what came back. A spend has no source."""
+
 # --- what follows from what ------------------------------------------------------------------------------------------
 
 CHECKS: dict[str, str] = {
-    "what is posted for a source is what it is worth": f"""
-        SELECT 'source ' || id || ': worth ' || worth || ', entries post ' || posted FROM (
-            SELECT s.id, s.worth, s.posted AS noted, coalesce(sum(
-                CASE g.id WHEN e.from_account THEN e.amount WHEN e.to_account THEN -e.amount END), 0) AS posted
-            FROM source s JOIN (VALUES {_GIVERS}) AS k (kind, giver) ON k.kind = s.kind
-            LEFT JOIN account g ON g.owner = 'system' AND g.unit = s.unit AND g.kind = k.giver
-            LEFT JOIN entry e ON e.source = s.id
-            GROUP BY s.id) AS p
-        WHERE worth <> posted OR worth <> noted ORDER BY id LIMIT 1""",
-    "an entry that changes what is sold belongs to a source and its revision": f"""
-        SELECT 'entry ' || e.id || ': source ' || e.source || ' revision ' || e.revision || ' is not known'
-        FROM entry e LEFT JOIN source s ON s.id = e.source
-        WHERE (s.id IS NULL OR e.revision > s.revision)
-          AND (e.from_account = ANY(ARRAY({_SELLING})) OR e.to_account = ANY(ARRAY({_SELLING})))
-        ORDER BY e.id LIMIT 1""",
     "a source of an unpaid order is worth nothing": """
         SELECT 'source ' || s.id || ': worth ' || s.worth || ' while order ' || o.id || ' is ' || o.status
         FROM source s JOIN orders o ON o.id = s.order_id
@@ -175,6 +185,7 @@ async def _stand_still(tx: Tx) -> None:
     await tx.execute("SET LOCAL statement_timeout = 0")
     await tx.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     await tx.execute("SET LOCAL jit = off")
+    await tx.execute("SET LOCAL work_mem = '32MB'")  # what does not fit goes to files
 
 
 async def _beside(store: Store, snapshot: str) -> dict[str, str | None]:
@@ -190,7 +201,8 @@ async def sums(tx: Tx) -> dict[str, str | None]:
     """Return, for each promise that sums and joins can prove, the first row that breaks it."""
     await tx.execute("SET LOCAL enable_nestloop = off")  # asked for one row, the planner hopes to find it soon
     end = await last(tx)
-    findings: dict[str, str | None] = {row[0]: row[1] for row in await tx.fetch(SUMS, *end.so_far)}
+    rows = [*await tx.fetch(SUMS, *end.so_far), *await tx.fetch(POSTS)]
+    findings: dict[str, str | None] = {row[0]: row[1] for row in rows}
     for what, sql in CHECKS.items():
         findings[what] = await tx.fetchval(sql)
     return findings

@@ -30,22 +30,19 @@ WAITS_S_MAX = 5
 
 FOR_EVER = 2**63 - 1
 
-_TEXTS = ("source", "reason", "unit", "customer_id", "memo")
-_SEALED = (
-    "id", "source", "revision", "reason", "unit", "from_account", "to_account", "amount", "inbox_id", "at", "created_at",
-    "transaction", "customer_id", "memo", "balance_after",
-)  # fmt: skip
-"""What is sealed of an entry, for ever in this order, whatever columns the table may get."""
+MARK = f"""substr(sha256(record_send(ROW(
+    id, source, revision, reason, unit, from_account, to_account, amount, inbox_id, at, created_at, transaction, customer_id,
+    memo, balance_after))), 1, {MARK_BYTES})"""
+"""The mark of an entry: of these columns, for ever in this order, whatever others the table may get.
 
-_COLUMNS = ", ".join(f"convert_to({name}, 'UTF8')" if name in _TEXTS else name for name in _SEALED)
+Their binary form has the length of each and depends on no setting but the client's encoding, which is UTF-8 (`STEADY`).
+"""
 
-MARK = f"substr(sha256(record_send(ROW({_COLUMNS}))), 1, {MARK_BYTES})"
-"""The mark of an entry: of its binary form, which no setting changes and a dump keeps. Lengths are part of it."""
+STEADY = "set_config('client_encoding', 'UTF8', true), set_config('enable_sort', 'off', true)"
+"""What a transaction that reads marks sets. Without sorting, entries come from the index that has their order, and no
+more of them than are asked for."""
 
 LINK = "number, epoch, after_entry, entries, last_transaction, last_entry, marks, totals::text AS totals, hash"
-
-BEGIN = "SELECT pg_try_advisory_xact_lock($1), set_config('enable_sort', 'off', true)"
-"""Take the lock if it is free. Without sorting, a chunk is read from the index that has its order, never more than it."""
 
 LAST = f"SELECT {LINK} FROM seal ORDER BY number DESC LIMIT 1"
 
@@ -168,7 +165,7 @@ async def seal(store: Store, *, at_once: bool = False) -> int:
     Full chunks are due, and smaller ones after five seconds or `at_once`. Returns 0 while another process seals.
     """
     async with store.transaction() as tx:
-        if not await tx.fetchval(BEGIN, LOCK):
+        if not await tx.fetchval(f"SELECT pg_try_advisory_xact_lock($1), {STEADY}", LOCK):
             return 0
         before = await last(tx)  # a new statement: it sees what the last holder of the lock wrote
         running, unborn = await horizon(tx)
@@ -241,7 +238,7 @@ async def open_epoch(store: Store) -> int:
     """
     async with store.transaction() as tx:
         await tx.execute("SET LOCAL statement_timeout = 0")
-        await tx.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await tx.execute(f"SELECT pg_advisory_xact_lock($1), {STEADY}", LOCK)
         return (await _open_epoch(tx, await last(tx))).epoch
 
 

@@ -104,12 +104,10 @@ async def _saved_card(store: Store, gateway: Gateway, customer: str) -> str:
 
 
 async def _save(tx: Tx, wanted: TopUp) -> None:
-    await customers.lock_person(tx, wanted.customer)
-    await tx.execute(
-        SAVE, wanted.customer, wanted.unit, wanted.price, wanted.below, wanted.month_limit, wanted.payment_method
-    )
-    await tx.execute(WALLET, wanted.customer, wanted.unit)
-    await tx.execute(MARK_WALLET, wanted.customer, wanted.unit, wanted.below)
+    person = await customers.lock_person(tx, wanted.customer)
+    await tx.execute(SAVE, person, wanted.unit, wanted.price, wanted.below, wanted.month_limit, wanted.payment_method)
+    await tx.execute(WALLET, person, wanted.unit)
+    await tx.execute(MARK_WALLET, person, wanted.unit, wanted.below)
 
 
 async def get(store: Store | Tx, customer: str, unit: str) -> TopUp | None:
@@ -122,8 +120,7 @@ async def stop(store: Store, customer: str, unit: str, because: str) -> None:
     """Turn a top-up off, and remember why."""
 
     async def work(tx: Tx) -> None:
-        await customers.lock_person(tx, customer)
-        await _stop(tx, customer, unit, because)
+        await _stop(tx, await customers.lock_person(tx, customer), unit, because)
 
     await store.run(work)
 

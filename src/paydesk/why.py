@@ -8,6 +8,7 @@ from paydesk.clock import iso
 from paydesk.store import Store
 
 TRACE = """
+WITH person AS (SELECT id FROM customer WHERE id = $1 OR merged_into = $1)
 SELECT * FROM (
     SELECT o.created_at AS at, 1 AS rank, 'order' AS what, o.id AS id,
            jsonb_build_object('status', o.status, 'amount', o.amount, 'currency', o.currency, 'session', o.session) AS detail
@@ -21,14 +22,14 @@ SELECT * FROM (
     SELECT DISTINCT i.received_at, 3, 'event', i.external_id,
            jsonb_build_object('source', i.source, 'type', i.kind, 'state', i.state, 'detail', i.detail)
     FROM inbox i WHERE i.id IN (
-        SELECT e.inbox_id FROM entry e JOIN source s ON s.id = e.source WHERE s.customer_id = $1
-        UNION SELECT b.inbox_id FROM outbox b WHERE b.customer_id = $1)
+        SELECT e.inbox_id FROM entry e JOIN person ON e.customer_id = person.id
+        UNION SELECT b.inbox_id FROM outbox b JOIN person ON b.customer_id = person.id)
   UNION ALL
     SELECT e.created_at, 4, 'entry', e.id::text,
            jsonb_build_object('source', e.source, 'reason', e.reason, 'amount', e.amount, 'unit', e.unit,
                               'from', f.kind, 'to', t.kind, 'event', i.external_id)
-    FROM entry e JOIN source s ON s.id = e.source JOIN account f ON f.id = e.from_account
-    JOIN account t ON t.id = e.to_account LEFT JOIN inbox i ON i.id = e.inbox_id WHERE s.customer_id = $1
+    FROM entry e JOIN person ON e.customer_id = person.id JOIN account f ON f.id = e.from_account
+    JOIN account t ON t.id = e.to_account LEFT JOIN inbox i ON i.id = e.inbox_id
   UNION ALL
     SELECT g.since, 5, 'grant', g.source,
            jsonb_build_object('feature', g.feature, 'kind', g.kind, 'seconds', g.seconds)
@@ -37,7 +38,7 @@ SELECT * FROM (
     SELECT coalesce(b.finished_at, b.created_at), 6, 'delivery', b.id::text,
            jsonb_build_object('channel', b.channel, 'template', b.template, 'state', b.state, 'attempts', b.attempts,
                               'detail', b.detail, 'key', b.dedup_key)
-    FROM outbox b WHERE b.customer_id = $1
+    FROM outbox b JOIN person ON b.customer_id = person.id
 ) trace ORDER BY at, rank, id
 """
 
