@@ -11,6 +11,7 @@ PaydeskError                    status 500  something we know how to name
 ├── NotFound                    404         no such thing, or not the caller's
 ├── Conflict                    409         the same key with another body, or still under way
 ├── TooLarge                    413
+├── TooMany                     429         more than we take at once: wait as long as it says
 ├── StoreUnavailable            503         the database is away: nothing was stored, try again
 └── StripeUnavailable           503         Stripe did not answer: the same call is safe to repeat
 ```
@@ -26,6 +27,8 @@ class PaydeskError(Exception):
 
     status = 500
     code = "internal_error"
+    retry_after_s: int | None = None
+    """After how many seconds the same request makes sense again."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -105,11 +108,23 @@ class TooLarge(PaydeskError):
     code = "too_large"
 
 
+class TooMany(PaydeskError):
+    """Wait for `retry_after_s` seconds, then repeat: nothing was done."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(f"{message}: wait {retry_after_s} second{'s' if retry_after_s != 1 else ''} and try again")
+        self.retry_after_s = retry_after_s
+
+
 class StoreUnavailable(PaydeskError):
     """Repeat later: the database is away and nothing was stored."""
 
     status = 503
     code = "store_unavailable"
+    retry_after_s = 5
 
 
 class StripeUnavailable(PaydeskError):
@@ -117,13 +132,24 @@ class StripeUnavailable(PaydeskError):
 
     status = 503
     code = "stripe_unavailable"
+    retry_after_s = 5
 
 
 class StripeRefused(PaydeskError):
-    """Stripe understood and said no: the message may be shown to a buyer, repeating changes nothing."""
+    """Stripe understood and said no: the message may be shown to a buyer, repeating changes nothing.
+
+    `about` is the parameter that Stripe names (such as `customer`), `reason` its own code (such as `resource_missing`).
+    """
 
     status = 402
     code = "stripe_refused"
+
+    def __init__(
+        self, message: str, *, about: str | None = None, reason: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.about = about
+        self.reason = reason
 
 
 class StaleClaim(PaydeskError):

@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from paydesk.channels.base import Address
 from paydesk.chat.thread import Said, topic
 from paydesk.clock import iso
-from paydesk.errors import StoreUnavailable
+from paydesk.errors import StoreUnavailable, TooMany
 from paydesk.service import Service
 
 LOOK_S = 5.0
@@ -26,7 +26,13 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Ty
 
 MOODS = {"✅": "good", "⏳": "waiting"}
 
-_open: set[asyncio.Event] = set()
+OF_VISITOR_MAX = 8
+OF_ADDRESS_MAX = 100
+OPEN_MAX = 2000
+FULL_S = 30
+
+_open: dict[asyncio.Event, tuple[str, str]] = {}
+"""Every open stream of this process: what wakes it, whose it is, and from which address."""
 
 
 def end_streams() -> None:
@@ -76,16 +82,28 @@ def as_json(said: Said) -> dict[str, object]:
     }
 
 
-def answer(here: Service, who: Address, after: int) -> StreamingResponse:
-    """Return the stream of a thread's messages with numbers above `after`; it ends only with the browser or the server."""
-    return StreamingResponse(_events(here, who, after), media_type="text/event-stream", headers=HEADERS)
+def answer(here: Service, who: Address, after: int, address: str) -> StreamingResponse:
+    """Return the stream of a thread's messages with numbers above `after`; it ends only with the browser or the server.
+
+    Raises `TooMany` when this visitor, this address or everybody together has too many open: the page then asks
+    from time to time instead.
+    """
+    visitors = [visitor for visitor, _ in _open.values()]
+    addresses = [place for _, place in _open.values()]
+    if (
+        visitors.count(who.external_id) >= OF_VISITOR_MAX
+        or addresses.count(address) >= OF_ADDRESS_MAX
+        or len(_open) >= OPEN_MAX
+    ):
+        raise TooMany("there are too many open connections", retry_after_s=FULL_S)
+    return StreamingResponse(_events(here, who, after, address), media_type="text/event-stream", headers=HEADERS)
 
 
-async def _events(here: Service, who: Address, after: int) -> AsyncIterator[bytes]:
+async def _events(here: Service, who: Address, after: int, address: str) -> AsyncIterator[bytes]:
     """Yield every message once, and a comment when there was none for a while, which finds out dead connections."""
     _heed_signals()
     event = here.bell.subscribe(topic(who))
-    _open.add(event)
+    _open[event] = who.external_id, address
     sent: set[int] = set()
     try:
         yield b"retry: 1000\n\n"
@@ -100,7 +118,7 @@ async def _events(here: Service, who: Address, after: int) -> AsyncIterator[byte
     except StoreUnavailable:
         return
     finally:
-        _open.discard(event)
+        _open.pop(event, None)
         here.bell.unsubscribe(topic(who), event)
 
 
