@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from browser import browser, page
 from conftest import settings_for
 from desk import Desk, running_desk
+from paydesk.web.pages.chat import POSTS
 from paydesk.web.pages.visitor import COOKIE
 from sandbox_fixtures import Sandbox
 
@@ -199,6 +200,41 @@ def test_a_message_that_was_not_sent_says_so_and_goes_with_one_press(desk: Desk,
     expect(page.get_by_text("You have not bought anything yet.")).to_be_visible()
     expect(page.locator(".message-in")).to_have_count(1)
     expect(page.get_by_text("Not sent", exact=True)).to_have_count(0)
+
+
+def test_several_messages_that_were_not_sent_go_with_one_press(desk: Desk, page: Page) -> None:
+    open_chat(page, desk)
+    page.context.set_offline(True)
+    for command in ("/history", "/balance"):
+        say(page, command)
+    expect(page.get_by_text("Not sent", exact=True)).to_have_count(2)
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("You have nothing yet.")).to_be_visible()
+    expect(page.get_by_text("You have not bought anything yet.")).to_be_visible()
+    expect(page.get_by_text("Not sent", exact=True)).to_have_count(0)
+
+
+def test_a_person_who_says_a_lot_at_once_waits_and_loses_nothing(desk: Desk, page: Page) -> None:
+    page.set_extra_http_headers({"X-Forwarded-For": "198.51.100.77"})
+    open_chat(page, desk)
+    for number in range(POSTS.burst + 2):
+        say(page, f"thing {number}")
+    expect(page.locator(".message-in:not(.message-sending)")).to_have_count(POSTS.burst + 2, timeout=30_000)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    assert page.locator(".message-in .bubble-text").all_inner_texts() == [f"thing {n}" for n in range(POSTS.burst + 2)]
+
+
+def test_from_the_shelf_a_wish_stands_in_the_chat_and_the_person_sends_it(desk: Desk, page: Page) -> None:
+    page.goto(desk.url)
+    page.get_by_role("link", name="Buy 1,000 tokens in the chat").click()
+    expect(page.get_by_role("textbox")).to_have_value("/buy tokens")
+    assert page.locator(".message-in").count() == 0
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("link", name="Pay €5.00")).to_be_visible()
+    page.goto("about:blank")
+    page.goto(f"{desk.url}/chat#buy=%3Cscript%3E")
+    expect(page.get_by_role("textbox")).to_have_value("")
 
 
 def test_without_a_stream_messages_still_come(desk: Desk, page: Page) -> None:

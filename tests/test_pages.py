@@ -21,6 +21,7 @@ from paydesk.channels.base import Address
 from paydesk.config import Settings
 from paydesk.service import Service
 from paydesk.web.pages import assets, end_streams, link, reference, stream
+from paydesk.web.pages.render import render
 from paydesk.web.pages.visitor import COOKIE, new_visitor, remember
 from sandbox_fixtures import running_sandbox
 
@@ -98,6 +99,12 @@ def test_the_start_page_shows_what_is_sold_and_what_runs(desk: Desk) -> None:
     assert "Paydesk 0." in text
     assert "1,000 tokens" in text
     assert "$49.99" in text
+
+
+def test_in_live_mode_customers_are_not_shown_what_runs_here() -> None:
+    values = {"version": "1", "sandbox": None, "products": [], "public_url": "https://pay.example.com"}
+    assert "What runs here" in bytes(render("home.html", test=True, **values).body).decode()
+    assert "What runs here" not in bytes(render("home.html", test=False, **values).body).decode()
 
 
 def test_texts_can_be_read_on_their_grounds_in_light_and_dark() -> None:
@@ -325,7 +332,7 @@ async def test_nobody_elses_message_is_edited(service: Service, thread: tuple[Ad
 async def thread(service: Service) -> AsyncIterator[tuple[Address, AsyncIterator[bytes]]]:
     """A thread and its open stream, past the first line."""
     who = Address("web", new_visitor())
-    coming = stream.answer(service, who, stream.Seen(0, 0)).body_iterator
+    coming = stream.answer(service, who, stream.Seen(0, 0), "127.0.0.1").body_iterator
     assert b"retry" in await anext(coming)
     yield who, coming
     await coming.aclose()

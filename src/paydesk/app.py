@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from paydesk import account, catalog, poll, privacy, topup
+from paydesk import account, poll, privacy, telemetry, topup
 from paydesk.channels.web import WebChannel
 from paydesk.chat.commands import Conversation
 from paydesk.chat.thread import Threads
@@ -27,6 +27,7 @@ from paydesk.errors import SettingError, StoreUnavailable
 from paydesk.inbox import Receiver
 from paydesk.privacy import Vault
 from paydesk.service import Service
+from paydesk.shelf import Shelf
 from paydesk.store import Store, embedded
 from paydesk.store.bell import Bell
 from paydesk.store.migrate import migrate
@@ -101,7 +102,7 @@ def _cancelled(task: asyncio.Task[Any]) -> Callable[[], Awaitable[None]]:
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Build everything, fix account and mode, and yield the service; nothing works in the background but its writers."""
     async with AsyncExitStack() as stack:
-        goods = catalog.load(settings.catalog, os.environ)
+        shelf = Shelf(settings.catalog, os.environ)
         clock = Clock()
         gateway = Gateway(settings)
         stack.push_async_callback(gateway.close)
@@ -109,7 +110,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         if not await account.fix(store, gateway, settings):
             again = asyncio.create_task(_fix_later(store, gateway, settings), name="account")
             stack.push_async_callback(_cancelled(again))
-        service = _wire(settings, clock, store, goods, gateway)
+        service = _wire(settings, clock, store, shelf, gateway)
         service.bell.start()
         stack.push_async_callback(service.bell.stop)
         service.receiver.start()
@@ -119,13 +120,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         yield service
 
 
-def _wire(settings: Settings, clock: Clock, store: Store, goods: catalog.Catalog, gateway: Gateway) -> Service:
+def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway: Gateway) -> Service:
     bell = Bell(store)
     threads = Threads(store, bell)
     web = WebChannel(threads.append, threads.change)
 
     async def top_up(key: str, params: dict[str, Any]) -> str:
-        return await topup.carry_out(store, gateway, goods, key, params)
+        return await topup.carry_out(store, gateway, shelf.catalog, key, params)
 
     deliverer = Deliverer(store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up)
     return Service(
@@ -133,13 +134,13 @@ def _wire(settings: Settings, clock: Clock, store: Store, goods: catalog.Catalog
         clock=clock,
         store=store,
         vault=_vault(settings),
-        catalog=goods,
+        shelf=shelf,
         gateway=gateway,
         bell=bell,
         receiver=Receiver(store, bell),
-        wallets=Wallets(store, goods.low_mark),
+        wallets=Wallets(store, lambda unit: shelf.catalog.low_mark(unit)),
         threads=threads,
-        conversation=Conversation(store, goods, clock, public_url=settings.public_url, livemode=gateway.livemode),
+        conversation=Conversation(store, shelf, clock, public_url=settings.public_url, livemode=gateway.livemode),
         worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode),
     )
 
@@ -173,8 +174,11 @@ async def _fix_later(store: Store, gateway: Gateway, settings: Settings) -> None
 
 @asynccontextmanager
 async def background(service: Service, *, work: bool) -> AsyncIterator[None]:
-    """Run the worker and the poller (if `work`) and follow the sandbox's clock, until the block ends."""
-    tasks = [asyncio.create_task(_follow_clock(service), name="clock")]
+    """Run the worker and the poller (if `work`), follow the catalogue's file and the sandbox's clock, until the end."""
+    tasks = [
+        asyncio.create_task(_follow_clock(service), name="clock"),
+        asyncio.create_task(service.shelf.follow(service.store), name="shelf"),
+    ]
     if work:
         tasks.append(asyncio.create_task(service.worker.run(), name="worker"))
         tasks.append(asyncio.create_task(poll.run(service), name="poll"))
@@ -224,4 +228,5 @@ def create_app(settings: Settings | None = None, *, work: bool = True) -> Front:
 def from_environment() -> Front:
     """Return the application with settings from the environment: what `serve --workers` runs in each process."""
     settings = load(folder=Path(os.environ.get("PAYDESK_FOLDER", ".")))
+    telemetry.set_up_logging(settings.log, debug_stripe=settings.stripe_debug)
     return create_app(settings, work=os.environ.get("PAYDESK_NO_WORK") != "1")

@@ -7,12 +7,15 @@ is repeated (Stripe forgets keys after a day).
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from paydesk import customers, ids, money
+from paydesk import calls, customers, ids, money, payers
 from paydesk.catalog import Catalog, Price, Product
 from paydesk.clock import from_unix
 from paydesk.customers import Thread
@@ -20,10 +23,14 @@ from paydesk.errors import Conflict, Invalid, NotFound, StripeRefused
 from paydesk.store import Record, Store, Tx
 from paydesk.stripe.gateway import Gateway
 
+log = logging.getLogger("paydesk")
+
 QUANTITY_MAX = 10_000
 LINES_MAX = 100
 KEY_LIFE = timedelta(hours=23)
 PAYABLE = ("open", "expired")
+
+_PRICE = re.compile(r"line_items\[(\d+)\]\[price\]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,14 +239,16 @@ async def _open_order(tx: Tx, person: str, new: NewOrder) -> str | None:
 # --- the session behind an order -------------------------------------------------------------------------------------
 
 
-async def open_session(store: Store, gateway: Gateway, order_id: str, *, public_url: str) -> Link:
+async def open_session(store: Store, gateway: Gateway, order_id: str, *, public_url: str, mends: int = 3) -> Link:
     """Return where the buyer of an order should go, making a Checkout session when none is open.
 
     Pressed twice, or again after a crash, it is the same session. A fresh one is made only after Stripe has said that
-    the old one expired; one that is complete but unpaid is `pending`. Raises `StripeUnavailable` or `StripeRefused`.
+    the old one expired; one that is complete but unpaid is `pending`. What somebody deleted in Stripe is mended, at
+    most `mends` times, where we can. Raises `StripeUnavailable` or `StripeRefused`.
     """
     row = await get(store, order_id)
     if row["status"] not in PAYABLE:
+        await _close_canceled(store, gateway, row)
         return Link(row["status"])
     if row["session"] is None and await has_payment(store, order_id):
         return Link("pending")
@@ -247,11 +256,48 @@ async def open_session(store: Store, gateway: Gateway, order_id: str, *, public_
         link = await _existing(store, gateway, row)
         if link is not None:
             return link
-    stripe_customer = await _stripe_customer(store, gateway, row["customer_id"])
+    stripe_customer = await payers.stripe_customer(store, gateway, row["customer_id"])
     call = await _plan_session(store, row, stripe_customer, public_url)
     if call is None:
-        return await open_session(store, gateway, order_id, public_url=public_url)
-    return await _make_session(store, gateway, row, call)
+        return await open_session(store, gateway, order_id, public_url=public_url, mends=mends)
+    try:
+        return await _make_session(store, gateway, row, call)
+    except StripeRefused as refused:
+        await calls.refuse(store, call["key"], refused.message)
+        await _mend(store, gateway, row, call["params"], refused)
+        if mends == 0:
+            raise
+    return await open_session(store, gateway, order_id, public_url=public_url, mends=mends - 1)
+
+
+async def _mend(store: Store, gateway: Gateway, row: Record, params: dict[str, Any], refused: StripeRefused) -> None:
+    """Replace what was refused because it was deleted or archived in Stripe; raises when that is not possible."""
+    if refused.about == "customer" and refused.reason == "resource_missing":
+        await payers.replace(store, gateway, row["customer_id"], params["customer"])
+        return
+    item = _PRICE.fullmatch(refused.about or "")
+    if item is None:
+        raise refused
+    await _mend_price(store, row, params["line_items"][int(item[1])]["price"], refused)
+
+
+async def _mend_price(store: Store, row: Record, gone: str, refused: StripeRefused) -> None:
+    """Let the order's lines be sold by the price that was pushed meanwhile; what the order costs never changes."""
+    mended = await store.execute(
+        "UPDATE order_line l SET stripe_price = p.stripe_price FROM price p WHERE l.order_id = $1 "
+        "AND l.stripe_price = $2 AND p.stripe_price <> $2 AND p.key = l.price_key AND p.amount = l.unit_amount "
+        "AND p.currency = $3",
+        row["id"],
+        gone,
+        row["currency"],
+    )
+    if not mended:
+        log.error("Stripe does not sell %s: %s What mends it: paydesk catalog plan", gone, refused.message)
+        raise StripeRefused(
+            f"this is not for sale just now: Stripe does not take its price {gone} ({refused.message}); "
+            "`paydesk catalog plan` tells the shop what mends it",
+            code="price_unavailable",
+        ) from refused
 
 
 async def has_payment(store: Store, order_id: str) -> bool:
@@ -274,62 +320,24 @@ async def _existing(store: Store, gateway: Gateway, row: Record) -> Link | None:
     return None
 
 
-async def _stripe_customer(store: Store, gateway: Gateway, customer: str) -> str:
-    """Return the person's default Stripe customer, made once."""
-    known: str | None = await store.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", customer)
-    if known is not None:
-        return known
-    key = f"customer:{customer}"
-    params = {"metadata": {"paydesk_customer": customer}}
-    await _write_call(store, key, "customer", customer, params)
-    made = await gateway.create_customer(params, key)
-
-    async def work(tx: Tx) -> str:
-        person = await customers.lock_person(tx, customer)
-        await tx.execute(
-            "INSERT INTO stripe_customer (id, customer_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", made, person
-        )
-        await tx.execute(
-            "UPDATE customer SET stripe_customer = coalesce(stripe_customer, $2) WHERE id = $1", person, made
-        )
-        await _end_call(tx, key, made)
-        return str(await tx.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", person))
-
-    return await store.run(work)
-
-
-async def _write_call(store: Store, key: str, kind: str, subject: str, params: dict[str, Any]) -> None:
-    await store.execute(
-        "INSERT INTO stripe_call (key, kind, subject, params, first_sent_at) VALUES ($1, $2, $3, $4, now()) "
-        "ON CONFLICT DO NOTHING",
-        key,
-        kind,
-        subject,
-        params,
-    )
-
-
-async def _end_call(tx: Tx, key: str, object_id: str) -> None:
-    await tx.execute("UPDATE stripe_call SET state = 'done', object_id = $2 WHERE key = $1", key, object_id)
-
-
 async def _plan_session(store: Store, row: Record, stripe_customer: str, public_url: str) -> Record | None:
     """Write down the request for the order's next session, or return the one that is under way.
 
     `None` when the order has changed meanwhile: look again.
     """
     order_lines = await lines(store, row["id"])
+    for line in order_lines:
+        if line["price_key"] is not None and line["stripe_price"] is None:
+            _tell_unpushed(line["price_key"], money.display(line["unit_amount"], row["currency"]))
 
     async def work(tx: Tx) -> Record | None:
         await customers.lock_person(tx, row["customer_id"])
         now = await tx.fetchrow("SELECT status, session, session_count FROM orders WHERE id = $1", row["id"])
         if now is None or now["status"] not in PAYABLE or now["session"] != row["session"]:
             return None
-        pending = await tx.fetchrow(
-            "SELECT * FROM stripe_call WHERE subject = $1 AND kind = 'session' AND state = 'pending'", row["id"]
-        )
-        if pending is not None:
-            return pending
+        under_way = await calls.pending(tx, "session", row["id"])
+        if under_way is not None:
+            return under_way
         count = now["session_count"] + 1
         await tx.execute(
             "UPDATE orders SET session_count = $2, stripe_customer = $3 WHERE id = $1",
@@ -337,15 +345,21 @@ async def _plan_session(store: Store, row: Record, stripe_customer: str, public_
             count,
             stripe_customer,
         )
-        return await tx.fetchrow(
-            "INSERT INTO stripe_call (key, kind, subject, params, first_sent_at) VALUES ($1, 'session', $2, $3, now()) "
-            "RETURNING *",
-            f"session:{row['id']}:{count}",
-            row["id"],
-            _session_params(row, order_lines, stripe_customer, count, public_url),
-        )
+        params = _session_params(row, order_lines, stripe_customer, count, public_url)
+        await calls.write(tx, f"session:{row['id']}:{count}", "session", row["id"], params)
+        return await calls.pending(tx, "session", row["id"])
 
     return await store.run(work)
+
+
+@lru_cache(maxsize=1000)
+def _tell_unpushed(price_key: str, price: str) -> None:
+    """Tell once for each price that it is sold without being in Stripe, where its sales then stand under no product."""
+    log.warning(
+        "price %s (%s) is not in Stripe: its amount is written into each checkout instead; what mends it: paydesk catalog push",
+        price_key,
+        price,
+    )
 
 
 def _session_params(
@@ -378,22 +392,21 @@ def _line_item(line: Record, currency: str) -> dict[str, Any]:
 
 async def _make_session(store: Store, gateway: Gateway, row: Record, call: Record) -> Link:
     """Send a planned request, the same whatever happened before, and keep the session it made."""
+    session = await _send(gateway, row, call)
+    status = await _keep_session(store, row, call["key"], session)
+    if status == "canceled":  # somebody canceled while we asked: nobody shall pay it
+        await _close(gateway, session["id"])
+        return Link("canceled")
+    return Link("open", session["url"])
+
+
+async def _send(gateway: Gateway, row: Record, call: Record) -> dict[str, Any]:
+    """Return the session that a planned request makes, or has made: an old one is looked up first."""
     params = call["params"]
     session = None
     if datetime.now(UTC) - call["created_at"] > KEY_LIFE:
         session = await gateway.find_session(params["customer"], row["id"], params["metadata"]["paydesk_attempt"])
-    try:
-        session = session or await gateway.create_session(params, call["key"])
-    except StripeRefused as refused:
-        await store.execute(
-            "UPDATE stripe_call SET state = 'refused', detail = $2 WHERE key = $1", call["key"], refused.message[:500]
-        )
-        raise
-    status = await _keep_session(store, row, call["key"], session)
-    if status == "canceled":  # somebody canceled while we asked: nobody shall pay it
-        await gateway.expire_session(session["id"])
-        return Link("canceled")
-    return Link("open", session["url"])
+    return session or await gateway.create_session(params, call["key"])
 
 
 KEEP_SESSION = """
@@ -418,7 +431,7 @@ async def _keep_session(store: Store, row: Record, key: str, session: dict[str, 
             session["url"],
             expires_at,
         )
-        await _end_call(tx, key, session["id"])
+        await calls.end(tx, key, session["id"])
         return str(known["status"]) if known is not None else "open"
 
     return await store.run(work)
@@ -431,30 +444,58 @@ async def cancel(store: Store, gateway: Gateway, order_id: str) -> Record:
     """
     row = await get(store, order_id)
     if row["status"] == "canceled":
+        await _close_canceled(store, gateway, row)
         return row
     if row["status"] not in PAYABLE:
         raise Conflict(f"{order_id} is {row['status']} and cannot be canceled", param="order")
-    if row["session"] is not None and row["session_status"] != "expired":
-        session = await gateway.session(row["session"])
-        if session["status"] == "complete":
-            raise Conflict(f"{order_id}: its payment is on the way", param="order")
-        if session["status"] == "open":
-            await gateway.expire_session(row["session"])
-
-    async def work(tx: Tx) -> None:
-        await customers.lock_person(tx, row["customer_id"])
-        await tx.execute(
-            "UPDATE orders SET status = 'canceled', canceled_at = desk_now() "
-            "WHERE id = $1 AND status IN ('open','expired') AND session IS NOT DISTINCT FROM $2",
-            order_id,
-            row["session"],
-        )
-
-    await store.run(work)
+    known = row["session"] if row["session_status"] != "expired" else None
+    if known is not None and await _close(gateway, known) == "complete":
+        raise Conflict(f"{order_id}: its payment is on the way", param="order")
+    await store.run(lambda tx: _note_canceled(tx, row))
     now = await get(store, order_id)
     if now["status"] in PAYABLE:  # another session was made while we expired the one we knew
         return await cancel(store, gateway, order_id)
+    await _close_canceled(store, gateway, now)
     return now
+
+
+async def _note_canceled(tx: Tx, row: Record) -> None:
+    """Note it if the order's session is still the one that was closed.
+
+    Whoever is making a session meanwhile finds the order canceled when noting it, and closes it.
+    """
+    await customers.lock_person(tx, row["customer_id"])
+    await tx.execute(
+        "UPDATE orders SET status = 'canceled', canceled_at = desk_now() "
+        "WHERE id = $1 AND status IN ('open','expired') AND session IS NOT DISTINCT FROM $2",
+        row["id"],
+        row["session"],
+    )
+
+
+async def _close_canceled(store: Store, gateway: Gateway, row: Record) -> None:
+    """Close the session of a canceled order where whoever made it could not, also one that was never noted."""
+    if row["status"] != "canceled":
+        return
+    under_way = await calls.pending(store, "session", row["id"])
+    if under_way is not None:
+        try:
+            await _make_session(store, gateway, row, under_way)
+        except StripeRefused as refused:
+            await calls.refuse(store, under_way["key"], refused.message)
+    elif row["session"] is not None and row["session_status"] == "open":
+        await _close(gateway, row["session"])
+
+
+async def _close(gateway: Gateway, session: str) -> str:
+    """Let nobody pay a session any more; return how it ended: `expired`, or `complete` when somebody was quicker."""
+    found = await gateway.session(session)
+    if found["status"] == "open":
+        try:
+            found = await gateway.expire_session(session)
+        except StripeRefused:  # it ended between the two calls
+            found = await gateway.session(session)
+    return str(found["status"])
 
 
 async def price_of_stripe(store: Store, stripe_price: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from paydesk.arguments import Address, Place, SigningSecret, Text
 from paydesk.errors import Invalid, PaydeskError, SettingError
 
 T = TypeVar("T")
@@ -35,6 +36,10 @@ class _Lines(click.Group):
             sys.exit(2)
         except PaydeskError as error:
             click.echo(f"paydesk: {error.message}", err=True)
+            sys.exit(1)
+        except OSError as error:  # a full disk, a file that is gone: the machine's trouble, not a mistake in the code
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"paydesk: {where}{error.strerror or error}", err=True)
             sys.exit(1)
 
 
@@ -106,7 +111,7 @@ def progress(label: str) -> Iterator[Callable[[float], None]]:
 @main.command(epilog="Example: paydesk demo --exit")
 @click.option("--port", default=8000, show_default=True, type=PORT, help="Port of the service.")
 @click.option("--sandbox-port", default=12111, show_default=True, type=PORT, help="Port of the Stripe sandbox.")
-@click.option("--data", type=click.Path(path_type=Path), default=None, help="Data folder  [default: .paydesk/demo]")
+@click.option("--data", type=Place(file_okay=False), default=None, help="Data folder  [default: .paydesk/demo]")
 @click.option("--exit", "leave", is_flag=True, help="Leave after the tour; 0 only if every step was seen to happen.")
 def demo(port: int, sandbox_port: int, data: Path | None, leave: bool) -> None:
     """Run the whole job, offline: database, Stripe sandbox, service, web chat, and a tour."""
@@ -116,7 +121,7 @@ def demo(port: int, sandbox_port: int, data: Path | None, leave: bool) -> None:
 
 
 @main.command(epilog="Example: paydesk init shop && cd shop")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+@click.argument("folder", type=Place(file_okay=False), default=".")
 def init(folder: Path) -> None:
     """Write a commented catalog.toml and .env.example; what is there already stays."""
     from paydesk import start
@@ -126,7 +131,7 @@ def init(folder: Path) -> None:
 
 
 @main.command(epilog="Example: paydesk serve --port 8000")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", type=Text(), default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=PORT, help="Port to listen on.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve HTTP.")
 @click.option("--no-work", is_flag=True, help="Serve only; background work is done by `paydesk work`.")
@@ -148,11 +153,11 @@ def work() -> None:
 @main.command(
     epilog="Example: paydesk sandbox --port 12111 --webhook http://127.0.0.1:8000/webhooks/stripe --webhook-secret whsec_…"
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", type=Text(), default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=12111, show_default=True, type=PORT, help="Port to listen on.")
-@click.option("--webhook", default=None, help="Send every event here.")
-@click.option("--webhook-secret", default=None, help="Sign events with this secret (whsec_…).")
-@click.option("--data", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Keep state in this file.")
+@click.option("--webhook", type=Address(), default=None, help="Send every event here.")
+@click.option("--webhook-secret", type=SigningSecret(), default=None, help="Sign events with this secret (whsec_…).")
+@click.option("--data", type=Place(dir_okay=False), default=None, help="Keep state in this file.")
 def sandbox(host: str, port: int, webhook: str | None, webhook_secret: str | None, data: Path | None) -> None:
     """Run the Stripe sandbox alone."""
     from paydesk.sandbox import CannotStart
@@ -222,7 +227,7 @@ def events() -> None:
 
 
 @events.command("list", epilog="Example: paydesk events list --state quarantined")
-@click.option("--state", default=None, help="ready, parked, done, ignored or quarantined.")
+@click.option("--state", type=Text(), default=None, help="ready, parked, done, ignored or quarantined.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @json_option
 def events_list(state: str | None, limit: int, as_json: bool) -> None:
@@ -240,7 +245,7 @@ def events_list(state: str | None, limit: int, as_json: bool) -> None:
 
 
 @events.command("show", epilog="Example: paydesk events show evt_…")
-@click.argument("event_id")
+@click.argument("event_id", type=Text())
 def events_show(event_id: str) -> None:
     """Print an event as it came."""
     from paydesk import lists
@@ -255,7 +260,7 @@ def events_show(event_id: str) -> None:
 
 
 @events.command("replay", epilog="Example: paydesk events replay evt_1 evt_2")
-@click.argument("event_ids", nargs=-1, required=True)
+@click.argument("event_ids", type=Text(), nargs=-1, required=True)
 def events_replay(event_ids: tuple[str, ...]) -> None:
     """Send events through the money path again; effects stay exactly once."""
     from paydesk import lists
@@ -271,7 +276,7 @@ def deliveries() -> None:
 
 
 @deliveries.command("list", epilog="Example: paydesk deliveries list --state dead")
-@click.option("--state", default=None, help="waiting, sent or dead.")
+@click.option("--state", type=Text(), default=None, help="waiting, sent or dead.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @json_option
 def deliveries_list(state: str | None, limit: int, as_json: bool) -> None:
@@ -290,7 +295,7 @@ def deliveries_list(state: str | None, limit: int, as_json: bool) -> None:
 
 
 @deliveries.command("retry", epilog="Example: paydesk deliveries retry 17 18")
-@click.argument("delivery_ids", nargs=-1, required=True)
+@click.argument("delivery_ids", type=Text(), nargs=-1, required=True)
 def deliveries_retry(delivery_ids: tuple[str, ...]) -> None:
     """Try dead or waiting deliveries again now."""
     from paydesk import lists
@@ -306,8 +311,8 @@ def deliveries_retry(delivery_ids: tuple[str, ...]) -> None:
 
 
 @main.command(epilog="Example: paydesk why cst_… premium")
-@click.argument("customer")
-@click.argument("feature", required=False)
+@click.argument("customer", type=Text())
+@click.argument("feature", type=Text(), required=False)
 @json_option
 def why(customer: str, feature: str | None, as_json: bool) -> None:
     """Tell why somebody has what they have: order, event, entry, grant, delivery."""
@@ -348,7 +353,7 @@ def keys() -> None:
 
 
 @keys.command("create", epilog="Example: paydesk keys create my-bot --scope read --scope sell")
-@click.argument("name")
+@click.argument("name", type=Text(100))
 @click.option("--scope", "scopes", multiple=True, required=True, help="read, sell, spend, refund or admin; repeat it.")
 @json_option
 def keys_create(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
@@ -381,11 +386,11 @@ def keys_list(as_json: bool) -> None:
 
 
 @keys.command("revoke", epilog="Example: paydesk keys revoke key_…")
-@click.argument("key_id")
+@click.argument("key_id", type=Text())
 def keys_revoke(key_id: str) -> None:
     """Revoke a key; it stops working within five seconds."""
     from paydesk.web import auth
 
     if not with_store(lambda store: auth.revoke(store, key_id)):
-        raise PaydeskError(f"no valid key {key_id}")
+        raise PaydeskError(f"no valid key {key_id}; paydesk keys list shows them")
     click.echo(f"{key_id} is revoked")

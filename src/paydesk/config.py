@@ -81,7 +81,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     `port` is where we listen, for the public address when none is set. Guarantees that what it returns is well-formed;
     raises `SettingError` otherwise.
     """
-    folder = folder or Path.cwd()
+    folder = folder or here()
     own = os.environ if environ is None else environ
     stored = _stored(folder / ".env")
     values = {k: v.strip() for k, v in {**stored, **own}.items() if v.strip()}
@@ -100,6 +100,14 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         stripe_events=_choice(values, "STRIPE_EVENTS", EVENT_MODES),
         stripe_debug=values.get("STRIPE_DEBUG", "").lower() in ("1", "true", "yes"),
     )
+
+
+def here() -> Path:
+    """Return the folder where the command runs; raises `SettingError` when somebody has removed it."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise SettingError("the folder you are in was removed: go to another one (cd)") from error
 
 
 def _stored(path: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ happen or the demo says which was not.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import signal
@@ -24,6 +25,7 @@ from typing import Any
 import httpx
 
 from paydesk.catalog import TEMPLATE
+from paydesk.config import here
 from paydesk.errors import PaydeskError, SettingError
 
 READY_S_MAX = 120.0
@@ -45,6 +47,7 @@ class Place:
     api_key: str
     stripe_key: str
     webhook_secret: str
+    lock: int
 
 
 def run(port: int, sandbox_port: int, data: Path, *, leave: bool) -> int:
@@ -56,9 +59,12 @@ def run(port: int, sandbox_port: int, data: Path, *, leave: bool) -> int:
         raise SettingError(f"--port and --sandbox-port are both {port}: they must differ")
     if data == Path():
         raise SettingError("--data must name a folder of the demo's own, such as .paydesk/demo")
+    data = here() / data
+    lock = _locked(data)
     for number, option in ((port, "--port"), (sandbox_port, "--sandbox-port")):
         _refuse_taken(number, option)
-    place = _prepare(port, sandbox_port, data.absolute())
+    place = _prepare(port, sandbox_port, data, lock)
+    _note_process(place, os.getpid())
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _started(place, port, sandbox_port) as processes:
@@ -79,6 +85,34 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _locked(data: Path) -> int:
+    """Make the folder if it is missing and lock it for one demo; return the lock, which all that we start shares.
+
+    So a second demo is refused also while something that a killed one has left behind still runs.
+    """
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(data / "demo.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SettingError(f"--data {data}: cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        told = os.read(lock, 1000).decode().split()
+        os.close(lock)
+        processes = f" (processes {' '.join(told)})" if told else ""
+        raise SettingError(
+            f"--data {data}: a demo runs there already{processes}: stop it, or give this one another --data"
+        ) from None
+    os.ftruncate(lock, 0)
+    return lock
+
+
+def _note_process(place: Place, process: int) -> None:
+    """Write down in the lock what runs under it, for whom it keeps out."""
+    os.write(place.lock, f"{process}\n".encode())
+
+
 def _refuse_taken(port: int, option: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,10 +124,9 @@ def _refuse_taken(port: int, option: str) -> None:
             ) from error
 
 
-def _prepare(port: int, sandbox_port: int, data: Path) -> Place:
-    """Make the folder with the demo's catalogue and its own secrets; used again the next time."""
+def _prepare(port: int, sandbox_port: int, data: Path, lock: int) -> Place:
+    """Fill the folder with the demo's catalogue and its own secrets; used again the next time."""
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         catalogue = data / "catalog.toml"
         if not catalogue.exists():
             catalogue.write_text(TEMPLATE, encoding="utf-8")
@@ -105,6 +138,7 @@ def _prepare(port: int, sandbox_port: int, data: Path) -> Place:
             api_key=_kept(data / "api.key", f"pdk_{secrets.token_hex(16)}"),
             stripe_key=stripe_key,
             webhook_secret=_kept(data / "webhook.secret", f"whsec_{secrets.token_hex(16)}"),
+            lock=lock,
         )
     except OSError as error:
         raise SettingError(f"--data {data}: cannot be used: {error.strerror}") from error
@@ -152,8 +186,12 @@ def _started(place: Place, port: int, sandbox_port: int) -> Iterator[list[subpro
             command = [sys.executable, "-m", "paydesk", *arguments]
             # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
             processes.append(
-                subprocess.Popen(command, env=environ, cwd=place.data, stdout=log, stderr=log, start_new_session=True)
-            )
+                subprocess.Popen(
+                    command, env=environ, cwd=place.data, stdout=log, stderr=log, start_new_session=True,
+                    pass_fds=(place.lock,),
+                )
+            )  # fmt: skip
+            _note_process(place, processes[-1].pid)
             _wait_until_ready(processes[-1], address, place)
             _tell(f"{arguments[0]} is ready", began)
         yield processes

@@ -9,19 +9,23 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
+import orjson
 
 from paydesk import account, pushing, status
 from paydesk import catalog as catalogs
 from paydesk.app import open_store
 from paydesk.clock import wall_s
 from paydesk.config import Settings
-from paydesk.errors import PaydeskError, SettingError
+from paydesk.errors import PaydeskError, SettingError, StripeUnavailable
 from paydesk.store import Store
+from paydesk.stripe import shapes
 from paydesk.stripe.events import TABLE
 from paydesk.stripe.gateway import Gateway
 from paydesk.web.hooks import STRIPE_PATHS
 
 SKEW_S_MAX = 60
+EVENTS_LOOKED_AT = 200
+PIN = f"add the endpoint anew in Stripe, with the API version {shapes.NEWEST}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,14 @@ async def examine(settings: Settings) -> list[Finding]:
         return [
             *findings,
             Finding(False, "STRIPE_API_KEY", "not usable", error.message),
-            await _database(settings, None),
+            *await _database(settings, None),
         ]
     findings.append(await _guarded("Stripe", lambda: _stripe(gateway)))
     findings.append(await _guarded("clock", lambda: _skew(settings)))
     findings.append(await _guarded("webhook endpoint", lambda: _endpoint(settings, gateway)))
+    findings.append(await _guarded("API version", lambda: _version(settings, gateway)))
     findings.append(await _guarded("catalogue in Stripe", lambda: _pushed(settings, gateway)))
-    findings.append(await _database(settings, gateway))
+    findings += await _database(settings, gateway)
     await gateway.close()
     return findings
 
@@ -67,6 +72,8 @@ async def examine(settings: Settings) -> list[Finding]:
 async def _guarded(what: str, look: Callable[[], Awaitable[Finding]]) -> Finding:
     try:
         return await look()
+    except StripeUnavailable as error:
+        return Finding(False, what, error.message, "look at the network and STRIPE_API_BASE, then look again")
     except PaydeskError as error:
         return Finding(False, what, error.message, "mend that, then look again")
 
@@ -74,7 +81,9 @@ async def _guarded(what: str, look: Callable[[], Awaitable[Finding]]) -> Finding
 def _secrets(settings: Settings) -> Finding:
     what = "STRIPE_WEBHOOK_SECRET"
     number = len(settings.stripe_webhook_secrets)
-    if number == 0 and settings.stripe_events != "poll":
+    if number == 0 and settings.stripe_events == "poll":
+        return Finding(True, what, "not needed: STRIPE_EVENTS=poll")
+    if number == 0:
         return Finding(
             False, what, "not set: there is no webhook route", f"{what}=whsec_… from the endpoint's page in Stripe"
         )
@@ -113,21 +122,16 @@ async def _skew(settings: Settings) -> Finding:
 
 
 async def _endpoint(settings: Settings, gateway: Gateway) -> Finding:
-    """Look whether Stripe has an enabled endpoint for us, with every event we handle and a version we read."""
+    """Look whether Stripe has an enabled endpoint for us, with every event we handle."""
     what = "webhook endpoint"
     if settings.stripe_events == "poll":
         return Finding(True, what, "not needed: STRIPE_EVENTS=poll")
-    wanted = settings.public_url + "/webhooks/stripe"
-    ours = [
-        endpoint
-        for endpoint in await gateway.webhook_endpoints()
-        if any(endpoint["url"] == settings.public_url + path for path in STRIPE_PATHS)
-    ]
-    if not ours:
+    endpoint = await _our_endpoint(settings, gateway)
+    if endpoint is None:
+        wanted = settings.public_url + "/webhooks/stripe"
         return Finding(
             False, what, f"Stripe has none for {wanted}", f"add {wanted} in Stripe, with the events {', '.join(TABLE)}"
         )
-    endpoint = ours[0]
     if endpoint["status"] != "enabled":
         return Finding(False, what, f"{endpoint['url']} is {endpoint['status']}", "enable it in Stripe")
     missing = [] if "*" in endpoint["enabled_events"] else sorted(set(TABLE) - set(endpoint["enabled_events"]))
@@ -135,8 +139,37 @@ async def _endpoint(settings: Settings, gateway: Gateway) -> Finding:
         return Finding(
             False, what, f"{endpoint['url']} does not send {', '.join(missing)}", "add these events in Stripe"
         )
-    version = endpoint.get("api_version") or "the account's default"
-    return Finding(True, what, f"{endpoint['url']} sends all {len(TABLE)} events, version {version}")
+    return Finding(True, what, f"{endpoint['url']} sends all {len(TABLE)} events")
+
+
+async def _our_endpoint(settings: Settings, gateway: Gateway) -> dict[str, Any] | None:
+    """Return the endpoint that sends to us, an enabled one if there are several."""
+    ours = [
+        endpoint
+        for endpoint in await gateway.webhook_endpoints()
+        if any(endpoint["url"] == settings.public_url + path for path in STRIPE_PATHS)
+    ]
+    return min(ours, key=lambda endpoint: endpoint["status"] != "enabled", default=None)
+
+
+async def _version(settings: Settings, gateway: Gateway) -> Finding:
+    """Look in which versions events come: the endpoint's own, and the account's default wherever none is named."""
+    what = "API version"
+    default = await gateway.default_version()
+    endpoint = await _our_endpoint(settings, gateway) if settings.stripe_events != "poll" else None
+    pinned = endpoint["api_version"] if endpoint is not None else None
+    told = f"account {default or 'unknown'}" + (f", endpoint {pinned or 'as the account'}" if endpoint else "")
+    known = f"Paydesk reads {shapes.OLDEST} to {shapes.NEWEST}"
+    if endpoint is not None and not shapes.reads(pinned or default):
+        return Finding(False, what, f"{told}; {known}", f"{PIN}; then disable the old one")
+    if settings.stripe_events != "webhook" and not shapes.reads(default):
+        return Finding(False, what, f"{told}; {known}", "upgrade the account in Stripe (Workbench), or use a webhook")
+    if pinned is not None and pinned != default:
+        return Finding(True, what, f"{told}: they differ, and both are read" if shapes.reads(default) else told,
+                       f"the events list comes in the account's: upgrade it to {shapes.NEWEST} when you can")  # fmt: skip
+    if endpoint is not None and pinned is None:
+        return Finding(True, what, told, f"an upgrade of the account changes what comes: {PIN}")
+    return Finding(True, what, told)
 
 
 async def _pushed(settings: Settings, gateway: Gateway) -> Finding:
@@ -151,13 +184,33 @@ async def _pushed(settings: Settings, gateway: Gateway) -> Finding:
     return Finding(True, "catalogue in Stripe", "the same")
 
 
-async def _database(settings: Settings, gateway: Gateway | None) -> Finding:
+async def _database(settings: Settings, gateway: Gateway | None) -> list[Finding]:
     where = "DATABASE_URL" if settings.database_url is not None else f"embedded, in {settings.data}"
     try:
         async with open_store(settings) as store:
-            return await _inside(store, gateway, settings, where)
+            return [await _inside(store, gateway, settings, where), await _came_in(store)]
     except PaydeskError as error:
-        return Finding(False, "database", error.message, "mend that, then look again")
+        return [Finding(False, "database", error.message, "mend that, then look again")]
+
+
+async def _came_in(store: Store) -> Finding:
+    """Look whether the newest events came in a version we read, and each in the shape of the version it tells."""
+    what = "events' shape"
+    rows = await store.fetch(
+        "SELECT external_id, body FROM inbox WHERE source = 'stripe' ORDER BY id DESC LIMIT $1", EVENTS_LOOKED_AT
+    )
+    versions: set[str] = set()
+    for row in rows:
+        try:
+            event = orjson.loads(row["body"])
+        except orjson.JSONDecodeError:  # a body that was erased
+            continue
+        version = event.get("api_version")
+        versions.add(str(version))
+        odd = shapes.other_shape(event) if shapes.reads(version) else "which Paydesk does not read"
+        if odd is not None:
+            return Finding(False, what, f"{row['external_id']} came as {version}: {odd}", PIN)
+    return Finding(True, what, ", ".join(sorted(versions)) or "nothing came yet")
 
 
 async def _inside(store: Store, gateway: Gateway | None, settings: Settings, where: str) -> Finding:

@@ -11,6 +11,7 @@ PaydeskError                    status 500  something we know how to name
 ├── NotFound                    404         no such thing, or not the caller's
 ├── Conflict                    409         the same key with another body, or still under way
 ├── TooLarge                    413
+├── TooMany                     429         more than we take at once: wait as long as it says
 ├── StoreUnavailable            503         the database is away: nothing was stored, try again
 ├── StripeRefused               402         Stripe said no
 │   └── PaymentRefused                      the card or bank did; the payment can still be paid
@@ -29,6 +30,8 @@ class PaydeskError(Exception):
 
     status = 500
     code = "internal_error"
+    retry_after_s: int | None = None
+    """After how many seconds the same request makes sense again."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -108,11 +111,23 @@ class TooLarge(PaydeskError):
     code = "too_large"
 
 
+class TooMany(PaydeskError):
+    """Wait for `retry_after_s` seconds, then repeat: nothing was done."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(f"{message}: wait {retry_after_s} second{'s' if retry_after_s != 1 else ''} and try again")
+        self.retry_after_s = retry_after_s
+
+
 class StoreUnavailable(PaydeskError):
     """Repeat later: the database is away and nothing was stored."""
 
     status = 503
     code = "store_unavailable"
+    retry_after_s = 5
 
 
 class StripeUnavailable(PaydeskError):
@@ -120,6 +135,7 @@ class StripeUnavailable(PaydeskError):
 
     status = 503
     code = "stripe_unavailable"
+    retry_after_s = 5
 
 
 class StripeFailed(StripeUnavailable):

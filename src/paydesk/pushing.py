@@ -29,6 +29,8 @@ class Change:
     what: str
     product: Product
     price: Price | None = None
+    there: str | None = None
+    """The id of the price that stands in Stripe for it now."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the change as a command prints it."""
@@ -73,10 +75,17 @@ async def _price_change(
     told = f"price {price.key} ({money.display(price.amount, price.currency)})"
     if there is None:
         return Change("create", told, product, price)
-    if (there["unit_amount"], there["currency"]) != (price.amount, price.currency):
-        was = money.display(there["unit_amount"], there["currency"])
-        return Change("replace", f"{told}, was {was}", product, price)
+    if not _costs(there, price):
+        was = money.display(there["unit_amount"] or 0, there["currency"])
+        return Change("replace", f"{told}, was {was}", product, price, there["id"])
+    if not there["active"]:
+        return Change("update", f"{told} is archived in Stripe and is sold again", product, price, there["id"])
     return None
+
+
+def _costs(there: dict[str, Any], price: Price) -> bool:
+    """Tell whether a Stripe price costs what the catalogue says."""
+    return (there["unit_amount"], there["currency"]) == (price.amount, price.currency)
 
 
 async def _check_named(gateway: Gateway, product: Product, price: Price) -> Change | None:
@@ -85,7 +94,9 @@ async def _check_named(gateway: Gateway, product: Product, price: Price) -> Chan
         there = await gateway.price(price.stripe_price or "")
     except NotFound:
         return Change("problem", f"price {price.key}: Stripe does not know {price.stripe_price}", product, price)
-    if (there["unit_amount"], there["currency"]) == (price.amount, price.currency):
+    if not there["active"]:
+        return Change("problem", f"price {price.key}: {price.stripe_price} is archived in Stripe", product, price)
+    if _costs(there, price):
         return None
     has = money.display(there["unit_amount"] or 0, there["currency"])
     return Change(
@@ -99,20 +110,24 @@ async def _check_named(gateway: Gateway, product: Product, price: Price) -> Chan
 async def push(store: Store, gateway: Gateway, catalog: Catalog) -> list[Change]:
     """Make Stripe's products and prices those of the catalogue, note their ids, and return what was changed."""
     changes = await plan(gateway, catalog)
+    noted = {row["key"]: row["stripe_price"] for row in await store.fetch("SELECT key, stripe_price FROM price")}
     for change in changes:
         if change.action != "problem":
-            await _apply(gateway, change)
+            await _apply(gateway, change, noted)
     await _note(store, await gateway.prices_by_lookup_key([PREFIX + key for key in catalog.prices]), catalog)
     return changes
 
 
-async def _apply(gateway: Gateway, change: Change) -> None:
+async def _apply(gateway: Gateway, change: Change, noted: dict[str, str]) -> None:
+    """Make one change. `noted` are the Stripe prices that we pushed last: a deleted one must not be answered again."""
     product, price = change.product, change.price
     params = _product_params(product)
     if price is None and change.action == "create":
         await gateway.create_product({"id": product_id(product), **params}, _key("product", product.key, params))
     elif price is None:
         await gateway.update_product(product_id(product), params)
+    elif change.action == "update" and change.there is not None:
+        await gateway.sell_again(change.there)
     else:
         params = {
             "product": product_id(product),
@@ -122,7 +137,8 @@ async def _apply(gateway: Gateway, change: Change) -> None:
             "transfer_lookup_key": True,
             "metadata": {"paydesk_price": price.key},
         }
-        await gateway.create_price(params, _key("price", price.key, {**params, "was": change.what}))
+        after = change.there or noted.get(price.key)
+        await gateway.create_price(params, _key("price", price.key, {**params, "after": after}))
 
 
 async def _note(store: Store, there: dict[str, dict[str, Any]], catalog: Catalog) -> None:
@@ -143,7 +159,7 @@ async def _note(store: Store, there: dict[str, dict[str, Any]], catalog: Catalog
 
 
 def _product_params(product: Product) -> dict[str, Any]:
-    params: dict[str, Any] = {"name": product.name}
+    params: dict[str, Any] = {"name": product.name, "active": True}
     if product.description is not None:
         params["description"] = product.description
     if product.image is not None:

@@ -11,6 +11,7 @@ from paydesk.clock import Clock
 from paydesk.config import Settings
 from paydesk.inbox import Receiver
 from paydesk.privacy import Vault
+from paydesk.shelf import Shelf
 from paydesk.store import Store
 from paydesk.store.bell import Bell
 from paydesk.stripe.gateway import Gateway
@@ -26,7 +27,7 @@ class Service:
     clock: Clock
     store: Store
     vault: Vault
-    catalog: Catalog
+    shelf: Shelf
     gateway: Gateway
     bell: Bell
     receiver: Receiver
@@ -34,3 +35,8 @@ class Service:
     threads: Threads
     conversation: Conversation
     worker: Worker
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return what is sold now."""
+        return self.shelf.catalog

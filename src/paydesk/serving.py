@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -48,8 +49,12 @@ class _Server(uvicorn.Server):
         """Start to answer, then tell."""
         await super().startup(sockets)
         if self.started and sockets:
-            host, port = sockets[0].getsockname()[:2]
-            log.info("Paydesk listens on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+            log.info("Paydesk listens on %s", _address(sockets[0]))
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _says_more_than_failed(record: logging.LogRecord) -> bool:
@@ -65,6 +70,7 @@ def _serve_many(settings: Settings, listener: socket.socket, workers: int, *, wo
     server = embedded.start(settings.data, say=log.info) if settings.database_url is None else None
     try:
         asyncio.run(_rehearse(settings))
+        log.info("Paydesk listens on %s, with %d processes", _address(listener), workers)
         config = _config(APP, listener, workers=workers)
         Multiprocess(config, sockets=[listener]).run()
     finally:
@@ -75,7 +81,7 @@ def _serve_many(settings: Settings, listener: socket.socket, workers: int, *, wo
 async def _rehearse(settings: Settings) -> None:
     """Open the service once before there are many, so that what prevents it is said once, and by us."""
     async with open_service(settings):
-        log.info("starting")
+        pass
 
 
 def _config(app: object, listener: socket.socket, *, workers: int = 1) -> uvicorn.Config:
@@ -99,7 +105,7 @@ def _config(app: object, listener: socket.socket, *, workers: int = 1) -> uvicor
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; one line when the port is taken."""
+    """Return a listening socket; one line when the port is taken, or the host is not this machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,6 +113,11 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise SettingError(
+                f"--host {host}: no address of this machine ({error.strerror}); 127.0.0.1 is for this machine alone, "
+                "0.0.0.0 for everybody"
+            ) from error
         raise SettingError(f"--port {port}: cannot listen there ({error.strerror}); try --port {port + 1}") from error
     listener.set_inheritable(True)
     return listener

@@ -22,8 +22,9 @@ ENVIRONMENT = """\
 # --- Paydesk ---
 # Where buyers reach this installation: links in chat begin with it.
 #PAYDESK_PUBLIC_URL=https://pay.example.com
-# A first API key with every scope, for set-up; later: paydesk keys create
-#PAYDESK_API_KEY=pdk_choose_at_least_16_letters
+# A first API key with every scope, for set-up: pdk_ and at least 16 letters or digits of your own.
+# Later make keys with fewer scopes: paydesk keys create
+#PAYDESK_API_KEY=pdk_…
 # The folder of the embedded database. Unset: ./.paydesk
 #PAYDESK_DATA=./.paydesk
 # A PostgreSQL of your own, when one machine is not enough; then set the encryption keys too.

@@ -16,6 +16,7 @@ from paydesk.chat.texts import count, short
 from paydesk.clock import Clock
 from paydesk.customers import Identity, Thread
 from paydesk.errors import Invalid
+from paydesk.shelf import Shelf
 from paydesk.store import Store
 
 TEXT_MAX = 4000
@@ -46,9 +47,9 @@ class Said:
 class Conversation:
     """Answers commands. Made once; holds nothing about anybody."""
 
-    def __init__(self, store: Store, catalog: Catalog, clock: Clock, *, public_url: str, livemode: bool) -> None:
+    def __init__(self, store: Store, shelf: Shelf, clock: Clock, *, public_url: str, livemode: bool) -> None:
         self._store = store
-        self._catalog = catalog
+        self._sold = shelf
         self._clock = clock
         self._public_url = public_url
         self._livemode = livemode
@@ -145,6 +146,10 @@ class Conversation:
         return [Reply("\n".join(lines) or "You have not bought anything yet. /buy shows what there is.")]
 
     # --- the catalogue in words ------------------------------------------------------------------------------------
+
+    @property
+    def _catalog(self) -> Catalog:
+        return self._sold.catalog
 
     def _named(self, words: str) -> Product | None:
         """Return the product that the words plainly name: its key or its name."""

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import httpx
 import orjson
 import stripe
 
@@ -53,6 +54,17 @@ class Gateway:
         account = await self._call("account", lambda: self._client.v1.accounts.retrieve_current_async())
         return str(account["id"])
 
+    async def default_version(self) -> str | None:
+        """Return the account's default API version: what Stripe answers in when a request names none."""
+        headers = {"Authorization": f"Bearer {self.key.reveal()}"}
+        edge.outside_transaction("a call to Stripe (version)")
+        try:
+            async with httpx.AsyncClient(base_url=self.base, timeout=TIMEOUT_S, headers=headers) as client:
+                answer = await client.get("/v1/events", params={"limit": 1})
+        except httpx.HTTPError as error:
+            raise StripeUnavailable(f"Stripe did not answer (version): {type(error).__name__}") from error
+        return str(answer.headers["Stripe-Version"]) if "Stripe-Version" in answer.headers else None
+
     async def create_customer(self, params: Mapping[str, Any], key: str) -> str:
         """Make a Stripe customer and return its id; the same key makes one."""
         made = await self._create("customer", self._client.v1.customers.create_async, params, key)
@@ -71,9 +83,12 @@ class Gateway:
         return await self._call("session", lambda: self._client.v1.checkout.sessions.expire_async(id_))
 
     async def find_session(self, stripe_customer: str, order: str, attempt: str) -> dict[str, Any] | None:
-        """Look among a customer's sessions for the one made by `attempt` of `order`."""
+        """Look among a customer's sessions for the one made by `attempt` of `order`; a customer who is gone has none."""
         params: Any = {"customer": stripe_customer, "limit": 100}
-        page = await self._call("sessions", lambda: self._client.v1.checkout.sessions.list_async(params))
+        try:
+            page = await self._call("sessions", lambda: self._client.v1.checkout.sessions.list_async(params))
+        except NotFound:
+            return None
         for session in page["data"]:
             metadata = session.get("metadata") or {}
             if metadata.get("paydesk_order") == order and metadata.get("paydesk_attempt") == attempt:
@@ -164,12 +179,12 @@ class Gateway:
     # --- the catalogue ---------------------------------------------------------------------------------------------
 
     async def prices_by_lookup_key(self, lookup_keys: list[str]) -> dict[str, dict[str, Any]]:
-        """Return active prices by lookup key, those that exist."""
+        """Return prices by lookup key, those that exist; an archived one only where none is active."""
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(lookup_keys), 10):  # Stripe takes ten lookup keys at a time
-            params: Any = {"lookup_keys": lookup_keys[start : start + 10], "active": True, "limit": 100}
+            params: Any = {"lookup_keys": lookup_keys[start : start + 10], "limit": 100}
             page = await self._call("prices", partial(self._client.v1.prices.list_async, params))
-            found |= {price["lookup_key"]: price for price in page["data"]}
+            found |= {price["lookup_key"]: price for price in sorted(page["data"], key=lambda price: price["active"])}
         return found
 
     async def price(self, id_: str) -> dict[str, Any]:
@@ -194,6 +209,10 @@ class Gateway:
     async def create_price(self, params: Mapping[str, Any], key: str) -> dict[str, Any]:
         """Make a price."""
         return await self._create("price", self._client.v1.prices.create_async, params, key)
+
+    async def sell_again(self, id_: str) -> dict[str, Any]:
+        """Make an archived price active."""
+        return await self._call("price", lambda: self._client.v1.prices.update_async(id_, {"active": True}))
 
     async def webhook_endpoints(self) -> list[dict[str, Any]]:
         """Return the account's webhook endpoints."""

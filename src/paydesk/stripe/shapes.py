@@ -6,8 +6,11 @@ The only place that knows where a field moved. Readers return our types or raise
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+OLDEST, NEWEST = "2023-10-16", "2026-10-28.endive"
+"""The first and the last version that we read; releases of one name do not differ in what we read."""
 
 REFERENCE = "paydesk_order"
 """The metadata key that carries our order id on sessions, intents and charges."""
@@ -109,3 +112,66 @@ def card(charge: Object) -> tuple[str | None, str | None]:
     if kind == "card" and isinstance(inner, Mapping):
         return words(inner, "brand"), words(inner, "last4")
     return words(details, "type"), None
+
+
+# --- versions --------------------------------------------------------------------------------------------------------
+
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?", re.ASCII)
+_INTENT_CHARGES, _BASIL, _CLOVER = "2022-11-15", "2025-03-31", "2025-09-30"
+
+STOOD_UNTIL = {
+    ("payment_intent", "charges"): _INTENT_CHARGES,
+    ("payment_intent", "invoice"): _BASIL,
+    ("charge", "invoice"): _BASIL,
+    ("checkout.session", "shipping_details"): _BASIL,
+    ("invoice", "payment_intent"): _BASIL,
+    ("invoice", "subscription"): _BASIL,
+    ("subscription", "current_period_end"): _BASIL,
+    ("discount", "coupon"): _CLOVER,
+}
+"""Fields that objects had until a version moved or removed them."""
+
+STANDS_SINCE = {
+    ("invoice", "parent"): _BASIL,
+    ("subscription_item", "current_period_end"): _BASIL,
+    ("discount", "source"): _CLOVER,
+}
+"""Fields to which a version moved something."""
+
+
+def reads(version: object) -> bool:
+    """Tell whether we read events of a version: from the oldest on, and what is newer only under the newest's name."""
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        return False
+    date, _, name = version.partition(".")
+    if name == NEWEST[11:]:
+        return True
+    return name != "preview" and OLDEST <= date <= NEWEST[:10]
+
+
+def other_shape(event: Object) -> str | None:
+    """Return what in an event has the shape of another version than the event tells, or `None`."""
+    version, data = event.get("api_version"), event.get("data")
+    if not isinstance(version, str):
+        return None
+    date = version[:10]
+    for found in _objects(data.get("object") if isinstance(data, Mapping) else None):
+        kind = str(found.get("object"))
+        for name in found:
+            if STOOD_UNTIL.get((kind, name), "9") <= date:
+                return f"{kind}.{name} stood there only before {STOOD_UNTIL[kind, name]}"
+            if STANDS_SINCE.get((kind, name), "0") > date:
+                return f"{kind}.{name} stands there only since {STANDS_SINCE[kind, name]}"
+    return None
+
+
+def _objects(value: Any) -> Iterator[Object]:
+    """Go through an object and every object in it."""
+    if isinstance(value, Mapping):
+        if "object" in value:
+            yield value
+        for one in value.values():
+            yield from _objects(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _objects(one)

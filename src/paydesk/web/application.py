@@ -156,7 +156,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, PaydeskError)  # noqa: S101 - registered for this class
     if error.status >= 500:
         log.warning("%s %s: %s", request.state.id, request.url.path, error.message)
-    headers = {"Retry-After": "5"} if error.status == 503 else {}
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}
     return JSONResponse(error.body(request.state.id), error.status, headers=headers)
 
 

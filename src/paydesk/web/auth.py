@@ -14,6 +14,7 @@ from paydesk.errors import Forbidden, Invalid, Unauthorized
 from paydesk.store import Record, Store
 
 SCOPES = ("read", "sell", "spend", "refund", "admin")
+NAME_MAX = 100
 CACHE_S = 5.0
 CACHE_MAX = 1000
 
@@ -73,6 +74,8 @@ def digest(key: str) -> bytes:
 
 async def create(store: Store, name: str, scopes: Sequence[str]) -> tuple[str, str]:
     """Make a key and return its id and the key itself, which is shown this once."""
+    if not 0 < len(name.strip()) <= NAME_MAX or not name.isprintable():
+        raise Invalid(f"a key's name has 1 to {NAME_MAX} printable characters", param="name")
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise Invalid(f"scopes are {', '.join(SCOPES)}; unknown: {', '.join(unknown) or 'none given'}", param="scopes")

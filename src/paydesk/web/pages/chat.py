@@ -16,6 +16,8 @@ from paydesk.chat.commands import TEXT_MAX, Reply
 from paydesk.chat.texts import count
 from paydesk.errors import Invalid, TooLarge
 from paydesk.service import Service
+from paydesk.web import limits
+from paydesk.web.limits import Gate, Rate
 from paydesk.web.pages import stream
 from paydesk.web.pages.render import ServiceOf, for_people, render
 from paydesk.web.pages.visitor import (
@@ -28,6 +30,8 @@ from paydesk.web.pages.visitor import (
     visitor_of,
 )
 
+POSTS = Rate(burst=20, per_s=0.5)
+POSTS_OF_ADDRESS = Rate(burst=120, per_s=2)
 BODY_BYTES_MAX = 32 * 1024
 LATEST = 100
 QUICK = (("Buy", "/buy"), ("Balance", "/balance"), ("History", "/history"), ("Help", "/help"))
@@ -52,6 +56,7 @@ class Chat:
 
     def __init__(self, service_of: ServiceOf) -> None:
         self._service_of = service_of
+        self._posts = Gate(POSTS, POSTS_OF_ADDRESS)
 
     @for_people
     async def page(self, request: Request) -> Response:
@@ -83,6 +88,7 @@ class Chat:
         here = self._service_of(request)
         require_own_page(request, here.settings)
         who = thread_of(request)
+        self._posts.admit(request, who.external_id)
         text = await _text(request)
         heard = await here.threads.hear(who, text)
         await _say(here, who, await here.conversation.answer(who, text, locale=language_of(request)))
@@ -94,6 +100,7 @@ class Chat:
         here = self._service_of(request)
         require_own_page(request, here.settings)
         who = thread_of(request)
+        self._posts.admit(request, who.external_id)
         said = await here.threads.latest(who)
         if not said:
             greeting = await here.conversation.answer(who, "/start", locale=language_of(request))
@@ -108,7 +115,7 @@ class Chat:
     async def live(self, request: Request) -> Response:
         """Stream messages and edits as they come, after what the browser has seen last."""
         here = self._service_of(request)
-        return stream.answer(here, thread_of(request), _seen(request))
+        return stream.answer(here, thread_of(request), _seen(request), limits.address_of(request))
 
 
 def _json(body: dict[str, Any]) -> Response:

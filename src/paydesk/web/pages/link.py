@@ -18,11 +18,12 @@ from starlette.routing import BaseRoute, Route
 from paydesk import books, checkout
 from paydesk.chat.texts import given, short
 from paydesk.config import STRIPE_API_BASE, Settings
-from paydesk.errors import NotFound, PaydeskError, StripeRefused
+from paydesk.errors import NotFound, PaydeskError, StripeRefused, TooMany
 from paydesk.ledger import MONEY_MOVES
 from paydesk.service import Service
 from paydesk.store import Record
-from paydesk.web.pages.render import ServiceOf, for_people, render
+from paydesk.web.limits import Gate, Rate
+from paydesk.web.pages.render import ServiceOf, for_people, refusal, render
 
 log = logging.getLogger("paydesk.pages")
 
@@ -30,6 +31,9 @@ CHECKOUT = "https://checkout.stripe.com"
 HEADERS = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
 STATES = {"expired": "open", "fulfilled": "paid", "partially_refunded": "paid"}
 """Statuses of an order that its buyer sees as another."""
+
+PRESSES = Rate(burst=10, per_s=0.2)
+PRESSES_OF_ADDRESS = Rate(burst=60, per_s=1)
 
 _TOKEN = re.compile(r"[0-9a-z]{16,64}", re.ASCII)
 
@@ -45,10 +49,11 @@ def routes(service_of: ServiceOf) -> list[BaseRoute]:
 
 
 class PayLink:
-    """The link's handlers."""
+    """The link's handlers. Who presses is known by the link alone, so that is who is counted."""
 
     def __init__(self, service_of: ServiceOf) -> None:
         self._service_of = service_of
+        self._presses = Gate(PRESSES, PRESSES_OF_ADDRESS)
 
     @for_people
     async def show(self, request: Request) -> Response:
@@ -64,6 +69,10 @@ class PayLink:
     async def press(self, request: Request) -> Response:
         """Send the buyer to Stripe's page, or back to the link when there is nothing to pay."""
         here = self._service_of(request)
+        try:
+            self._presses.admit(request, request.path_params["token"][:64])
+        except TooMany as error:
+            return refusal(error, request.url.path)
         try:
             order = await _order(here, request)
         except NotFound:

@@ -82,10 +82,17 @@ def refusal(error: PaydeskError, again: str | None) -> Response:
     """Return the page for an error of ours: what happened and what to do, without inner details."""
     if error.status == 503:
         text = "Nothing was lost and nothing was charged. It usually passes within a minute."
-        return notice(503, "We cannot answer just now", text, again=again, headers={"Retry-After": "5"})
+        return notice(503, "We cannot answer just now", text, again=again, headers=_retry(error))
+    if error.status == 429:
+        text = f"Nothing was lost and nothing was charged. In {error.retry_after_s} seconds it works again."
+        return notice(429, "That was a lot at once", text, again=again, headers=_retry(error))
     if error.status == 404:
         return notice(404, "There is nothing here", "The address may be incomplete, or what it led to is gone.")
     return notice(error.status, "That did not work", error.message)
+
+
+def _retry(error: PaydeskError) -> dict[str, str]:
+    return {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}
 
 
 def for_people(

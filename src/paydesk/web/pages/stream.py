@@ -17,7 +17,7 @@ from paydesk import lists
 from paydesk.channels.base import Address
 from paydesk.chat.thread import Said, topic
 from paydesk.clock import iso
-from paydesk.errors import Invalid, StoreUnavailable
+from paydesk.errors import Invalid, StoreUnavailable, TooMany
 from paydesk.service import Service
 
 LOOK_S = 5.0
@@ -60,7 +60,13 @@ def _number(text: str) -> int:
     return int(text)
 
 
-_open: set[asyncio.Event] = set()
+OF_VISITOR_MAX = 8
+OF_ADDRESS_MAX = 100
+OPEN_MAX = 2000
+FULL_S = 30
+
+_open: dict[asyncio.Event, tuple[str, str]] = {}
+"""Every open stream of this process: what wakes it, whose it is, and from which address."""
 
 
 def end_streams() -> None:
@@ -112,16 +118,28 @@ def as_json(said: Said) -> dict[str, object]:
     }
 
 
-def answer(here: Service, who: Address, seen: Seen) -> StreamingResponse:
-    """Return the stream of a thread's messages and edits after `seen`; it ends only with the browser or the server."""
-    return StreamingResponse(_events(here, who, seen), media_type="text/event-stream", headers=HEADERS)
+def answer(here: Service, who: Address, seen: Seen, address: str) -> StreamingResponse:
+    """Return the stream of a thread's messages and edits after `seen`; it ends only with the browser or the server.
+
+    Raises `TooMany` when this visitor, this address or everybody together has too many open: the page then asks
+    from time to time instead.
+    """
+    visitors = [visitor for visitor, _ in _open.values()]
+    addresses = [place for _, place in _open.values()]
+    if (
+        visitors.count(who.external_id) >= OF_VISITOR_MAX
+        or addresses.count(address) >= OF_ADDRESS_MAX
+        or len(_open) >= OPEN_MAX
+    ):
+        raise TooMany("there are too many open connections", retry_after_s=FULL_S)
+    return StreamingResponse(_events(here, who, seen, address), media_type="text/event-stream", headers=HEADERS)
 
 
-async def _events(here: Service, who: Address, seen: Seen) -> AsyncIterator[bytes]:
+async def _events(here: Service, who: Address, seen: Seen, address: str) -> AsyncIterator[bytes]:
     """Yield every message and edit once, and a comment when there was none for a while, which finds dead connections."""
     _heed_signals()
     event = here.bell.subscribe(topic(who))
-    _open.add(event)
+    _open[event] = who.external_id, address
     try:
         yield b"retry: 1000\n\n"
         while event in _open:
@@ -136,7 +154,7 @@ async def _events(here: Service, who: Address, seen: Seen) -> AsyncIterator[byte
     except StoreUnavailable:
         return
     finally:
-        _open.discard(event)
+        _open.pop(event, None)
         here.bell.unsubscribe(topic(who), event)
 
 

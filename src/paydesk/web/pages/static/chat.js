@@ -150,12 +150,20 @@
 
   // --- sending ------------------------------------------------------------------------------------------------------
 
-  async function post(path, body) {
+  const WAITS_MAX = 3;
+  const pause = (seconds) => new Promise((then) => setTimeout(then, seconds * 1000));
+
+  /** Post, and when that was too much at once, wait as long as we are told and post again. */
+  async function post(path, body, waits = WAITS_MAX) {
     const answer = await fetch(path, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
     });
+    if (answer.status === 429 && waits > 0) {
+      await pause(Number(answer.headers.get("Retry-After")) || 5);
+      return post(path, body, waits - 1);
+    }
     const said = await answer.json().catch(() => ({}));
     if (answer.status === 403 && said.error && said.error.code === "no_conversation") location.reload();
     if (!answer.ok) throw new Error(said.error ? said.error.message : `error ${answer.status}`);
@@ -199,8 +207,7 @@
 
   byId("toast-retry").addEventListener("click", () => {
     byId("toast").hidden = true;
-    const item = failed;
-    if (item) queue = queue.then(() => send(item));
+    messages.querySelectorAll(".message-failed").forEach((item) => { queue = queue.then(() => send(item)); });
     field.focus();
   });
   byId("toast-close").addEventListener("click", () => {
@@ -284,7 +291,16 @@
 
   // --- start --------------------------------------------------------------------------------------------------------
 
+  /** From the shelf of the start page: the wish is written down, the person sends it. */
+  function takeWish() {
+    const wish = /^#buy=([\w.-]{1,64})$/.exec(location.hash);
+    if (!wish) return;
+    field.value = `/buy ${wish[1]}`;
+    history.replaceState(null, "", location.pathname);
+  }
+
   messages.querySelectorAll(".message").forEach(showTime);
+  takeWish();
   toEnd();
   fit();
   if (matchMedia("(hover: hover)").matches) field.focus();
