@@ -358,7 +358,8 @@ def test_ledger_check_proves_it_and_names_the_first_bad_row_when_somebody_change
     ],
 )  # fmt: skip
 def test_ledger_check_finds_every_kind_of_damage(sold: tuple[Shop, Buyer], damage: str, finding: str) -> None:
-    from paydesk.proof import CHECKS
+    from paydesk import proof
+    from paydesk.store import Tx
 
     shop, _ = sold
 
@@ -368,7 +369,7 @@ def test_ledger_check_finds_every_kind_of_damage(sold: tuple[Shop, Buyer], damag
         await transaction.start()
         try:
             await connection.execute(damage)
-            return [found for sql in CHECKS.values() if (found := await connection.fetchval(sql))]
+            return [found for found in (await proof.sums(Tx(connection))).values() if found]
         finally:
             await transaction.rollback()
             await connection.close()

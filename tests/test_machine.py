@@ -48,7 +48,7 @@ from paydesk.wallet import Done, EndHold, Give, Operation, Reserve, Spend, Walle
 from truths import untrue
 
 MANY = int(os.environ.get("PAYDESK_HISTORIES", "400"))
-TOGETHER = 250
+TOGETHER = 1000
 AT_ONCE = 8
 ROWS_MAX = 500
 WORLDS = "st"

@@ -309,14 +309,28 @@ async def test_a_new_epoch_is_opened_for_what_comes_after(store: Store) -> None:
     assert await proved(store)
 
 
-async def test_what_is_put_behind_a_closed_epoch_is_found(store: Store, server: embedded.Embedded) -> None:
-    await seal.open_epoch(store)
-    await store.execute(SPEND, "after")
+async def test_what_is_put_behind_the_end_of_a_closed_epoch_is_found(store: Store, server: embedded.Embedded) -> None:
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        async with store.transaction() as tx:
+            await tx.execute(SPEND, "has the id 11, and is rolled back")
+            await tx.execute("SELECT 1 / 0")
+    await store.execute(SPEND, "has the id 12")
+    assert await seal.open_epoch(store) == 2
+    await store.execute(SPEND, "in the second epoch")
     await all_sealed(store)
-    moved = "UPDATE entry SET id = 0 - 5, transaction = (SELECT max(transaction) FROM entry) + 5 WHERE id = 5"
-    await behind_its_back(server, store.dsn, moved.replace("SET", "SET").replace("0 - 5", "5"))
-    findings = (await proof.check(store)).findings
-    assert findings["every sealed entry is as it was sealed"] == "an entry is missing after entry 4 and before entry 6"
+    assert await proved(store)
+    await behind_its_back(
+        server,
+        store.dsn,
+        """INSERT INTO entry (id, source, revision, reason, unit, from_account, to_account, amount, at, transaction)
+           OVERRIDING SYSTEM VALUE SELECT 11, 'op:x', 0, 'spend', unit, from_account, to_account, 1, now(), transaction
+           FROM entry WHERE id = 13""",
+    )
+    result = await proof.check(store)
+    assert result.entries == 13
+    assert result.findings["every sealed entry is as it was sealed"] == (
+        "entry 11 (spend of op:x, 1 credits from account 7 to 2) was put in later: it was never sealed"
+    )
 
 
 @pytest.fixture

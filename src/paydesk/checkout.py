@@ -8,14 +8,12 @@ is repeated (Stripe forgets keys after a day).
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-from paydesk import calls, customers, ids, money, payers
+from paydesk import calls, customers, ids, mending, money, payers
 from paydesk.catalog import Catalog, Price, Product
 from paydesk.clock import from_unix
 from paydesk.customers import Thread
@@ -29,8 +27,6 @@ QUANTITY_MAX = 10_000
 LINES_MAX = 100
 KEY_LIFE = timedelta(hours=23)
 PAYABLE = ("open", "expired")
-
-_PRICE = re.compile(r"line_items\[(\d+)\]\[price\]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,40 +260,10 @@ async def open_session(store: Store, gateway: Gateway, order_id: str, *, public_
         return await _make_session(store, gateway, row, call)
     except StripeRefused as refused:
         await calls.refuse(store, call["key"], refused.message)
-        await _mend(store, gateway, row, call["params"], refused)
+        await mending.mend(store, gateway, row, call["params"], refused)
         if mends == 0:
             raise
     return await open_session(store, gateway, order_id, public_url=public_url, mends=mends - 1)
-
-
-async def _mend(store: Store, gateway: Gateway, row: Record, params: dict[str, Any], refused: StripeRefused) -> None:
-    """Replace what was refused because it was deleted or archived in Stripe; raises when that is not possible."""
-    if refused.about == "customer" and refused.reason == "resource_missing":
-        await payers.replace(store, gateway, row["customer_id"], params["customer"])
-        return
-    item = _PRICE.fullmatch(refused.about or "")
-    if item is None:
-        raise refused
-    await _mend_price(store, row, params["line_items"][int(item[1])]["price"], refused)
-
-
-async def _mend_price(store: Store, row: Record, gone: str, refused: StripeRefused) -> None:
-    """Let the order's lines be sold by the price that was pushed meanwhile; what the order costs never changes."""
-    mended = await store.execute(
-        "UPDATE order_line l SET stripe_price = p.stripe_price FROM price p WHERE l.order_id = $1 "
-        "AND l.stripe_price = $2 AND p.stripe_price <> $2 AND p.key = l.price_key AND p.amount = l.unit_amount "
-        "AND p.currency = $3",
-        row["id"],
-        gone,
-        row["currency"],
-    )
-    if not mended:
-        log.error("Stripe does not sell %s: %s What mends it: paydesk catalog plan", gone, refused.message)
-        raise StripeRefused(
-            f"this is not for sale just now: Stripe does not take its price {gone} ({refused.message}); "
-            "`paydesk catalog plan` tells the shop what mends it",
-            code="price_unavailable",
-        ) from refused
 
 
 async def has_payment(store: Store, order_id: str) -> bool:
@@ -328,7 +294,7 @@ async def _plan_session(store: Store, row: Record, stripe_customer: str, public_
     order_lines = await lines(store, row["id"])
     for line in order_lines:
         if line["price_key"] is not None and line["stripe_price"] is None:
-            _tell_unpushed(line["price_key"], money.display(line["unit_amount"], row["currency"]))
+            mending.tell_unpushed(line["price_key"], money.display(line["unit_amount"], row["currency"]))
 
     async def work(tx: Tx) -> Record | None:
         await customers.lock_person(tx, row["customer_id"])
@@ -350,16 +316,6 @@ async def _plan_session(store: Store, row: Record, stripe_customer: str, public_
         return await calls.pending(tx, "session", row["id"])
 
     return await store.run(work)
-
-
-@lru_cache(maxsize=1000)
-def _tell_unpushed(price_key: str, price: str) -> None:
-    """Tell once for each price that it is sold without being in Stripe, where its sales then stand under no product."""
-    log.warning(
-        "price %s (%s) is not in Stripe: its amount is written into each checkout instead; what mends it: paydesk catalog push",
-        price_key,
-        price,
-    )
 
 
 def _session_params(
