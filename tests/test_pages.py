@@ -310,11 +310,18 @@ async def test_an_edit_comes_live_once_and_to_who_resumes(
     assert await service.threads.change(who, number, "old news", [], 6), "it is there, and stays as it is"
     await service.threads.say(who, "next", [])
     assert b'"text":"next"' in await anext(coming)
-    late = stream.answer(service, who, stream.Seen(number, 0)).body_iterator
+    late = stream.answer(service, who, stream.Seen(number, 0), "127.0.0.1").body_iterator
     frames = [await anext(late) for _ in range(3)]
     await late.aclose()
+    assert frames[1].startswith(b"id: %d-7\n" % number)
     assert b'"text":"paid"' in frames[1]
     assert b'"text":"next"' in frames[2]
+
+
+def test_an_edit_of_an_old_message_does_not_send_the_browser_back() -> None:
+    seen = stream.Seen(10, 0)
+    seen.sent.add(3)
+    assert seen.event_id == "10-0"
 
 
 async def test_nobody_elses_message_is_edited(service: Service, thread: tuple[Address, AsyncIterator[bytes]]) -> None:

@@ -44,7 +44,7 @@ WITH person AS MATERIALIZED (
 )
 SELECT require((SELECT count(*) FROM changed_lot) = cardinality($2::text[])
            AND (SELECT count(*) FROM changed_account) = cardinality($5::bigint[]) AND desk_now() < $17
-           AND NOT EXISTS (SELECT FROM entry e WHERE e.source = ANY($8::text[]))), desk_now()
+           AND NOT EXISTS (SELECT FROM entry e WHERE e.source = ANY($9::text[]))), desk_now()
 """
 """Locks first: nothing is changed before every person is locked. Then all of it, or an error and nothing.
 

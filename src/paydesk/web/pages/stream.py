@@ -45,7 +45,7 @@ class Seen:
     @property
     def newest(self) -> int:
         """The highest number sent."""
-        return max(self.sent, default=self.after)
+        return max(self.after, max(self.sent, default=0))
 
     @property
     def event_id(self) -> str:
