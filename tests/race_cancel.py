@@ -29,7 +29,7 @@ from paydesk.service import Service
 from sandbox_fixtures import Sandbox
 
 POINTS_MAX = 200
-LOCKED_S = 0.3
+LOCKED_S = 1.0
 Work = Callable[[Service], Coroutine[Any, Any, Any]]
 
 

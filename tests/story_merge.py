@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import pytest
 
 import load
 from conftest import settings_for
@@ -356,3 +357,33 @@ async def test_every_unit_of_either_moves_and_credits_end_when_they_would_have(s
 async def balances(service: Service, who: str) -> dict[str, int]:
     rows = await service.store.fetch("SELECT unit, balance FROM account WHERE owner = $1 AND kind = 'wallet'", who)
     return {row["unit"]: row["balance"] for row in rows}
+
+
+TOP_UP = """
+WITH card AS (
+    INSERT INTO topup (customer_id, unit, price_key, below, month_limit, payment_method, enabled)
+    VALUES ($1, 'credits', 'credits-10', 5, 5000, 'pm_1', true)
+), payer AS (INSERT INTO stripe_customer (id, customer_id) VALUES ('cus_' || $1, $1) RETURNING id)
+UPDATE customer SET stripe_customer = (SELECT id FROM payer) WHERE id = $1
+"""
+
+
+@pytest.mark.parametrize("pays_already", [False, True])
+async def test_a_top_up_goes_along_unless_its_card_is_with_another_stripe_customer(
+    service: Service, pays_already: bool
+) -> None:
+    a, b = await person(service), await person(service)
+    for who in (b, a) if pays_already else (b,):
+        await service.store.execute(TOP_UP, who)
+    await service.store.execute("DELETE FROM topup WHERE customer_id = $1", a)
+    await give(service, b, 10)
+    await service.store.execute("UPDATE account SET low_mark = 5 WHERE owner = $1 AND kind = 'wallet'", b)
+    await merging.merge(service.store, service.vault, a, b, actor="test")
+    (topup,) = await service.store.fetch("SELECT customer_id, enabled, stopped_because FROM topup")
+    assert (topup["customer_id"], topup["enabled"]) == (a, not pays_already)
+    assert bool(topup["stopped_because"]) is pays_already
+    marks = await service.store.fetch("SELECT owner, low_mark FROM account WHERE low_mark IS NOT NULL")
+    assert [tuple(mark) for mark in marks] == ([] if pays_already else [(a, 5)])
+    assert await service.store.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", a) == (
+        f"cus_{a}" if pays_already else f"cus_{b}"
+    )
