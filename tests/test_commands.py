@@ -22,7 +22,7 @@ import pytest
 from conftest import CATALOG, settings_for
 from desk import Buyer, clean_environ, running_desk
 from paydesk.store import embedded
-from sandbox_fixtures import Sandbox, free_port, new_key
+from sandbox_fixtures import Sandbox, free_port, new_key, until
 
 COMMANDS = [
     "demo", "init", "serve", "work", "sandbox", "check", "catalog plan", "catalog push", "events list", "events show",
@@ -327,6 +327,7 @@ def test_ledger_check_proves_it_and_names_the_first_bad_row_when_somebody_change
     sold: tuple[Shop, Buyer], server: embedded.Embedded
 ) -> None:
     shop, buyer = sold
+    until(lambda: shop.sql("SELECT FROM seal HAVING sum(entries) = (SELECT count(*) FROM entry)"), what="the last seal")
     good = shop.run("ledger", "check")
     assert good.status == 0
     assert "entries prove the ledger" in good.out
@@ -339,6 +340,7 @@ def test_ledger_check_proves_it_and_names_the_first_bad_row_when_somebody_change
     assert bad.status == 1
     assert "DO NOT prove the ledger" in bad.out
     assert f"of {buyer.id} (credits wallet): balance 10, entries sum to 15" in bad.out
+    assert f"BAD  every sealed entry is as it was sealed: entry {entry['id']} (grant of " in bad.out
     as_json = shop.run("ledger", "check", "--json")
     assert as_json.status == 1
     assert as_json.data["ok"] is False

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
-from ledger_rows import SPEND, behind_its_back, write
+from desk import clean_environ
+from ledger_rows import SPEND, behind_its_back, write, written
 from paydesk import proof, seal
 from paydesk.chain import FOLLOWS, FORM, PLACED, SEALED
 from paydesk.clock import Clock
 from paydesk.proof import BALANCE, KNOWN, TOTALS, ZERO
 from paydesk.store import Store, embedded
+from sandbox_fixtures import new_key
 
 POSTED = "what is posted for a source is what it is worth"
 SOURCE = "an entry that changes what is sold belongs to a source and its revision"
@@ -158,9 +163,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-async def test_what_somebody_does_behind_its_back_is_named(
-    store: Store, server: embedded.Embedded, what: str
-) -> None:
+async def test_what_somebody_does_behind_its_back_is_named(store: Store, server: embedded.Embedded, what: str) -> None:
     await seal.seal(store, at_once=True)
     assert await found(store) == {}
     statement, findings = TAMPERED[what]
@@ -172,7 +175,9 @@ async def test_a_seal_that_is_gone_is_missed(store: Store, server: embedded.Embe
     for number in range(1, 4):
         await store.execute(SPEND, str(number))
         await seal.seal(store, at_once=True)
-    await behind_its_back(server, store.dsn, "UPDATE account SET balance = 32 WHERE id = 7; UPDATE lot SET remaining = 32")
+    await behind_its_back(
+        server, store.dsn, "UPDATE account SET balance = 32 WHERE id = 7; UPDATE lot SET remaining = 32"
+    )
     assert await found(store) == {}
     await behind_its_back(server, store.dsn, "DELETE FROM seal WHERE number = 2")
     assert await found(store) == {FOLLOWS: "seal 2 is missing"}
@@ -223,22 +228,16 @@ async def test_a_proof_blocks_nobody_and_sees_one_moment(store: Store) -> None:
     assert (result.entries, result.ok) == (11, True)
 
 
-COMMAND = "import sys; from paydesk.cli import main; sys.argv = ['paydesk', *sys.argv[1:]]; main()"
-
-
 def test_the_command_says_what_it_found_and_a_terminal_sees_how_far_it_is(
-    database: str, server: embedded.Embedded, tmp_path: object
+    database: str, server: embedded.Embedded, tmp_path: Path
 ) -> None:
-    import os
-    import pty
-
-    asyncio.run(write(database))
+    written(database)
     asyncio.run(behind_its_back(server, database, "UPDATE account SET balance = 40 WHERE id = 7"))
     terminal, other_end = pty.openpty()
-    env = {**os.environ, "DATABASE_URL": database, "STRIPE_API_KEY": "sk_test_x", "TERM": "xterm"}
     ended = subprocess.run(
-        [sys.executable, "-c", COMMAND, "ledger", "check"],
-        env=env, cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=other_end, text=True, timeout=60,
+        [sys.executable, "-m", "paydesk", "ledger", "check"],
+        env={**clean_environ(), "DATABASE_URL": database, "STRIPE_API_KEY": new_key(), "TERM": "xterm"},
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=other_end, text=True, timeout=60, check=False,
     )  # fmt: skip
     os.close(other_end)
     shown = os.read(terminal, 65536).decode()

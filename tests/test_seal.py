@@ -104,7 +104,13 @@ async def test_a_transaction_that_began_early_and_ends_late_is_neither_skipped_n
         await open_one.commit()
         assert await seal.seal(store, at_once=True) == 5
         rows = await store.fetch("SELECT memo, source FROM entry WHERE id > 10 ORDER BY transaction, id")
-        assert [row[1].removeprefix("op:cst_a:") for row in rows] == ["late 1", "late 2", "other 0", "other 1", "other 2"]
+        assert [row[1].removeprefix("op:cst_a:") for row in rows] == [
+            "late 1",
+            "late 2",
+            "other 0",
+            "other 1",
+            "other 2",
+        ]
         assert await chain(store) == await in_order(store)
         assert await proved(store)
     finally:
