@@ -99,7 +99,7 @@ def measure(data: Path | None, count: int, *, idempotent: bool) -> None:
         process.wait()
     if data is not None:
         process, start_s = started(data)
-        print(f"start with all of them   {start_s:.2f} s")
+        print(f"start with all of them   {start_s:.2f} s ({processor_s(process):.2f} s of processor time)")
         process.terminate()
         process.wait()
 

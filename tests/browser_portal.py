@@ -153,3 +153,51 @@ def test_the_portal_fits_the_screen(sandbox: Sandbox, subscription: dict[str, An
     for part in ("", "/card", f"/cancel/{subscription['id']}", f"/plan/{subscription['id']}"):
         page.goto(home + part)
         assert page.evaluate("document.documentElement.scrollWidth") == width, part
+
+
+def test_a_customer_mends_the_billing_information(sandbox: Sandbox, subscription: dict[str, Any], page: Page) -> None:
+    page.goto(portal(sandbox, subscription))
+    page.get_by_role("link", name="Update information").click()
+    page.get_by_label("Email").fill("ada@lovelace.example")
+    page.get_by_label("Address line 1").fill("1 Saint James's Square")
+    page.get_by_label("City").fill("London")
+    page.get_by_label("Country").fill("GB")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("1 Saint James's Square, London, GB")).to_be_visible()
+    customer = sandbox.call("GET", f"/v1/customers/{subscription['customer']}").json()
+    assert (customer["email"], customer["address"]["country"], customer["name"]) == (
+        "ada@lovelace.example",
+        "GB",
+        "Ada",
+    )
+    assert sandbox.event_types()[-1] == "customer.updated"
+
+
+def test_what_the_configuration_does_not_allow_is_not_there(
+    sandbox: Sandbox, subscription: dict[str, Any], page: Page
+) -> None:
+    features = {"features[customer_update][enabled]": "true", "features[customer_update][allowed_updates][]": "phone"}
+    configuration = call(sandbox, "/v1/billing_portal/configurations", **features)["id"]
+    address = portal(sandbox, subscription, configuration=configuration)
+    page.goto(f"{address}/information")
+    expect(page.get_by_label("Phone")).to_be_visible()
+    expect(page.get_by_label("Email")).to_have_count(0)
+    assert page.request.post(f"{address}/information", form={"email": "x@y.example", "phone": "123"}).ok
+    customer = sandbox.call("GET", f"/v1/customers/{subscription['customer']}").json()
+    assert (customer["email"], customer["phone"]) == ("ada@example.com", "123")
+    page.goto(address)
+    expect(page.get_by_role("button", name="Pause subscription")).to_have_count(0)
+    assert page.request.post(f"{address}/pause/{subscription['id']}").status == 404
+
+
+def test_a_customer_pauses_and_resumes(sandbox: Sandbox, subscription: dict[str, Any], page: Page) -> None:
+    features = {"features[subscription_pause][enabled]": "true", "features[invoice_history][enabled]": "true"}
+    configuration = call(sandbox, "/v1/billing_portal/configurations", **features)["id"]
+    page.goto(portal(sandbox, subscription, configuration=configuration))
+    page.get_by_role("button", name="Pause subscription").click()
+    expect(page.get_by_text("Paused")).to_be_visible()
+    assert now(sandbox, subscription)["status"] == "paused"
+    page.get_by_role("button", name="Resume subscription").click()
+    expect(page.get_by_text("Your plan renews on")).to_be_visible()
+    assert now(sandbox, subscription)["status"] == "active"
+    assert {"customer.subscription.paused", "customer.subscription.resumed"} <= set(sandbox.event_types())

@@ -116,3 +116,110 @@ def test_a_balance_set_on_the_customer_is_noted(biller: Biller) -> None:
     customer = biller.customer()
     assert biller.post(f"customers/{customer}", balance="-500")["balance"] == -500
     assert [row["amount"] for row in biller.all(f"customers/{customer}/balance_transactions")] == [-500]
+
+
+def test_coupons_and_codes_that_cannot_be_are_refused(biller: Biller) -> None:
+    percent = {"percent_off": "10", "duration": "once"}
+    wrong: list[tuple[dict[str, str], str]] = [
+        ({**percent, "amount_off": "5", "currency": "usd"}, "percent_off"),
+        ({"duration": "once"}, "percent_off"),
+        ({**percent, "percent_off": "101"}, "percent_off"),
+        ({"duration": "once", "amount_off": "5"}, "currency"),
+        ({**percent, "duration": "repeating"}, "duration_in_months"),
+        ({**percent, "redeem_by": "1000"}, "redeem_by"),
+        ({**percent, "applies_to[colour]": "red"}, "applies_to[colour]"),
+    ]
+    for given, param in wrong:
+        assert biller.refused("POST", "/v1/coupons", given)[::2] == (400, param)
+    coupon = biller.post("coupons", **percent)["id"]
+    named = {"promotion[type]": "coupon", "promotion[coupon]": coupon}
+    biller.post("promotion_codes", code="SPRING", **named)
+    codes: list[tuple[dict[str, str], str]] = [
+        ({"code": "spring"}, "code"),
+        ({"code": "20 %"}, "code"),
+        ({"expires_at": "1000"}, "expires_at"),
+        ({"restrictions[minimum_amount]": "500"}, "restrictions[minimum_amount_currency]"),
+        ({"restrictions[colour]": "red"}, "restrictions[colour]"),
+        ({"promotion[coupon]": "none"}, "promotion[coupon]"),
+    ]
+    for given, param in codes:
+        assert biller.refused("POST", "/v1/promotion_codes", {**named, **given})[::2] == (400, param)
+
+
+def test_a_subscription_keeps_to_the_conditions_of_its_codes(biller: Biller) -> None:
+    customer, price = biller.customer(), biller.price(1000)
+    coupon = biller.post("coupons", percent_off="10", duration="forever")["id"]
+    named = {"promotion[type]": "coupon", "promotion[coupon]": coupon}
+    large = biller.post("promotion_codes", **named, **{
+        "restrictions[minimum_amount]": "5000", "restrictions[minimum_amount_currency]": "usd"})["id"]  # fmt: skip
+    order = {"customer": customer, "items[0][price]": price}
+    refused = biller.refused("POST", "/v1/subscriptions", {**order, "discounts[0][promotion_code]": large})
+    assert refused[:2] == (400, "promotion_code_minimum_amount_not_met")
+    euros = biller.post("coupons", amount_off="100", currency="eur", duration="once")["id"]
+    refused = biller.refused("POST", "/v1/subscriptions", {**order, "discounts[0][coupon]": euros})
+    assert refused[::2] == (400, "discounts[0]")
+    first = biller.post("promotion_codes", **named, **{"restrictions[first_time_transaction]": "true"})["id"]
+    made = biller.subscribe(customer, price, **{"discounts[0][promotion_code]": first})
+    again = {"discounts[0][promotion_code]": first}
+    refused = biller.refused("POST", f"/v1/subscriptions/{made['id']}", again)
+    assert refused[:2] == (400, "promotion_code_customer_not_first_time")
+    biller.news()
+    gone = biller.sandbox.call("DELETE", f"/v1/subscriptions/{made['id']}/discount").json()
+    assert (gone["deleted"], gone["promotion_code"], "end" in gone) == (True, first, False)
+    assert biller.news() == ["customer.discount.deleted", "customer.subscription.updated"]
+    assert biller.refused("DELETE", f"/v1/subscriptions/{made['id']}/discount")[0] == 404
+
+
+def test_a_used_up_code_is_not_active_any_more(biller: Biller) -> None:
+    coupon = biller.post("coupons", percent_off="10", duration="once")["id"]
+    code = biller.post("promotion_codes", max_redemptions="1", **{
+        "promotion[type]": "coupon", "promotion[coupon]": coupon})["id"]  # fmt: skip
+    biller.subscribe(biller.customer(), biller.price(), **{"discounts[0][promotion_code]": code})
+    used = biller.get(f"promotion_codes/{code}")
+    assert (used["active"], used["times_redeemed"]) == (False, 1)
+    assert biller.refused("POST", f"/v1/promotion_codes/{code}", {"active": "true"})[::2] == (400, "active")
+
+
+def test_an_invoice_that_is_sent_says_so_and_one_that_is_charged_says_when(biller: Biller) -> None:
+    biller.freeze("2026-04-01T00:00:00")
+    customer = biller.customer()
+    biller.news()
+    biller.subscribe(customer, biller.price(), collection_method="send_invoice", days_until_due="0")
+    assert "invoice.sent" in biller.news()
+    biller.subscribe(customer, biller.price())
+    biller.advance("2026-05-01T00:30:00")
+    drafts = [row for row in biller.all("invoices") if row["status"] == "draft"]
+    begins = moment("2026-05-01T01:00:00")
+    assert sorted((row["collection_method"], row["next_payment_attempt"], row["due_date"]) for row in drafts) == [
+        ("charge_automatically", begins, None), ("send_invoice", None, moment("2026-05-01T00:00:00")),
+    ]  # fmt: skip
+    biller.advance("2026-05-01T01:00:00")
+    assert {"invoice.sent", "invoice.paid"} <= set(biller.news())
+
+
+def test_another_customers_method_and_prices_that_are_metered_are_refused(biller: Biller) -> None:
+    invoice = drafted(biller, biller.customer())
+    other = biller.get(f"customers/{biller.customer()}")["invoice_settings"]["default_payment_method"]
+    path = f"/v1/invoices/{invoice['id']}/pay"
+    assert biller.refused("POST", path, {"payment_method": other})[::2] == (400, "payment_method")
+    price = {"currency": "usd", "unit_amount": "5", "product_data[name]": "Calls", "recurring[interval]": "month",
+             "recurring[usage_type]": "metered"}  # fmt: skip
+    assert biller.refused("POST", "/v1/prices", price)[::2] == (400, "recurring[meter]")
+    price = {"currency": "usd", "unit_amount": "5", "product_data[name]": "Calls", "recurring[interval]": "week",
+             "recurring[interval_count]": "157"}  # fmt: skip
+    assert biller.refused("POST", "/v1/prices", price)[::2] == (400, "recurring[interval_count]")
+
+
+def test_a_changed_item_costs_its_new_quantity(biller: Biller) -> None:
+    customer, price = biller.customer(), biller.price(300, interval="")
+    invoice = drafted(biller, customer, 1000)
+    item = biller.post("invoiceitems", customer=customer, invoice=invoice["id"], **{"pricing[price]": price})
+    path = f"invoiceitems/{item['id']}"
+    changed = biller.post(path, quantity="4", description="")
+    assert (changed["amount"], changed["quantity"], changed["description"]) == (1200, 4, None)
+    assert biller.get(f"invoices/{invoice['id']}")["total"] == 2200
+    coupon = biller.post("coupons", percent_off="50", duration="once")["id"]
+    biller.post(path, **{"discounts[0][coupon]": coupon})
+    assert biller.get(f"invoices/{invoice['id']}")["total"] == 1600
+    biller.post(path, discounts="")
+    assert biller.get(f"invoices/{invoice['id']}")["total"] == 2200

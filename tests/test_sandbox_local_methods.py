@@ -94,7 +94,7 @@ def test_a_blik_code_must_be_six_digits_in_zloty(sandbox: Sandbox) -> None:
     assert refused(sandbox, "/v1/payment_intents", **saved)["param"] == "setup_future_usage"
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("setup", "blik"), ("setup", "p24"), ("setup", "ideal")])
+@pytest.mark.parametrize(("mode", "kind"), [("setup", "blik"), ("setup", "p24")])
 def test_methods_keep_to_their_modes(sandbox: Sandbox, mode: str, kind: str) -> None:
     error = refused(sandbox, "/v1/checkout/sessions", mode=mode, success_url="https://shop.example",
                     **{"payment_method_types[0]": "card", "payment_method_types[1]": kind})  # fmt: skip
@@ -168,3 +168,19 @@ def test_amounts_begin_at_the_least_of_their_currency(sandbox: Sandbox, currency
 def test_digits_that_do_not_exist_are_refused(sandbox: Sandbox, currency: str, amount: int) -> None:
     error = refused(sandbox, "/v1/payment_intents", amount=str(amount), currency=currency)
     assert error["param"] == "amount"
+    price = {"currency": currency, "unit_amount": str(amount), "product_data[name]": "x"}
+    assert refused(sandbox, "/v1/prices", **price)["param"] == "unit_amount"
+    line = {f"line_items[0][price_data][{name}]": value for name, value in price.items() if "[" not in name}
+    line |= {"line_items[0][quantity]": "1", "line_items[0][price_data][product_data][name]": "x"}
+    error = refused(sandbox, "/v1/checkout/sessions", mode="payment", success_url="https://shop.example", **line)
+    assert error["param"] == "line_items[0][price_data][unit_amount]"
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount"), [("huf", 17555), ("twd", 1055), ("jpy", 101), ("pln", 201), ("kwd", 1010)]
+)
+def test_digits_that_do_exist_are_taken(sandbox: Sandbox, currency: str, amount: int) -> None:
+    """HUF and TWD have no decimals only when they are paid out."""
+    assert call(sandbox, "/v1/payment_intents", amount=str(amount), currency=currency)["amount"] == amount
+    price = {"currency": currency, "unit_amount": str(amount), "product_data[name]": "x"}
+    assert call(sandbox, "/v1/prices", **price)["unit_amount"] == amount

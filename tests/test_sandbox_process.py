@@ -7,8 +7,10 @@ from __future__ import annotations
 import ast
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -105,6 +107,47 @@ def test_a_port_in_use_and_a_bad_file_are_one_clear_line(tmp_path: Path) -> None
             assert done.returncode == 1
             assert len(done.stderr.strip().splitlines()) == 1
             assert words in done.stderr
+
+
+def test_a_file_serves_one_process_and_one_format(tmp_path: Path) -> None:
+    file, old = tmp_path / "sandbox.db", tmp_path / "old.db"
+    with closing(sqlite3.connect(old)) as other:
+        other.executescript("CREATE TABLE object (id TEXT); PRAGMA user_version = 1;")
+    with running_sandbox("--data", str(file)) as sandbox:
+        customer = sandbox.call("POST", "/v1/customers").json()["id"]
+        for path, words in ((file, "another process has it open"), (old, "choose another file")):
+            command = [sys.executable, "-m", "paydesk.sandbox", "--port", str(free_port()), "--data", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+            assert (done.returncode, words in done.stderr) == (1, True), done.stderr
+        assert sandbox.call("GET", f"/v1/customers/{customer}").status_code == 200
+
+
+def test_objects_are_found_changed_and_removed_after_a_restart(tmp_path: Path) -> None:
+    """What stands in the file is read when it is asked for: by id, by name, by list, by search, by a later change."""
+    file, port = str(tmp_path / "sandbox.db"), free_port()
+    price = {"currency": "usd", "unit_amount": "500", "product_data[name]": "x", "lookup_key": "basic"}
+    with running_sandbox("--data", file, port=port) as sandbox:
+        key = sandbox.key
+        made = [sandbox.call("POST", "/v1/customers", {"email": f"a{n}@x.yz"}).json()["id"] for n in range(30)]
+        basic = sandbox.call("POST", "/v1/prices", price).json()["id"]
+        coupon = sandbox.call("POST", "/v1/coupons", {"percent_off": "10", "duration": "once"}).json()["id"]
+    with running_sandbox("--data", file, port=port) as sandbox:
+        sandbox.key = key
+        assert sandbox.call("GET", "/v1/prices", {"lookup_keys[]": "basic"}).json()["data"][0]["id"] == basic
+        middle = sandbox.call("GET", "/v1/customers", {"starting_after": made[20], "limit": "3"}).json()["data"]
+        assert [row["id"] for row in middle] == made[17:20][::-1]
+        found = sandbox.call("GET", "/v1/customers/search", {"query": "email:'a7@x.yz'"}).json()["data"]
+        assert [row["id"] for row in found] == [made[7]]
+        sandbox.call("POST", f"/v1/customers/{made[0]}", {"name": "Ada"})
+        assert sandbox.call("POST", "/v1/prices", price).status_code == 400
+        sandbox.call("DELETE", f"/v1/coupons/{coupon}")
+        newest = sandbox.call("POST", "/v1/customers").json()["id"]
+    with running_sandbox("--data", file, port=port) as sandbox:
+        sandbox.key = key
+        assert sandbox.call("GET", f"/v1/customers/{made[0]}").json()["name"] == "Ada"
+        assert sandbox.call("GET", "/v1/coupons").json()["data"] == []
+        listed = sandbox.call("GET", "/v1/customers", {"limit": "100"}).json()["data"]
+        assert [row["id"] for row in listed] == [newest, *made[::-1]]
 
 
 def test_a_signal_ends_it_in_order() -> None:

@@ -319,3 +319,189 @@ def test_items_show_their_price_as_it_is_now(biller: Biller) -> None:
     biller.post(f"prices/{price}", lookup_key="gold", nickname="Gold")
     item = biller.get(f"subscriptions/{subscription['id']}")["items"]["data"][0]
     assert (item["price"]["lookup_key"], item["plan"]["nickname"]) == ("gold", "Gold")
+
+
+def test_an_early_end_gives_back_the_rest_and_can_be_taken_back(biller: Biller) -> None:
+    biller.freeze("2026-04-01T00:00:00")
+    customer = biller.customer()
+    path = f"subscriptions/{biller.subscribe(customer, biller.price(3000))['id']}"
+    biller.post(path, cancel_at=str(moment("2026-04-21T00:00:00")))
+    assert [row["amount"] for row in biller.all("invoiceitems", pending="true")] == [-1000]
+    biller.post(path, description="said in between")
+    assert biller.post(path, cancel_at="")["cancel_at"] is None
+    assert biller.all("invoiceitems") == []
+    biller.post(path, cancel_at=str(moment("2026-04-16T00:00:00")))
+    biller.advance("2026-04-16T02:00:00")
+    ended = biller.get(path)
+    last = biller.get(f"invoices/{ended['latest_invoice']}")
+    assert (ended["status"], last["total"], last["status"]) == ("canceled", -1500, "paid")
+    assert biller.get(f"customers/{customer}")["balance"] == -1500
+
+
+def test_the_last_period_before_a_chosen_end_costs_its_part(biller: Biller) -> None:
+    biller.freeze("2026-04-01T00:00:00")
+    path = f"subscriptions/{biller.subscribe(biller.customer(), biller.price(3100))['id']}"
+    biller.post(path, cancel_at=str(moment("2026-05-11T00:00:00")))
+    assert biller.post("invoices/create_preview", subscription=path.split("/")[1])["total"] == 1000
+    biller.advance("2026-05-01T02:00:00")
+    assert biller.all("invoices")[0]["total"] == 1000
+    assert biller.get(path)["items"]["data"][0]["current_period_end"] == moment("2026-05-11T00:00:00")
+    biller.advance("2026-05-12T00:00:00")
+    assert biller.get(path)["status"] == "canceled"
+
+
+def test_what_waits_is_invoiced_when_a_period_ends_for_the_last_time(biller: Biller) -> None:
+    biller.freeze("2026-04-01T00:00:00")
+    customer, big = biller.customer(), biller.price(3000)
+    subscription = biller.subscribe(customer, biller.price(1000))
+    path = f"subscriptions/{subscription['id']}"
+    biller.advance("2026-04-16T00:00:00")
+    biller.post(path, cancel_at_period_end="true",
+                **{"items[0][id]": subscription["items"]["data"][0]["id"], "items[0][price]": big})  # fmt: skip
+    biller.advance("2026-05-01T00:30:00")
+    draft = biller.all("invoices")[0]
+    assert (draft["status"], draft["total"], draft["billing_reason"]) == ("draft", 1000, "subscription_cycle")
+    biller.advance("2026-05-01T01:00:00")
+    assert biller.get(f"invoices/{draft['id']}")["status"] == "paid"
+    assert biller.get(path)["status"] == "canceled"
+    assert biller.all("invoiceitems", pending="true") == []
+
+
+def test_a_trial_with_an_anchor_goes_on_with_a_part_of_a_period(biller: Biller) -> None:
+    biller.freeze("2026-04-01T00:00:00")
+    anchor = {"billing_cycle_anchor": str(moment("2026-05-01T00:00:00"))}
+    biller.subscribe(biller.customer(), biller.price(3000), trial_period_days="20", **anchor)
+    unchanged = {"trial_settings[end_behavior][billing_cycle_anchor]": "unchanged",
+                 "trial_settings[end_behavior][missing_payment_method]": "cancel"}  # fmt: skip
+    biller.subscribe(biller.customer(), biller.price(3000), trial_period_days="20", **unchanged)
+    biller.advance("2026-04-21T02:00:00")
+    assert [row["total"] for row in biller.all("invoices")][:2] == [1000, 1000]
+    late = {"customer": biller.customer(), "items[0][price]": biller.price(),
+            "billing_cycle_anchor": str(moment("2026-05-22T00:00:00"))}  # fmt: skip
+    assert biller.refused("POST", "/v1/subscriptions", late)[::2] == (400, "billing_cycle_anchor")
+
+
+def test_a_first_part_of_a_period_is_given_back_as_a_part(biller: Biller) -> None:
+    biller.freeze("2026-04-11T00:00:00")
+    customer, big = biller.customer(), biller.price(6000)
+    made = biller.subscribe(customer, biller.price(3000), billing_cycle_anchor=str(moment("2026-05-01T00:00:00")))
+    assert biller.get(f"invoices/{made['latest_invoice']}")["total"] == 2000
+    biller.advance("2026-04-21T00:00:00")
+    biller.post(f"subscriptions/{made['id']}", **{
+        "items[0][id]": made["items"]["data"][0]["id"], "items[0][price]": big})  # fmt: skip
+    assert sorted(row["amount"] for row in biller.all("invoiceitems", pending="true")) == [-1000, 2000]
+
+
+def test_a_discount_of_one_item_lowers_that_item_alone(biller: Biller) -> None:
+    biller.freeze("2026-04-01T00:00:00")
+    half = biller.post("coupons", percent_off="50", duration="forever")["id"]
+    once = biller.post("coupons", amount_off="300", currency="usd", duration="once")["id"]
+    made = biller.subscribe(biller.customer(), biller.price(1000), **{
+        "items[0][discounts][0][coupon]": half, "items[1][price]": biller.price(2000),
+        "items[1][discounts][0][coupon]": once})  # fmt: skip
+    assert [len(item["discounts"]) for item in made["items"]["data"]] == [1, 0]  # what counts once is used up
+    biller.advance("2026-05-01T02:00:00")
+    assert [row["total"] for row in biller.all("invoices")] == [2500, 2200]
+    now = biller.get(f"subscriptions/{made['id']}")["items"]["data"]
+    assert [len(item["discounts"]) for item in now] == [1, 0]
+    path = f"subscription_items/{now[1]['id']}"
+    assert len(biller.post(path, **{"discounts[0][coupon]": half})["discounts"]) == 1
+    assert biller.post(path, discounts="")["discounts"] == []
+    customer = biller.customer()
+    item = biller.post("invoiceitems", customer=customer, amount="1000", currency="usd",
+                       **{"discounts[0][coupon]": half})  # fmt: skip
+    assert len(item["discounts"]) == 1
+    invoice = biller.post("invoices", customer=customer, pending_invoice_items_behavior="include")
+    assert (invoice["subtotal"], invoice["total"]) == (1000, 500)
+
+
+def test_one_time_prices_are_added_to_a_running_subscription(biller: Biller) -> None:
+    biller.freeze("2026-04-01T00:00:00")
+    customer, once = biller.customer(), biller.price(700, interval="")
+    path = f"subscriptions/{biller.subscribe(customer, biller.price(1000))['id']}"
+    biller.post(path, **{"add_invoice_items[0][price]": once, "add_invoice_items[0][quantity]": "2"})
+    biller.advance("2026-05-01T02:00:00")
+    assert biller.all("invoices")[0]["total"] == 2400
+
+
+def test_a_cycle_that_begins_now_moves_the_chosen_end_along(biller: Biller) -> None:
+    biller.freeze("2026-04-01T00:00:00")
+    path = f"subscriptions/{biller.subscribe(biller.customer(), biller.price())['id']}"
+    biller.post(path, cancel_at_period_end="true")
+    biller.advance("2026-04-16T00:00:00")
+    now = biller.post(path, **{"billing_cycle_anchor[type]": "now"})
+    assert (now["cancel_at_period_end"], now["cancel_at"]) == (True, moment("2026-05-16T00:00:00"))
+    older = biller.sandbox.call("POST", f"/v1/{path}", {"billing_cycle_anchor": "unchanged"},
+                                Stripe_Version="2024-09-30.acacia")  # fmt: skip
+    assert older.status_code == 200
+
+
+@pytest.mark.parametrize(("wrong", "param"), [
+    ({"days_until_due": "5"}, "days_until_due"),
+    ({"pause_collection[behavior]": "void", "pause_collection[resumes_at]": "1000"}, "pause_collection[resumes_at]"),
+    ({"pause_collection[behavior]": "sleep"}, "pause_collection[behavior]"),
+    ({"pause_collection[colour]": "red", "pause_collection[behavior]": "void"}, "pause_collection[colour]"),
+    ({"proration_date": "1000"}, "proration_date"),
+    ({"cancel_at": "1000"}, "cancel_at"),
+    ({"cancel_at": "4000000000", "cancel_at_period_end": "true"}, "cancel_at"),
+    ({"trial_end": "tomorrow"}, "trial_end"),
+    ({"items[0][id]": "si_none"}, "items[0][id]"),
+    ({"items[0][price]": "price_none"}, "items[0][price]"),
+    ({"default_payment_method": "pm_none"}, "default_payment_method"),
+    ({"payment_settings[colour]": "red"}, "payment_settings[colour]"),
+    ({"billing_cycle_anchor[type]": "later"}, "billing_cycle_anchor[type]"),
+])  # fmt: skip
+def test_a_change_that_cannot_be_is_refused_by_name(biller: Biller, wrong: dict[str, str], param: str) -> None:
+    path = f"/v1/subscriptions/{biller.subscribe(biller.customer(), biller.price())['id']}"
+    biller.news()
+    assert biller.refused("POST", path, wrong)[::2] == (400, param)
+    assert biller.news() == []
+
+
+def test_an_empty_value_unsets_and_nothing_else_changes(biller: Biller) -> None:
+    customer, price = biller.customer(), biller.price()
+    method = biller.get(f"customers/{customer}")["invoice_settings"]["default_payment_method"]
+    coupon = biller.post("coupons", percent_off="10", duration="forever")["id"]
+    path = f"subscriptions/{biller.subscribe(customer, price)['id']}"
+    biller.post(path, default_payment_method=method, description="Gold", **{
+        "metadata[a]": "1", "metadata[b]": "2", "discounts[0][coupon]": coupon,
+        "pause_collection[behavior]": "void", "cancellation_details[comment]": "no"})  # fmt: skip
+    now = biller.post(path, default_payment_method="", description="", discounts="", pause_collection="",
+                      **{"metadata[a]": ""})  # fmt: skip
+    assert (now["default_payment_method"], now["description"], now["discounts"], now["pause_collection"]) == (
+        None, None, [], None,
+    )  # fmt: skip
+    assert (now["metadata"], now["cancellation_details"]["comment"]) == ({"b": "2"}, "no")
+    assert biller.post(path, metadata="")["metadata"] == {}
+
+
+def test_lists_walk_both_ways_and_filter(biller: Biller) -> None:
+    customer, other, price = biller.customer(), biller.customer(), biller.price()
+    made = [biller.subscribe(customer, price)["id"] for _ in range(3)]
+    biller.subscribe(other, biller.price())
+    biller.call("DELETE", f"/v1/subscriptions/{made[0]}")
+    assert [one["id"] for one in biller.get("subscriptions", customer=customer)["data"]] == [made[2], made[1]]
+    every = biller.get("subscriptions", customer=customer, status="all", limit="2")
+    assert ([one["id"] for one in every["data"]], every["has_more"]) == ([made[2], made[1]], True)
+    back = biller.get("subscriptions", customer=customer, status="all", ending_before=made[0], limit="1")
+    assert ([one["id"] for one in back["data"]], back["has_more"]) == ([made[1]], True)
+    assert len(biller.all("subscriptions", price=price)) == 2
+    assert [one["id"] for one in biller.all("subscriptions", status="ended")] == [made[0]]
+    both = {"starting_after": made[0], "ending_before": made[1]}
+    assert biller.refused("GET", "/v1/subscriptions", both)[0] == 400
+    assert biller.refused("GET", "/v1/subscriptions", {"starting_after": "sub_none"})[:2] == (400, "resource_missing")
+    assert biller.refused("GET", "/v1/subscriptions", {"status": "sleeping"})[::2] == (400, "status")
+
+
+def test_an_incomplete_subscription_cannot_be_changed_and_its_intent_not_canceled(biller: Biller) -> None:
+    made = biller.subscribe(biller.customer(None), biller.price(), payment_behavior="default_incomplete",
+                            **{"expand[]": "latest_invoice.payments"})  # fmt: skip
+    wrong = {"items[0][price]": biller.price()}
+    assert biller.refused("POST", f"/v1/subscriptions/{made['id']}", wrong)[::2] == (400, "items")
+    assert biller.post(f"subscriptions/{made['id']}", **{"metadata[a]": "b"})["metadata"] == {"a": "b"}
+    intent = made["latest_invoice"]["payments"]["data"][0]["payment"]["payment_intent"]
+    assert biller.refused("POST", f"/v1/payment_intents/{intent}/cancel")[:2] == (
+        400,
+        "payment_intent_unexpected_state",
+    )
+    assert biller.refused("POST", f"/v1/payment_intents/{intent}", {"amount": "5"})[0] == 400

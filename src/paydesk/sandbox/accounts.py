@@ -17,29 +17,59 @@ from .ids import derived_text, new_id
 from .settings import Settings
 
 # Fields by which an object is looked up instead of its id, by kind.
-_NAMES = {"price": "lookup_key", "payment_intent": "_ticket", "setup_intent": "_ticket",
+NAMES = {"checkout.session": "_page", "price": "lookup_key", "payment_intent": "_ticket", "setup_intent": "_ticket",
           "billing_portal.session": "_ticket"}  # fmt: skip
 
 
 @dataclass
 class Table:
-    """The objects of one kind; `order` holds their ids, oldest first (None where one was removed)."""
+    """The objects of one kind; `order` holds their ids, oldest first (None where one was removed).
 
-    rows: dict[str, Json] = field(default_factory=dict)
+    An object that stands in the file stays there until somebody asks for it; `read` fetches it from its position.
+    """
+
+    read: Callable[[int], Json]
     order: list[str | None] = field(default_factory=list)
     place: dict[str, int] = field(default_factory=dict)
+    position: dict[str, int] = field(default_factory=dict)  # where they stand in the file
     gone: int = 0  # so many places at the beginning are known to be empty
+    _rows: dict[str, Json] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def get(self, object_id: str) -> Json | None:
+        """The object with this id, or None."""
+        row = self._rows.get(object_id)
+        if row is None and object_id in self.place:
+            row = self._rows[object_id] = self.read(self.position[object_id])
+        return row
 
     def put(self, row: Json) -> None:
         """Add an object, or replace the one with its id."""
+        self._rows[row["id"]] = row
         if row["id"] not in self.place:
             self.place[row["id"]] = len(self.order)
             self.order.append(row["id"])
-        self.rows[row["id"]] = row
+
+    def take_up(self, object_id: str, position: int) -> None:
+        """Add an object that stands in the file."""
+        self.position[object_id] = position
+        self.place[object_id] = len(self.order)
+        self.order.append(object_id)
+
+    def oldest(self) -> Json | None:
+        """The object that is there for the longest time; what was removed before it is not looked at again."""
+        while self.gone < len(self.order):
+            object_id = self.order[self.gone]
+            if object_id is not None:
+                return self.get(object_id)
+            self.gone += 1
+        return None
 
     def remove(self, object_id: str) -> None:
         """Forget an object."""
-        del self.rows[object_id]
+        self._rows.pop(object_id, None)
         self.order[self.place.pop(object_id)] = None
 
     def walk(self, start: int, *, forward: bool) -> Iterator[Json]:
@@ -47,8 +77,9 @@ class Table:
         places = range(start + 1, len(self.order)) if forward else range(min(start, len(self.order)) - 1, -1, -1)
         for place in places:
             object_id = self.order[place]
-            if object_id is not None:
-                yield self.rows[object_id]
+            row = self.get(object_id) if object_id is not None else None
+            if row is not None:
+                yield row
 
 
 @dataclass(frozen=True)
@@ -69,14 +100,17 @@ class Account:
         public_url: str,
         at: Callable[[float, Callable[[], None]], None],
         settings: Settings,
+        read: Callable[[int], Json],
     ) -> None:
-        """`at` runs an action at a moment of the clock; what must outlive a restart goes through `later`."""
+        """`at` runs an action at a moment of the clock; what must outlive a restart goes through `later`. `read`
+        fetches an object from its position in the file."""
         self.key = key
         self.at = at
         self.id = "acct_1" + derived_text(key, 15)
         self.clock = clock
         self.public_url = public_url
         self.settings = settings
+        self._read = read
         self.tables: dict[str, Table] = {}
         self._named: dict[tuple[str, str], str] = {}
         self.cause = Cause()
@@ -90,7 +124,10 @@ class Account:
 
     def table(self, kind: str) -> Table:
         """The objects of a kind; empty when there are none yet."""
-        return self.tables.setdefault(kind, Table())
+        known = self.tables.get(kind)
+        if known is None:
+            known = self.tables[kind] = Table(self._read)
+        return known
 
     def add(self, kind: str, values: Json, *, object_id: str | None = None) -> Json:
         """A new object of a kind, with `id`, `object`, `created` and `livemode` filled in."""
@@ -105,18 +142,20 @@ class Account:
 
     def save(self, row: Json) -> Json:
         """Keep an object as it is now; written to the file at the end of the request."""
-        self.restore(row)
+        self.table(row["object"]).put(row)
+        name = row.get(NAMES.get(row["object"], ""))
+        if name:
+            self._named[row["object"], name] = row["id"]
         self.changed[row["object"], row["id"]] = row
         if self.settings.search_delay_s:
             self.changed_at[row["id"]] = self.clock.now()
         return row
 
-    def restore(self, row: Json) -> None:
-        """Take up an object as the file has it."""
-        self.table(row["object"]).put(row)
-        name = row.get(_NAMES.get(row["object"], ""))
-        if name:
-            self._named[row["object"], name] = row["id"]
+    def take_up(self, kind: str, object_id: str, name: str | None, position: int) -> None:
+        """Take up an object that stands in the file."""
+        self.table(kind).take_up(object_id, position)
+        if name is not None:
+            self._named[kind, name] = object_id
 
     def remove(self, kind: str, object_id: str) -> None:
         """Forget an object for good."""
@@ -133,12 +172,12 @@ class Account:
     def find(self, kind: str, object_id: str) -> Json | None:
         """The object with this id, or None."""
         table = self.tables.get(kind)
-        return table.rows.get(object_id) if table else None
+        return table.get(object_id) if table else None
 
     def find_named(self, kind: str, name: str) -> Json | None:
         """The object that has this lookup key (prices) or this ticket of a bank page (intents) now, or None."""
         row = self.find(kind, self._named.get((kind, name), ""))
-        return row if row is not None and row[_NAMES[kind]] == name else None
+        return row if row is not None and row[NAMES[kind]] == name else None
 
     def get(self, kind: str, object_id: str, param: str, *, status: int = 400, noun: str = "") -> Json:
         """The object with this id; refused as `resource_missing` when there is none."""

@@ -22,9 +22,9 @@ from . import (
     catalog,
     charges,
     checkout,
-    checkout_orders,
+    checkout_codes,
     checkout_pay,
-    coupons,
+    coupon_calls,
     customer_balance,
     customer_discounts,
     customers,
@@ -36,16 +36,21 @@ from . import (
     intents,
     invoice_calls,
     invoice_items,
+    invoice_previews,
+    invoice_times,  # noqa: F401 (what is due for invoices happens from there)
+    invoice_upcoming,
     listening,
     mandates,
     methods,
     own_calls,
     own_money_calls,
     pages,
+    plans,
     portal,
     portal_page,
     refunds,
     search,
+    setup_attempts,
     setup_intents,
     subscription_calls,
     subscription_ends,
@@ -61,10 +66,11 @@ from .world import World
 OPERATIONS: list[Operation] = [
     operation
     for module in (
-        checkout, checkout_pay, intents, customers, catalog, methods, charges, refunds, balance, events, endpoints,
-        account_call, captures, disputes, fraud_warnings, mandates, setup_intents,
+        checkout, checkout_pay, intents, customers, catalog, plans, methods, charges, refunds, balance, events, endpoints,
+        account_call, captures, disputes, fraud_warnings, mandates, setup_attempts, setup_intents,
         portal, search,
-        checkout_orders, coupons, customer_balance, customer_discounts, invoice_calls, invoice_items,
+        checkout_codes, coupon_calls, customer_balance, customer_discounts, invoice_calls, invoice_items,
+        invoice_previews, invoice_upcoming,
         subscription_calls, subscription_ends, subscription_items, test_clocks, listening,
     )
     for operation in module.OPERATIONS
@@ -92,6 +98,7 @@ def create_app(
         return manners.refuse(request, unknown_url(request.method, request.url.path))
 
     app = Starlette(routes=routes, lifespan=_lifespan(world), exception_handlers={HTTPException: refused})
+    app.router.redirect_slashes = False  # Stripe answers 404 to a slash too many
     app.state.world = world
     return app
 

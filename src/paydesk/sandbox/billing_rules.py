@@ -1,4 +1,4 @@
-"""`/_sandbox/billing`: how one account's failed renewals are tried again, and what comes after the last try."""
+"""`/_sandbox/billing`: what one account has settled about retries and reminders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .dunning import rules, set_rules
+from .billing_settings import rules, set_rules
 from .errors import StripeError
 from .world import World
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Json
 from .params import LIST, Shape, items, moment_range, text
+from .versions import LATEST
 
 if TYPE_CHECKING:
     from .accounts import Account
@@ -25,6 +26,7 @@ class Call:
     path: Mapping[str, str]
     params: Json
     given: Mapping[str, Any]
+    version: str = LATEST
 
     @property
     def id(self) -> str:
@@ -52,9 +54,12 @@ def get(path: str, handler: Handler, shape: Shape | None = None, **options: Any)
     return Operation("GET", path, handler, {**_EXPAND, **(shape or {})}, **options)
 
 
-def listing(path: str, handler: Handler, shape: Shape | None = None) -> Operation:
-    """A call that lists objects, with cursors and the filter on `created`."""
-    return Operation("GET", path, handler, {**_EXPAND, **LIST, "created": moment_range, **(shape or {})})
+def listing(
+    path: str, handler: Handler, shape: Shape | None = None, *, dated: bool = True, required: tuple[str, ...] = ()
+) -> Operation:
+    """A call that lists objects, with cursors; `dated` ones take a filter on `created` too."""
+    moment: Shape = {"created": moment_range} if dated else {}
+    return Operation("GET", path, handler, {**_EXPAND, **LIST, **moment, **(shape or {})}, required)
 
 
 def post(

@@ -7,11 +7,12 @@ from .calls import Call, Operation, post
 from .charges import settle_charge
 from .errors import Json, StripeError, invalid
 from .events import emit
+from .intent_parts import existing_intent, new_metadata, unexpected_state
 from .later import DEEDS
 from .money import check_amount
-from .params import Shape, flag, merged_metadata, metadata, text, whole
+from .params import Shape, flag, metadata, text, whole
 from .payments import succeed
-from .present import public
+from .refunds import give_back_uncaptured
 
 _CAPTURE: Shape = {
     "amount_to_capture": whole(1),
@@ -30,13 +31,12 @@ _INCREMENT: Shape = {
 
 def _held(call: Call, verb: str) -> Json:
     """The intent of the path, which must hold money."""
-    intent = call.account.get("payment_intent", call.id, "intent", status=404)
+    intent = existing_intent(call.account, "payment_intent", call.id)
     if intent["status"] != "requires_capture":
-        raise StripeError(
+        raise unexpected_state(
+            intent,
             f"This PaymentIntent could not be {verb} because it has a status of {intent['status']}. Only a "
             f"PaymentIntent with one of the following statuses may be {verb}: requires_capture.",
-            code="payment_intent_unexpected_state",
-            extra={"payment_intent": public(intent)},
         )
     return intent
 
@@ -51,13 +51,16 @@ def _capture(call: Call) -> Json:
             "amount_to_capture",
             "amount_too_large",
         )
+    if params.get("final_capture") is False:
+        raise StripeError("This PaymentIntent is not eligible for multicapture; `final_capture` cannot be false.",
+                          code="payment_intent_invalid_parameter", param="final_capture")  # fmt: skip
     described = {name: params[name] for name in params if name.startswith("statement_descriptor")}
-    if "metadata" in params:
-        described["metadata"] = merged_metadata(intent["metadata"], params["metadata"])
-    account.change(intent, **described)
+    account.change(intent, **described, **new_metadata(intent, params))
     charge = account.get("charge", intent["latest_charge"], "charge")
     charge["payment_method_details"]["card"].pop("capture_before", None)
     account.change(charge, captured=True, amount_captured=amount)
+    if amount < charge["amount"]:
+        give_back_uncaptured(account, charge)
     emit(account, "charge.captured", charge)
     succeed(account, intent, amount)
     settle_charge(account, charge)
@@ -78,8 +81,7 @@ def _increment(call: Call) -> Json:
         raise invalid("The amount must be greater than the amount that is authorized already.", "amount")
     check_amount(params["amount"], intent["currency"])
     values: Json = {name: params[name] for name in ("description", "statement_descriptor") if name in params}
-    if "metadata" in params:
-        values["metadata"] = merged_metadata(intent["metadata"], params["metadata"])
+    values |= new_metadata(intent, params)
     card["amount_authorized"] = params["amount"]
     card["overcapture"]["maximum_amount_capturable"] = params["amount"]
     account.change(charge, amount=params["amount"])

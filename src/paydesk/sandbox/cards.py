@@ -15,7 +15,9 @@ class Decline:
     message: str
     decline_code: str | None = None
     advice_code: str = "try_again_later"
-    network_decline_code: str = "01"
+    network_decline_code: str | None = "01"
+    blocked: bool = False  # by Stripe, before the bank was asked
+    failure_code: str | None = None  # of the charge, where it is not `code`
 
     def fields(self) -> Json:
         """The fields that an error and `last_payment_error` have beside code and message."""
@@ -35,6 +37,8 @@ LOST = Decline("card_declined", _SAID_NO, "lost_card", "do_not_try_again", "41")
 STOLEN = Decline("card_declined", _SAID_NO, "stolen_card", "do_not_try_again", "43")
 EXPIRED = Decline("expired_card", "Your card has expired.", None, "do_not_try_again", "54")
 WRONG_CVC = Decline("incorrect_cvc", "Your card's security code is incorrect.", None, "confirm_card_data", "82")
+TOO_OFTEN = Decline("card_declined", _SAID_NO, "card_velocity_exceeded", "do_not_try_again", "65")
+BLOCKED = Decline("card_declined", _SAID_NO, "fraudulent", "do_not_try_again", None, blocked=True)
 PROCESSING = Decline(
     "processing_error", "An error occurred while processing your card. Try again in a little bit.", None
 )
@@ -55,7 +59,9 @@ class Card:
     """How a test card behaves.
 
     `attach` and `charge` say what is refused. `authentication` is `never`, `always`, `unless_set_up` (asked for on
-    the first payment, not off-session once set up) or `on_session` (set up already).
+    the first payment, not off-session once set up) or `on_session` (set up already). `aftermath` names what follows a
+    paid charge by itself, `fails` the checks of CVC and address that fail, `at_once` whether the money is available
+    without waiting.
     """
 
     number: str
@@ -66,6 +72,10 @@ class Card:
     charge: Decline | None = None
     authentication: str = "never"
     hint: str = ""
+    aftermath: str = ""
+    fails: tuple[str, ...] = ()
+    risk: str = "normal"
+    at_once: bool = False
 
     @property
     def last4(self) -> str:
@@ -77,6 +87,17 @@ def _declined(number: str, decline: Decline, hint: str) -> Card:
     return Card(number, attach=decline, charge=decline, hint=hint)
 
 
+_OF_COUNTRIES = {
+    "AT": "4000000400000008", "AU": "4000000360000006", "BE": "4000000560000004", "BG": "4000001000000000",
+    "BR": "4000000760000002", "CA": "4000001240000000", "CH": "4000007560000009", "CZ": "4000002030000002",
+    "DE": "4000002760000016", "DK": "4000002080000001", "EE": "4000002330000009", "ES": "4000007240000007",
+    "FI": "4000002460000001", "FR": "4000002500000003", "GB": "4000008260000000", "GR": "4000003000000030",
+    "HK": "4000003440000004", "HU": "4000003480000005", "IE": "4000003720000005", "IN": "4000003560000008",
+    "IT": "4000003800000008", "JP": "4000003920000003", "LT": "4000004400000000", "LU": "4000004420000006",
+    "LV": "4000004280000005", "MX": "4000004840008001", "NL": "4000005280000002", "NO": "4000005780000007",
+    "NZ": "4000005540000008", "PL": "4000006160000005", "PT": "4000006200000007", "RO": "4000006420000001",
+    "SE": "4000007520000008", "SG": "4000007020000003", "SI": "4000007050000006", "SK": "4000007030000001",
+}  # fmt: skip
 _CARDS = [
     Card("4242424242424242", hint="Works"),
     _declined("4000000000000002", GENERIC, "Declined"),
@@ -93,12 +114,27 @@ _CARDS = [
     _declined("4000000000000127", WRONG_CVC, "Incorrect CVC"),
     _declined("4000000000000119", PROCESSING, "Processing error"),
     Card("4000000000000341", charge=GENERIC, hint="Attaches to a customer, then every charge fails"),
-    Card("4000000000000259", hint="Works, disputed later"),
-    Card("4000000000001976", hint="Works, an inquiry later"),
+    Card("4000000000000259", hint="Works, disputed later", aftermath="dispute"),
+    Card("4000000404000038", hint="Works, disputed later", aftermath="dispute"),
+    Card("4000000000002685", hint="Works, disputed as not received", aftermath="dispute_not_received"),
+    Card("4000000000001976", hint="Works, an inquiry later", aftermath="inquiry"),
     Card("4000000000005126", hint="Works, a refund fails later"),
     Card("4000000000007726", hint="Works, a refund is pending at first"),
-    Card("4000000000005423", hint="Works, an early fraud warning later"),
-    Card("4000000000000077", hint="Works, funds available at once"),
+    Card("4000000000005423", hint="Works, an early fraud warning later", aftermath="fraud_warning"),
+    Card("4000000000000077", hint="Works, funds available at once", at_once=True),
+    Card("4000003720000278", country="IE", hint="Works, funds available at once", at_once=True),
+    _declined("4000000000006975", TOO_OFTEN, "Velocity limit"),
+    Card("4100000000000019", charge=BLOCKED, risk="highest", hint="Blocked as fraud"),
+    Card("4000000000004954", charge=BLOCKED, risk="highest", hint="Highest risk, blocked"),
+    Card("4000000000009235", risk="elevated", hint="Works, elevated risk"),
+    Card("4000000000000101", fails=("cvc_check",), hint="Works, the CVC check fails"),
+    Card("4000000000000036", fails=("address_postal_code_check",), hint="Works, the postal code check fails"),
+    Card("4000000000000028", fails=("address_line1_check",), hint="Works, the address check fails"),
+    Card(
+        "4000000000000010", fails=("address_line1_check", "address_postal_code_check"), hint="Works, both checks fail"
+    ),
+    Card("4000008400001280", authentication="always", charge=GENERIC, hint="3-D Secure cannot be asked"),
+    Card("4000000000003055", hint="Works, 3-D Secure optional"),
     Card("4000056655665556", funding="debit", hint="Works, debit"),
     Card("5555555555554444", "mastercard", hint="Works"),
     Card("2223003122003222", "mastercard", hint="Works"),
@@ -109,10 +145,12 @@ _CARDS = [
     Card("3056930009020004", "diners", hint="Works"),
     Card("3566002020360505", "jcb", hint="Works"),
     Card("6200000000000005", "unionpay", hint="Works"),
-    Card("4000006160000005", country="PL", hint="Works, Polish card"),
-    Card("4000005280000002", country="NL", hint="Works, Dutch card"),
-    Card("4000002760000016", country="DE", hint="Works, German card"),
-    Card("4000008260000000", country="GB", hint="Works, British card"),
+    Card("371449635398431", "amex", hint="Works"),
+    Card("6011000990139424", "discover", hint="Works"),
+    Card("6011981111111113", "discover", funding="debit", hint="Works, debit"),
+    Card("36227206271667", "diners", hint="Works"),
+    Card("6205500000000000004", "unionpay", hint="Works"),
+    *(Card(number, country=country, hint=f"Works, card of {country}") for country, number in _OF_COUNTRIES.items()),
 ]
 CARDS = {card.number: card for card in _CARDS}
 
@@ -127,10 +165,9 @@ _TOKENS = {
     "diners": "3056930009020004",
     "jcb": "3566002020360505",
     "unionpay": "6200000000000005",
-    "pl": "4000006160000005",
-    "nl": "4000005280000002",
-    "de": "4000002760000016",
-    "gb": "4000008260000000",
+    "us": "4242424242424242",
+    **{country.lower(): number for country, number in _OF_COUNTRIES.items()},
+    "amex_threeDSecureNotSupported": "378282246310005",
     "chargeDeclined": "4000000000000002",
     "visa_chargeDeclined": "4000000000000002",
     "chargeDeclinedInsufficientFunds": "4000000000009995",
@@ -142,18 +179,33 @@ _TOKENS = {
     "chargeDeclinedExpiredCard": "4000000000000069",
     "chargeDeclinedIncorrectCvc": "4000000000000127",
     "chargeDeclinedProcessingError": "4000000000000119",
+    "visa_chargeDeclinedVelocityLimitExceeded": "4000000000006975",
+    "chargeDeclinedFraudulent": "4100000000000019",
+    "radarBlock": "4100000000000019",
+    "riskLevelHighest": "4000000000004954",
+    "riskLevelElevated": "4000000000009235",
+    "cvcCheckFail": "4000000000000101",
+    "avsZipFail": "4000000000000036",
+    "avsLine1Fail": "4000000000000028",
+    "avsFail": "4000000000000010",
     "chargeCustomerFail": "4000000000000341",
     "authenticationRequiredOnSetup": "4000002500003155",
     "authenticationRequired": "4000002760003184",
     "authenticationRequiredSetupForOffSession": "4000003800000446",
     "authenticationRequiredChargeDeclinedInsufficientFunds": "4000008260003178",
     "threeDSecureRequiredChargeDeclined": "4000008400001629",
+    "threeDSecureRequiredProcessingError": "4000008400001280",
+    "threeDSecureRequired": "4000000000003220",
+    "threeDSecureOptional": "4000000000003055",
     "threeDSecure2Required": "4000000000003220",
     "createDispute": "4000000000000259",
+    "createCe3EligibleDispute": "4000000404000038",
+    "createDisputeProductNotReceived": "4000000000002685",
     "createDisputeInquiry": "4000000000001976",
     "refundFail": "4000000000005126",
     "pendingRefund": "4000000000007726",
     "createIssuerFraudRecord": "4000000000005423",
+    "bypassPendingInternational": "4000003720000278",
     "bypassPending": "4000000000000077",
 }
 

@@ -11,7 +11,8 @@ from .accounts import Account
 from .calls import Call, Operation, delete, get, listing, post
 from .errors import Json, invalid, missing_parameter
 from .events import emit, emit_update
-from .money import MAXIMUM_MINOR, currency_code
+from .ids import new_id
+from .money import MAXIMUM_MINOR, check_steps, currency_code
 from .params import (
     Shape,
     choice,
@@ -26,6 +27,7 @@ from .params import (
     url,
     whole,
 )
+from .plan_shape import plan_of
 
 # Told of a price that has changed; filled by the modules whose objects show prices.
 PRICE_FOLLOWERS: list[Callable[[Account, Json], None]] = []
@@ -36,13 +38,14 @@ _RECURRING: Shape = {
     "trial_period_days": whole(1, 730),
     "usage_type": choice("licensed", "metered"),
 }
+_INTERVAL = fields({name: _RECURRING[name] for name in ("interval", "interval_count")}, ("interval",))
 _AMOUNT: Shape = {
     "currency": text(3, clearable=False),
     "unit_amount": whole(0, MAXIMUM_MINOR),
     "unit_amount_decimal": decimal,
-    "recurring": fields(_RECURRING, ("interval",)),
     "tax_behavior": choice("exclusive", "inclusive", "unspecified"),
 }
+_MOST_INTERVALS = {"day": 1095, "week": 156, "month": 36, "year": 3}
 _DIMENSIONS: Shape = dict.fromkeys(("height", "length", "weight", "width"), measure)
 _PRODUCT: Shape = {
     "active": flag,
@@ -60,8 +63,17 @@ _PRODUCT: Shape = {
 }
 PRODUCT_DATA: Shape = {name: _PRODUCT[name] for name in
                        ("description", "images", "metadata", "name", "tax_code", "unit_label")}  # fmt: skip
+# A price made on the spot: on a Checkout line, on a subscription's item, and on what is invoiced once.
 PRICE_DATA: Shape = {
-    **_AMOUNT, "product": text(clearable=False), "product_data": fields(PRODUCT_DATA, ("name",)),
+    **_AMOUNT, "product": text(clearable=False), "product_data": fields(PRODUCT_DATA, ("name",)), "recurring": _INTERVAL,
+}  # fmt: skip
+ITEM_PRICE_DATA = fields(
+    {**_AMOUNT, "product": text(clearable=False), "recurring": _INTERVAL}, ("currency", "product", "recurring")
+)
+ONCE_PRICE_DATA = fields({**_AMOUNT, "product": text(clearable=False)}, ("currency", "product"))
+PRODUCT_OF_PRICE: Shape = {
+    **{name: PRODUCT_DATA[name] for name in ("metadata", "name", "tax_code", "unit_label")},
+    "active": flag, "id": text(), "statement_descriptor": text(22),
 }  # fmt: skip
 _PRICE: Shape = {
     **_AMOUNT,
@@ -71,7 +83,8 @@ _PRICE: Shape = {
     "metadata": metadata,
     "nickname": text(),
     "product": text(clearable=False),
-    "product_data": fields({**PRODUCT_DATA, "active": flag, "id": text(), "statement_descriptor": text(22)}, ("name",)),
+    "product_data": fields(PRODUCT_OF_PRICE, ("name",)),
+    "recurring": fields(_RECURRING, ("interval",)),
     "transfer_lookup_key": flag,
 }
 
@@ -103,26 +116,46 @@ def add_product(account: Account, given: Json) -> Json:
 
 def add_price(account: Account, given: Json, param: str = "") -> Json:
     """Make a price, and its product when `product_data` describes one; `param` is where the parameters stood."""
+    values = price_values(account, given, param)
+    values |= {"lookup_key": _claimed_lookup_key(account, given), "product": _product_of(account, given, param)}
+    price = account.add("price", values, object_id=given.get("id"))
+    if price["recurring"]:
+        emit(account, "plan.created", plan_of(price))
+    emit(account, "price.created", price)
+    return price
+
+
+def imagined_price(account: Account, given: Json, param: str = "") -> Json:
+    """The price that `price_data` of an existing product describes; nothing is kept."""
+    values = price_values(account, given, param)
+    product = account.get("product", given["product"], _inside(param, "product"))
+    return {"id": new_id("price"), "object": "price", "created": account.clock.now_s(), "livemode": False,
+            **values, "product": product["id"]}  # fmt: skip
+
+
+def price_values(account: Account, given: Json, param: str) -> Json:
+    """The fields of a price that follow from its own parameters; its product and lookup key are not among them."""
     amount = _unit_amount(given, param)
-    price = account.add("price", {
+    currency = currency_code(given["currency"], _inside(param, "currency"))
+    if amount == amount.to_integral_value():
+        check_steps(int(amount), currency, _inside(param, "unit_amount"))
+    return {
         "active": given.get("active", True),
         "billing_scheme": "per_unit",
-        "currency": currency_code(given["currency"], _inside(param, "currency")),
+        "currency": currency,
         "custom_unit_amount": None,
-        "lookup_key": _claimed_lookup_key(account, given),
+        "lookup_key": None,
         "metadata": merged_metadata({}, given.get("metadata")),
         "nickname": given.get("nickname"),
-        "product": _product_of(account, given, param),
-        "recurring": _recurring(given.get("recurring")),
+        "product": None,
+        "recurring": _recurring(given.get("recurring"), param),
         "tax_behavior": given.get("tax_behavior", "unspecified"),
         "tiers_mode": None,
         "transform_quantity": None,
         "type": "recurring" if given.get("recurring") else "one_time",
         "unit_amount": int(amount) if amount == amount.to_integral_value() else None,
         "unit_amount_decimal": f"{amount.normalize():f}",
-    })  # fmt: skip
-    emit(account, "price.created", price)
-    return price
+    }
 
 
 def _without(values: Json, *names: str) -> Json:
@@ -161,11 +194,21 @@ def _product_of(account: Account, given: Json, param: str) -> str:
     return str(add_product(account, given["product_data"])["id"])
 
 
-def _recurring(given: Json | None) -> Json | None:
+def _recurring(given: Json | None, param: str) -> Json | None:
+    """The field `recurring` with all of its parts."""
     if given is None:
         return None
+    check_interval(given, _inside(param, "recurring") + "[interval_count]")
+    if given.get("usage_type") == "metered":
+        raise missing_parameter(_inside(param, "recurring") + "[meter]")
     defaults = {"interval_count": 1, "meter": None, "trial_period_days": None, "usage_type": "licensed"}
     return {**defaults, **given}
+
+
+def check_interval(given: Json, param: str) -> None:
+    """Refuse an interval longer than three years."""
+    if given.get("interval_count", 1) > _MOST_INTERVALS[given["interval"]]:
+        raise invalid("The interval of a recurring price can be at most three years.", param)
 
 
 def _claimed_lookup_key(account: Account, given: Json, own_id: str = "") -> str | None:
@@ -177,9 +220,7 @@ def _claimed_lookup_key(account: Account, given: Json, own_id: str = "") -> str 
     if other is not None and other["id"] != own_id:
         if not given.get("transfer_lookup_key"):
             raise invalid(f"A price (`{other['id']}`) already uses that lookup key.", "lookup_key")
-        previous = account.change(other, lookup_key=None)
-        emit(account, "price.updated", other, previous)
-        _tell_followers(account, other)
+        change_price(account, other, {"lookup_key": None})
     return str(key)
 
 
@@ -240,10 +281,19 @@ def _update_price(call: Call) -> Json:
         values["lookup_key"] = _claimed_lookup_key(call.account, call.params, call.id)
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(price["metadata"], call.params["metadata"])
-    previous = call.account.change(price, **values)
-    emit_update(call.account, "price.updated", price, previous)
-    _tell_followers(call.account, price)
+    change_price(call.account, price, values)
     return price
+
+
+def change_price(account: Account, price: Json, values: Json) -> None:
+    """Set fields of a price and tell it, as a price and as the plan that it also is."""
+    before = plan_of(price) if price["recurring"] else None
+    previous = account.change(price, **values)
+    if before is not None:
+        after = plan_of(price)
+        emit_update(account, "plan.updated", after, {name: old for name, old in before.items() if after[name] != old})
+    emit_update(account, "price.updated", price, previous)
+    _tell_followers(account, price)
 
 
 def _tell_followers(account: Account, price: Json) -> None:
@@ -273,7 +323,8 @@ def _retrieve_price(call: Call) -> Json:
 
 
 _PRODUCT_CREATE: Shape = {
-    **_PRODUCT, "id": text(), "type": choice("good", "service"), "default_price_data": fields(_AMOUNT, ("currency",)),
+    **_PRODUCT, "id": text(), "type": choice("good", "service"),
+    "default_price_data": fields({**_AMOUNT, "metadata": metadata, "recurring": _INTERVAL}, ("currency",)),
 }  # fmt: skip
 _PRODUCT_FILTER: Shape = {
     "active": flag, "ids": items(text(), 100), "shippable": flag, "type": choice("good", "service"), "url": text(),
@@ -295,7 +346,15 @@ OPERATIONS: list[Operation] = [
     post("/v1/products", _create_product, _PRODUCT_CREATE, ("name",)),
     listing("/v1/products", _list_products, _PRODUCT_FILTER),
     get("/v1/products/{id}", _retrieve_product),
-    post("/v1/products/{id}", _update_product, {**_PRODUCT, "default_price": text(clearable=False)}),
+    post(
+        "/v1/products/{id}",
+        _update_product,
+        {
+            **_PRODUCT,
+            "default_price": text(clearable=False),
+            "package_dimensions": fields(_DIMENSIONS, tuple(_DIMENSIONS), clearable=True),
+        },
+    ),
     delete("/v1/products/{id}", _delete_product),
     post("/v1/prices", _create_price, _PRICE, ("currency",)),
     listing("/v1/prices", _list_prices, _PRICE_FILTER),

@@ -7,12 +7,15 @@ from .accounts import Account
 from .balance import book_charge
 from .calls import Call, Operation, get, listing, post
 from .cards import Decline
-from .errors import Json
+from .errors import Json, invalid
 from .events import emit, emit_update
+from .exchange import share
 from .ids import new_id, random_text
 from .lists import list_of
+from .live_customers import live_customer
 from .local_methods import charge_details
-from .params import email, merged_metadata, metadata, text
+from .methods import behaviour
+from .params import SHIPPING, Shape, choice, email, fields, full_shipping, merged_metadata, metadata, text
 from .present import INCLUDABLE
 
 
@@ -53,22 +56,24 @@ def end_pending_charge(account: Account, charge: Json, decline: Decline | None) 
     emit(account, "charge.succeeded" if decline is None else "charge.failed", charge)
 
 
-def _failure(decline: Decline | None) -> Json:
+def _failure(decline: Decline | None, risk: str = "normal") -> Json:
     """The fields that tell why a charge failed."""
     return {
-        "failure_code": None if decline is None else decline.code,
+        "failure_code": None if decline is None else decline.failure_code or decline.code,
         "failure_message": None if decline is None else decline.message,
-        "outcome": _outcome(decline),
+        "outcome": _outcome(decline, risk),
     }
 
 
 def _stored(account: Account, intent: Json, method: Json, decline: Decline | None, details: Json) -> Json:
     paid = decline is None
     captured = paid and intent["capture_method"] != "manual"
-    kind = "charge" if method["type"] == "card" else "payment"
+    card = behaviour(method) if method["type"] == "card" else None
+    kind = "charge" if card else "payment"
     return account.add("charge", {
         **_unset(),
-        **_failure(decline),
+        **share(intent, intent["amount"], intent["amount"]),
+        **_failure(decline, card.risk if card else "normal"),
         "amount": intent["amount"],
         "amount_captured": intent["amount"] if captured else 0,
         "billing_details": method["billing_details"],
@@ -84,7 +89,7 @@ def _stored(account: Account, intent: Json, method: Json, decline: Decline | Non
         "receipt_email": intent["receipt_email"],
         "shipping": intent["shipping"],
         "status": "succeeded" if paid else "failed",
-        "_bypass_pending": method.get("_number") == "4000000000000077",
+        "_bypass_pending": card is not None and card.at_once,
     }, object_id=new_id(kind))  # fmt: skip
 
 
@@ -95,6 +100,9 @@ def settle_charge(account: Account, charge: Json) -> None:
     transaction = book_charge(account, charge)
     previous = account.change(charge, balance_transaction=transaction["id"])
     emit_update(account, "charge.updated", charge, previous)
+
+
+_RISK_SCORES = {"normal": 20, "elevated": 66, "highest": 92}
 
 
 def _unset() -> Json:
@@ -114,20 +122,27 @@ def _unset() -> Json:
     }
 
 
-def _outcome(decline: Decline | None) -> Json:
+def _outcome(decline: Decline | None, risk: str) -> Json:
     outcome = {
         "advice_code": None,
         "network_advice_code": None,
         "network_decline_code": None,
         "network_status": "approved_by_network",
         "reason": None,
-        "risk_level": "normal",
-        "risk_score": 20,
+        "risk_level": risk,
+        "risk_score": _RISK_SCORES[risk],
         "seller_message": "Payment complete.",
         "type": "authorized",
     }
     if decline is None:
         return outcome
+    if decline.blocked:
+        return outcome | {
+            "network_status": "not_sent_to_network",
+            "reason": "highest_risk_level",
+            "seller_message": "Stripe blocked this payment as too risky.",
+            "type": "blocked",
+        }
     return outcome | {
         "advice_code": decline.advice_code,
         "network_decline_code": decline.network_decline_code,
@@ -140,14 +155,13 @@ def _outcome(decline: Decline | None) -> Json:
 
 def _card_details(intent: Json, method: Json, *, paid: bool, authenticated: bool) -> Json:
     card = method["card"]
-    checked = "pass" if paid else "fail"
     details = {
         name: card[name] for name in ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
     }
     return details | {
         "amount_authorized": intent["amount"] if paid else None,
         "authorization_code": random_text(6).upper() if paid else None,
-        "checks": {**card["checks"], "cvc_check": card["checks"]["cvc_check"] and checked},
+        "checks": _checks(method, "pass" if paid else "fail"),
         "electronic_commerce_indicator": "05" if authenticated else None,
         "extended_authorization": {"status": "disabled"},
         "incremental_authorization": {"status": "available" if _may_grow(intent) else "unavailable"},
@@ -163,6 +177,18 @@ def _card_details(intent: Json, method: Json, *, paid: bool, authenticated: bool
         "transaction_link_id": None,
         "wallet": None,
     }
+
+
+def _checks(method: Json, cvc: str) -> Json:
+    """What the bank says of the CVC and of the address, as far as they were given."""
+    given, failing = method["card"]["checks"], behaviour(method).fails
+    address = method["billing_details"]["address"]
+    asked = {
+        "address_line1_check": address["line1"] and "pass",
+        "address_postal_code_check": address["postal_code"] and "pass",
+        "cvc_check": given["cvc_check"] and cvc,
+    }
+    return {name: "fail" if result and name in failing else result for name, result in asked.items()}
 
 
 def _may_grow(intent: Json) -> bool:
@@ -201,6 +227,14 @@ def _update(call: Call) -> Json:
     values = {name: value for name, value in call.params.items() if name not in ("expand", "metadata")}
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(charge["metadata"], call.params["metadata"])
+    if "customer" in values:
+        live_customer(call.account, values["customer"])
+        if charge["customer"] not in (None, values["customer"]):
+            raise invalid("This charge already has a customer; it cannot be changed.", "customer")
+    if values.get("shipping"):
+        values["shipping"] = full_shipping(values["shipping"])
+    if "fraud_details" in values:
+        values["fraud_details"] = values["fraud_details"] or {}
     previous = call.account.change(charge, **values)
     emit_update(call.account, "charge.updated", charge, previous)
     return charge
@@ -211,8 +245,17 @@ def _list(call: Call) -> Json:
     return lists.page(call.account, "charge", call.params, "/v1/charges", keep)
 
 
+_UPDATE: Shape = {
+    "customer": text(clearable=False),
+    "description": text(),
+    "fraud_details": fields({"user_report": choice("fraudulent", "safe")}, ("user_report",)),
+    "metadata": metadata,
+    "receipt_email": email,
+    "shipping": fields(SHIPPING, ("address", "name")),
+    "transfer_group": text(),
+}
 OPERATIONS: list[Operation] = [
     listing("/v1/charges", _list, {"customer": text(), "payment_intent": text(), "transfer_group": text()}),
     get("/v1/charges/{id}", _retrieve),
-    post("/v1/charges/{id}", _update, {"description": text(), "metadata": metadata, "receipt_email": email}),
+    post("/v1/charges/{id}", _update, _UPDATE),
 ]

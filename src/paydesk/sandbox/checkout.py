@@ -16,15 +16,18 @@ from .checkout_orders import (
     session_discounts,
     setup_id,
 )
-from .customers import live_customer
 from .errors import Json, StripeError, invalid, missing_parameter, unreadable
 from .events import emit
 from .ids import new_id
 from .intents import CAPTURE_METHOD, DESCRIPTIVE, cancel_intent
+from .later import DEEDS, later
+from .live_customers import live_customer
 from .method_rules import TYPES, check_capture, check_currency, check_future, check_mode
 from .money import MAXIMUM_MINOR, check_steps, currency_code, minimum_minor
 from .params import (
+    ADDRESS,
     LIST,
+    SHIPPING,
     Shape,
     choice,
     email,
@@ -41,6 +44,7 @@ from .params import (
 from .present import INCLUDABLE
 from .session_extras import EXTRAS, shown_extras
 from .setup_intents import add_setup_intent, cancel_setup
+from .words import LOCALES
 
 _SHORTEST_S = 30 * 60
 _LONGEST_S = 24 * 3600
@@ -53,7 +57,7 @@ _LINE: Shape = {
     "quantity": whole(1, 999_999),
 }
 _CUSTOM_TEXT: Shape = {
-    name: fields({"message": text(1200)}, ("message",))
+    name: fields({"message": text(1200)}, ("message",), clearable=True)
     for name in ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
 }
 _CREATE: Shape = {
@@ -71,11 +75,17 @@ _CREATE: Shape = {
     "discounts": items(DISCOUNT_FIELDS, 1),
     "expires_at": integer,
     "line_items": items(fields(_LINE), 100),
-    "locale": text(10),
+    "locale": choice(*LOCALES),
     "metadata": metadata,
     "mode": choice("payment", "setup", "subscription"),
     "origin_context": choice("mobile_app", "web"),
-    "payment_intent_data": fields({**DESCRIPTIVE, "capture_method": CAPTURE_METHOD}),
+    "payment_intent_data": fields(
+        {
+            **DESCRIPTIVE,
+            "capture_method": CAPTURE_METHOD,
+            "shipping": fields({**SHIPPING, "address": fields(ADDRESS, ("line1",))}, ("address", "name")),
+        }
+    ),
     "payment_method_collection": choice("always", "if_required"),
     "payment_method_types": items(choice(*TYPES), 20),
     "phone_number_collection": fields({"enabled": flag}, ("enabled",)),
@@ -131,7 +141,7 @@ def _create(call: Call) -> Json:
         reckon(call.account, session)
     if params["mode"] == "setup":
         _add_setup(call.account, session, params)
-    call.world.know_session(call.account, session)
+    later(call.account, expires_at, "session_expires", session_id)
     return session
 
 
@@ -367,6 +377,12 @@ def expire_session(account: Account, session: Json) -> None:
     emit(account, "checkout.session.expired", session)
 
 
+def _expire_by_itself(account: Account, session_id: str) -> None:
+    session = account.find("checkout.session", session_id)
+    if session is not None and session["status"] == "open":
+        expire_session(account, session)
+
+
 def _line_items(call: Call) -> Json:
     session = session_with(call.account, call.id)
     return _page_of_lines(call.account, session, call.params)
@@ -423,6 +439,7 @@ _FILTER: Shape = {
     "subscription": text(),
 }
 
+DEEDS["session_expires"] = _expire_by_itself
 OPERATIONS: list[Operation] = [
     post("/v1/checkout/sessions", _create, _CREATE, ("mode",)),
     listing("/v1/checkout/sessions", _list, _FILTER),

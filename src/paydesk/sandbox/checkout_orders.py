@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from .accounts import Account
-from .calls import Call, Operation, post
-from .coupons import check_restrictions, chosen, live_coupon, promotion_of_code, shares
+from .coupons import chosen, shares
 from .errors import Json, invalid, missing_parameter, unreadable
 from .events import emit_update
 from .invoices import settle as settle_invoice
-from .methods import attach, behaviour
+from .methods import behaviour
 from .params import Shape, choice, fields, integer, merged_metadata, metadata, text, whole
-from .subscription_calls import BILLING_MODE, TRIAL_SETTINGS, trial_end
+from .saving import keep_method
+from .subscription_calls import trial_end
+from .subscription_params import BILLING_MODE
 from .subscription_rows import check_items
 from .subscriptions import Order, finish_start, remind_if_near, start
 
@@ -22,9 +23,12 @@ SUBSCRIPTION_DATA: Shape = {
     "proration_behavior": choice("create_prorations", "none"),
     "trial_end": integer,
     "trial_period_days": whole(1, 730),
-    "trial_settings": TRIAL_SETTINGS,
-}
-_APPLY: Shape = {"key": text(), "promotion_code": text()}
+    "trial_settings": fields({
+        "end_behavior": fields(
+            {"missing_payment_method": choice("cancel", "create_invoice", "pause")}, ("missing_payment_method",)
+        ),
+    }, ("end_behavior",)),
+}  # fmt: skip
 
 
 def refuse_wrong_subscription(params: Json) -> None:
@@ -97,36 +101,6 @@ def trial_end_of(account: Account, session: Json) -> int | None:
     return trial_end(account, session.get("_subscription_data") or {}, {})
 
 
-def _apply_code(call: Call) -> Json:
-    """The buyer typed a promotion code on the page; an empty one takes it away again."""
-    from .checkout_pay import payment_page
-
-    account, session = call.account, call.world.session_of_page(call.account, call.id)
-    code = call.params.get("promotion_code")
-    if session["status"] != "open" or not session["allow_promotion_codes"]:
-        raise invalid("This Checkout Session does not take promotion codes.", "promotion_code")
-    if code:
-        promotion = promotion_of_code(account, code)
-        if promotion is None or promotion["customer"] not in (None, session["customer"]):
-            raise invalid("This code is invalid.", "promotion_code", "resource_missing")
-        coupon = live_coupon(account, promotion["promotion"]["coupon"], "promotion_code")
-        check_restrictions(account, promotion, session["customer"], session["amount_subtotal"], session["currency"])
-        if coupon["currency"] not in (None, session["currency"]):
-            raise invalid("This code is for another currency.", "promotion_code")
-        session["discounts"] = [{"coupon": coupon["id"], "promotion_code": promotion["id"]}]
-    else:
-        session["discounts"] = []
-    reckon(account, session)
-    _adjust_intent(account, session)
-    return payment_page(account, session)
-
-
-def _adjust_intent(account: Account, session: Json) -> None:
-    intent = account.find("payment_intent", intent_id(session))
-    if intent is not None and intent["amount"] != session["amount_total"] and session["amount_total"]:
-        account.change(intent, amount=session["amount_total"])
-
-
 def intent_id(session: Json) -> str:
     """The id of the intent with which a session is paid; in subscription mode the session does not show it."""
     return str(session["payment_intent"] or session.get("_hidden_intent") or "")
@@ -147,9 +121,8 @@ def subscribe(account: Account, session: Json, customer: Json, method: Json | No
     """Make the subscription of a session that is being paid; its first invoice takes the session's intent."""
     if session["subscription"]:
         return
-    if method is not None and method["customer"] is None:
-        account.change(method, _set_up=True)
-        attach(account, method, customer)
+    if method is not None:
+        method = keep_method(account, method, customer, "off_session")
     emit_update(account, "customer.updated", customer,
                 account.change(customer, currency=customer["currency"] or session["currency"]))  # fmt: skip
     subscription = start(account, _order(account, session, customer, method), collects=False, adopt=intent)
@@ -191,5 +164,4 @@ def count_redemptions(account: Account, session: Json) -> None:
                 account.change(row, times_redeemed=row["times_redeemed"] + 1)
 
 
-OPERATIONS: list[Operation] = [post("/v1/payment_pages/{id}", _apply_code, _APPLY, open_to_page=True)]
 DISCOUNT_FIELDS = fields({"coupon": text(clearable=False), "promotion_code": text(clearable=False)})

@@ -90,7 +90,8 @@ def _view(account: Account, session: Json, lines: list[Json]) -> Json:
     }  # fmt: skip
     if mode == "setup":
         return view | {"label": "Set up for later payments", "amount": "Save a method", "button": "Save payment method"}
-    amount = written(due, currency)
+    shown = checkout_pay.payment_page(account, session)["presentment_details"]
+    amount = written(shown["presentment_amount"], shown["presentment_currency"]) if shown else written(due, currency)
     if mode == "payment":
         words = {"donate": "Donate", "book": "Book", "subscribe": "Subscribe"}
         button = words.get(session["submit_type"] or "", f"Pay {amount}") if due else "Complete order"

@@ -10,9 +10,10 @@ from .confirming import How, start_payment
 from .customers import add_customer
 from .errors import Json, StripeError, invalid
 from .events import emit
+from .exchange import presentment
 from .intents import add_intent
 from .method_rules import not_allowed
-from .methods import METHOD_DATA, add_method, attach, usable_method
+from .methods import METHOD_DATA, add_method, usable_method
 from .params import Shape, email, fields, flag, integer, text
 from .payments import OWNERS, Owner
 from .present import public
@@ -55,6 +56,7 @@ def payment_page(account: Account, session: Json) -> Json:
         "payment_intent": None if intent is None else public(intent),
         "payment_method_types": session["payment_method_types"],
         "payment_status": session["payment_status"],
+        "presentment_details": presentment(session, (session["customer_details"] or {}).get("email")),
         "session_id": session["id"],
         "setup_intent": None if setup is None else public(setup),
         "status": session["status"],
@@ -107,8 +109,9 @@ def _pay(call: Call, session: Json) -> None:
     details = _buyer(session, method, call.params.get("customer_email"))
     _refuse_type(session, method)
     intent = _intent(account, session, details["email"])
-    account.change(session, _buyer=details)
-    account.change(intent, payment_method=method["id"])
+    shown = presentment(session, details["email"])
+    account.change(session, _buyer=details, **({"presentment_details": shown} if shown else {}))
+    account.change(intent, payment_method=method["id"], **({"presentment_details": shown} if shown else {}))
     options = call.params.get("payment_method_options") or {}
     start_payment(account, intent, method, How(return_url=session["url"], options=options, mandate_data=_BY_PAGE))
 
@@ -217,21 +220,11 @@ def _after(account: Account, intent: Json) -> None:
             method = account.get("payment_method", intent["payment_method"], "payment_method")
             subscribe(account, session, _customer(account, session), method, None)
         settle(account, session, intent)
-        _keep_method(account, intent)
         _complete(account, session, intent["customer"], None, paid=settled)
     elif session["status"] == "complete" and session["payment_status"] == "unpaid":
         if settled:
             account.change(session, payment_status="paid")
         emit(account, f"checkout.session.async_payment_{'succeeded' if settled else 'failed'}", session)
-
-
-def _keep_method(account: Account, intent: Json) -> None:
-    """Give the method to the customer when it is to be used again."""
-    method = account.get("payment_method", intent["payment_method"], "payment_method")
-    wanted = intent["object"] == "payment_intent" and intent["setup_future_usage"]
-    if wanted and intent["customer"] and method["customer"] is None:
-        account.change(method, _set_up=True)
-        attach(account, method, account.get("customer", intent["customer"], "customer"))
 
 
 def _created_customer(account: Account, session: Json) -> str | None:

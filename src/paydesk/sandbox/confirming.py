@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from .accounts import Account
 from .errors import Json, StripeError, invalid
 from .events import emit
-from .ids import random_text
+from .intent_parts import ask_the_bank
 from .later import DEEDS, later
 from .local_methods import BLIK_ANSWERS_AFTER_S, BLIK_CODES, BLIK_PATIENCE_S, BLIK_UNANSWERED, checked_code
 from .mandates import mandate_for
@@ -115,17 +115,7 @@ def _answer_code(account: Account, intent_id: str) -> None:
 
 def _start_redirect(account: Account, intent: Json, method: Json, how: How) -> None:
     """P24 and iDEAL: the bank's page asks the buyer."""
-    if how.return_url is None:
-        raise invalid(
-            "To confirm this PaymentIntent with a redirect-based payment method you must specify a `return_url`.",
-            "return_url",
-            "parameter_missing",
-        )
-    ticket = random_text(40)
-    url = f"{account.public_url}/c/bank/{ticket}"
-    action = {"redirect_to_url": {"return_url": how.return_url, "url": url}, "type": "redirect_to_url"}
-    account.change(intent, status="requires_action", payment_method=method["id"], next_action=action,
-                   last_payment_error=None, _ticket=ticket)  # fmt: skip
+    ask_the_bank(account, intent, method, how.return_url)
     emit(account, "payment_intent.requires_action", intent)
 
 

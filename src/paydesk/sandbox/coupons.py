@@ -1,64 +1,21 @@
-"""Coupons, promotion codes, and the discounts they become on customers, subscriptions and invoices."""
+"""Coupons, promotion codes, and the discounts they become on customers, subscriptions and invoices.
+
+Their API is in `coupon_calls`."""
 
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from . import lists
 from .accounts import Account
-from .calls import Call, Operation, delete, get, listing, post
-from .customers import live_customer
-from .errors import Json, invalid, missing_parameter
-from .events import emit, emit_update
-from .ids import new_id, random_text
-from .money import currency_code
-from .params import (
-    Kind,
-    Shape,
-    choice,
-    decimal,
-    fields,
-    flag,
-    integer,
-    items,
-    merged_metadata,
-    metadata,
-    text,
-    whole,
-)
+from .errors import Json, invalid
+from .events import emit
+from .ids import new_id
+from .later import DEEDS
+from .params import Kind, fields, items, text
 from .periods import add_months
 
 DISCOUNTS: Kind = items(fields({"coupon": text(), "discount": text(), "promotion_code": text()}), 20)
-
-_COUPON: Shape = {
-    "amount_off": whole(1),
-    "applies_to": fields({"products": items(text(), 100)}),
-    "currency": text(3, clearable=False),
-    "duration": choice("forever", "once", "repeating"),
-    "duration_in_months": whole(1, 1200),
-    "id": text(200),
-    "max_redemptions": whole(1),
-    "metadata": metadata,
-    "name": text(40),
-    "percent_off": decimal,
-    "redeem_by": integer,
-}
-_RESTRICTIONS: Shape = {
-    "first_time_transaction": flag,
-    "minimum_amount": whole(1),
-    "minimum_amount_currency": text(3, clearable=False),
-}
-_PROMOTION: Shape = {
-    "active": flag,
-    "code": text(500, clearable=False),
-    "customer": text(),
-    "expires_at": integer,
-    "max_redemptions": whole(1),
-    "metadata": metadata,
-    "promotion": fields({"type": choice("coupon"), "coupon": text(clearable=False)}, ("type",)),
-    "restrictions": fields(_RESTRICTIONS),
-}
 
 
 def live_coupon(account: Account, coupon_id: str, param: str) -> Json:
@@ -131,6 +88,18 @@ def chosen(account: Account, given: list[Json] | None, customer: str | None, par
     return found
 
 
+def check_usable(account: Account, found: list[Json], customer: str, order: tuple[int, str]) -> None:
+    """Refuse chosen discounts that an order (its amount and currency) may not have."""
+    for place, one in enumerate(found):
+        if "discount" in one:
+            continue
+        if one["coupon"]["currency"] not in (None, order[1]):
+            raise invalid(f"The coupon {one['coupon']['id']} is in {one['coupon']['currency']} and cannot be applied to "
+                          f"{order[1]}.", f"discounts[{place}]")  # fmt: skip
+        if one["promotion_code"]:
+            check_restrictions(account, one["promotion_code"], customer, *order)
+
+
 def redeem(account: Account, choice_: Json, **holder: Any) -> Json:
     """Make a discount of a chosen coupon and count the redemption; `holder` says what it belongs to."""
     if "discount" in choice_:
@@ -153,11 +122,23 @@ def redeem(account: Account, choice_: Json, **holder: Any) -> Json:
     for row in (coupon, promotion):
         if row is not None:
             account.change(row, times_redeemed=row["times_redeemed"] + 1)
-            if row["object"] == "coupon":
-                account.change(row, valid=redeemable(account, row))
+            _close_used_up(account, row)
     if discount["subscription"] or discount["customer"]:
         emit(account, "customer.discount.created", discount)
     return discount
+
+
+def _close_used_up(account: Account, row: Json) -> None:
+    """A coupon or code that cannot be redeemed any more says so."""
+    if not redeemable(account, row):
+        account.change(row, **{"valid" if row["object"] == "coupon" else "active": False})
+
+
+def _run_out(account: Account, object_id: str) -> None:
+    """The last moment of a coupon or code is over."""
+    row = account.find("coupon", object_id) or account.find("promotion_code", object_id)
+    if row is not None:
+        _close_used_up(account, row)
 
 
 def coupon_of(account: Account, discount: Json) -> Json:
@@ -165,14 +146,17 @@ def coupon_of(account: Account, discount: Json) -> Json:
     return account.get("coupon", discount["source"]["coupon"], "coupon")
 
 
-def apply_discounts(account: Account, lines: list[Json], discounts: list[Json]) -> None:
-    """Set `discounts` and `discount_amounts` of invoice lines: one discount after the other, on what is left."""
+def apply_discounts(account: Account, lines: list[Json], discounts: list[Json], own: dict[str, list[Json]]) -> None:
+    """Set `discounts` and `discount_amounts` of invoice lines: one discount after the other, on what is left.
+
+    The discounts that a line has alone (`own`, by the line's id) come before those of the whole invoice."""
     left = {line["id"]: line["amount"] for line in lines}
     for line in lines:
         line |= {"discounts": [], "discount_amounts": []}
-    for discount in discounts:
+    alone = [(discount, [line]) for line in lines for discount in own.get(line["id"], [])]
+    for discount, over in [*alone, *((discount, lines) for discount in discounts)]:
         coupon = coupon_of(account, discount)
-        reached = [line for line in lines if _reaches(coupon, line) and left[line["id"]] > 0]
+        reached = [line for line in over if _reaches(coupon, line) and left[line["id"]] > 0]
         for line, amount in zip(reached, shares(coupon, [left[line["id"]] for line in reached]), strict=True):
             line["discounts"].append(discount["id"])
             line["discount_amounts"].append({"amount": amount, "discount": discount["id"]})
@@ -210,135 +194,9 @@ def end_discount(account: Account, discount: Json) -> None:
     emit(account, "customer.discount.deleted", discount)
 
 
-def _create_coupon(call: Call) -> Json:
-    given = call.params
-    _check_coupon(given)
-    if given.get("id") and call.account.find("coupon", given["id"]):
-        raise invalid("Coupon already exists.", "id", "resource_already_exists")
-    percent = given.get("percent_off")
-    coupon = call.account.add("coupon", {
-        "amount_off": given.get("amount_off"),
-        "currency": currency_code(given["currency"]) if "amount_off" in given else None,
-        "duration": given.get("duration", "once"),
-        "duration_in_months": given.get("duration_in_months"),
-        "max_redemptions": given.get("max_redemptions"),
-        "metadata": merged_metadata({}, given.get("metadata")),
-        "name": given.get("name"),
-        "percent_off": None if percent is None else float(percent),
-        "redeem_by": given.get("redeem_by"),
-        "times_redeemed": 0,
-        "valid": True,
-        **({"applies_to": given["applies_to"]} if given.get("applies_to") else {}),
-    }, object_id=given.get("id") or random_text(8))  # fmt: skip
-    emit(call.account, "coupon.created", coupon)
-    return coupon
+def deleted_discount(discount: Json) -> Json:
+    """A discount that was taken away, as the answer shows it: all but its end."""
+    return {**{name: value for name, value in discount.items() if name != "end"}, "deleted": True}
 
 
-def _check_coupon(given: Json) -> None:
-    """The rules between a coupon's parameters."""
-    if ("percent_off" in given) == ("amount_off" in given):
-        if "percent_off" in given:
-            raise invalid("You may only specify one of these parameters: amount_off, percent_off.", "percent_off")
-        raise invalid("Must provide percent_off or amount_off", "percent_off")
-    if "percent_off" in given and not 0 < given["percent_off"] <= 100:
-        raise invalid("Invalid percent_off: must be greater than 0 and at most 100", "percent_off")
-    if "amount_off" in given and "currency" not in given:
-        raise missing_parameter("currency")
-    if (given.get("duration") == "repeating") != ("duration_in_months" in given):
-        message = "You must pass duration_in_months when, and only when, passing duration=repeating"
-        raise invalid(message, "duration_in_months")
-
-
-def _coupon(call: Call) -> Json:
-    coupon = call.account.get("coupon", call.id, "coupon", status=404)
-    if coupon.get("deleted"):
-        call.account.get("coupon", f"{call.id} (deleted)", "coupon", status=404)
-    return coupon
-
-
-def _update_coupon(call: Call) -> Json:
-    coupon = _coupon(call)
-    values = {name: call.params[name] for name in ("name",) if name in call.params}
-    if "metadata" in call.params:
-        values["metadata"] = merged_metadata(coupon["metadata"], call.params["metadata"])
-    emit_update(call.account, "coupon.updated", coupon, call.account.change(coupon, **values))
-    return coupon
-
-
-def _delete_coupon(call: Call) -> Json:
-    coupon = _coupon(call)
-    emit(call.account, "coupon.deleted", coupon)
-    call.account.change(coupon, deleted=True, valid=False)
-    return {"id": coupon["id"], "object": "coupon", "deleted": True}
-
-
-def _list_coupons(call: Call) -> Json:
-    return lists.page(call.account, "coupon", call.params, "/v1/coupons", lambda row: True)
-
-
-def _create_promotion(call: Call) -> Json:
-    given = call.params
-    coupon_id = (given.get("promotion") or {}).get("coupon")
-    if not coupon_id:
-        raise missing_parameter("promotion[coupon]")
-    coupon = live_coupon(call.account, coupon_id, "promotion[coupon]")
-    code = given.get("code") or random_text(8).upper()
-    if promotion_of_code(call.account, code):
-        raise invalid("An active promotion code with `code: " + code + "` already exists.", "code")
-    if given.get("customer"):
-        live_customer(call.account, given["customer"])
-    rules = given.get("restrictions") or {}
-    promotion = call.account.add("promotion_code", {
-        "active": given.get("active", True),
-        "code": code,
-        "customer": given.get("customer"),
-        "customer_account": None,
-        "expires_at": given.get("expires_at"),
-        "max_redemptions": given.get("max_redemptions"),
-        "metadata": merged_metadata({}, given.get("metadata")),
-        "promotion": {"coupon": coupon["id"], "type": "coupon"},
-        "restrictions": {"first_time_transaction": False, "minimum_amount": None, "minimum_amount_currency": None,
-                         **rules},
-        "times_redeemed": 0,
-    })  # fmt: skip
-    emit(call.account, "promotion_code.created", promotion)
-    return promotion
-
-
-def _promotion(call: Call) -> Json:
-    return call.account.get("promotion_code", call.id, "promotion_code", status=404, noun="promotion code")
-
-
-def _update_promotion(call: Call) -> Json:
-    promotion = _promotion(call)
-    values: Json = {name: call.params[name] for name in ("active",) if name in call.params}
-    if "metadata" in call.params:
-        values["metadata"] = merged_metadata(promotion["metadata"], call.params["metadata"])
-    emit_update(call.account, "promotion_code.updated", promotion, call.account.change(promotion, **values))
-    return promotion
-
-
-def _list_promotions(call: Call) -> Json:
-    keep = lists.same(call.params, "active", "customer")
-    code, coupon = call.params.get("code"), call.params.get("coupon")
-
-    def wanted(row: Json) -> bool:
-        if code and row["code"].lower() != code.lower():
-            return False
-        return keep(row) and (not coupon or row["promotion"]["coupon"] == coupon)
-
-    return lists.page(call.account, "promotion_code", call.params, "/v1/promotion_codes", wanted)
-
-
-OPERATIONS: list[Operation] = [
-    post("/v1/coupons", _create_coupon, _COUPON),
-    listing("/v1/coupons", _list_coupons),
-    get("/v1/coupons/{id}", _coupon),
-    post("/v1/coupons/{id}", _update_coupon, {"metadata": metadata, "name": text(40)}),
-    delete("/v1/coupons/{id}", _delete_coupon),
-    post("/v1/promotion_codes", _create_promotion, _PROMOTION, ("promotion",)),
-    listing("/v1/promotion_codes", _list_promotions,
-            {"active": flag, "code": text(), "coupon": text(), "customer": text()}),
-    get("/v1/promotion_codes/{id}", _promotion),
-    post("/v1/promotion_codes/{id}", _update_promotion, {"active": flag, "metadata": metadata}),
-]  # fmt: skip
+DEEDS["coupon.runs_out"] = _run_out

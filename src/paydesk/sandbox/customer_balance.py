@@ -5,9 +5,10 @@ from __future__ import annotations
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing, post
-from .customers import CONSEQUENCES, live_customer
+from .customers import CONSEQUENCES
 from .errors import Json, no_such
 from .events import emit
+from .live_customers import live_customer
 from .money import currency_code
 from .params import Shape, integer, merged_metadata, metadata, text
 

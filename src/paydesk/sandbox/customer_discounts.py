@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .accounts import Account
 from .calls import Call, Operation, delete
-from .coupons import chosen, end_discount, redeem
+from .coupons import chosen, deleted_discount, end_discount, redeem
 from .errors import Json, no_such
 from .events import emit
 from .present import public
@@ -52,7 +52,7 @@ def _delete(call: Call) -> Json:
     if discount is None:
         raise no_such("discount for customer", call.id, "customer", 404)
     _take(call.account, customer, discount)
-    return {**discount, "deleted": True}
+    return deleted_discount(discount)
 
 
 OPERATIONS: list[Operation] = [delete("/v1/customers/{id}/discount", _delete)]

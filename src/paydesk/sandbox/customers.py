@@ -7,9 +7,11 @@ from collections.abc import Callable
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, delete, get, listing, post
+from .customer_discounts import set_discount
 from .errors import Json, invalid
 from .events import emit, emit_update
 from .ids import random_text
+from .methods import attach, refuse_if_declined, usable_method
 from .params import (
     ADDRESS,
     Shape,
@@ -30,7 +32,7 @@ CONSEQUENCES: dict[str, Callable[[Account, Json, int], None]] = {}
 
 _SHIPPING: Shape = {"address": fields(ADDRESS), "name": text(clearable=False), "phone": text()}
 _COMMON: Shape = {
-    "address": fields(ADDRESS),
+    "address": fields(ADDRESS, clearable=True),
     "balance": integer,
     "business_name": text(150),
     "coupon": text(),
@@ -45,7 +47,7 @@ _COMMON: Shape = {
     "phone": text(20),
     "promotion_code": text(),
     "preferred_locales": items(text(clearable=False), 20),
-    "shipping": fields(_SHIPPING, ("address", "name")),
+    "shipping": fields(_SHIPPING, ("address", "name"), clearable=True),
     "tax_exempt": choice("exempt", "none", "reverse"),
 }
 _NOT_STORED = ("coupon", "expand", "metadata", "payment_method", "promotion_code")
@@ -81,14 +83,6 @@ def add_customer(account: Account, values: Json) -> Json:
     return customer
 
 
-def live_customer(account: Account, customer_id: str, param: str = "customer") -> Json:
-    """The customer that a parameter names; a deleted one does not exist."""
-    customer = account.get("customer", customer_id, param)
-    if customer.get("deleted"):
-        account.get("customer", f"{customer_id} (deleted)", param)
-    return customer
-
-
 def _values(account: Account, params: Json) -> Json:
     """The fields of a customer as the parameters give them."""
     values = {name: value for name, value in params.items() if name not in _NOT_STORED}
@@ -118,18 +112,16 @@ def _create(call: Call) -> Json:
 
 def _create_with_method(call: Call, params: Json) -> Json:
     """A customer who has a payment method from the start; a token names the same one wherever it stands."""
-    from . import methods  # it needs customers itself
-
-    method = methods.usable_method(call.account, params["payment_method"])
+    method = usable_method(call.account, params["payment_method"])
     if method["customer"] is not None:
         message = "The payment method you provided has already been attached to a customer."
         raise invalid(message, "payment_method")
-    methods.refuse_if_declined(method)
+    refuse_if_declined(method)
     settings = params.get("invoice_settings") or {}
     if settings.get("default_payment_method") == params["payment_method"]:
         params = {**params, "invoice_settings": {**settings, "default_payment_method": method["id"]}}
     customer = _created(call, params)
-    methods.attach(call.account, method, customer)
+    attach(call.account, method, customer)
     return customer
 
 
@@ -142,9 +134,7 @@ def _created(call: Call, params: Json) -> Json:
 
 def _discounted(call: Call, customer: Json) -> Json:
     """The customer with the discount that the parameters name."""
-    from . import customer_discounts  # it needs customers itself
-
-    customer_discounts.set_discount(call.account, customer, call.params)
+    set_discount(call.account, customer, call.params)
     return customer
 
 
@@ -182,7 +172,9 @@ def _delete(call: Call) -> Json:
 
 
 def _list(call: Call) -> Json:
-    return lists.page(call.account, "customer", call.params, "/v1/customers", lists.same(call.params, "email"))
+    return lists.page(
+        call.account, "customer", call.params, "/v1/customers", lists.same(call.params, "email", "test_clock")
+    )
 
 
 OPERATIONS: list[Operation] = [
@@ -191,7 +183,7 @@ OPERATIONS: list[Operation] = [
         _create,
         {**_COMMON, "payment_method": text(clearable=False), "test_clock": text(clearable=False)},
     ),
-    listing("/v1/customers", _list, {"email": email}),
+    listing("/v1/customers", _list, {"email": email, "test_clock": text()}),
     get("/v1/customers/{id}", _retrieve),
     post("/v1/customers/{id}", _update, {**_COMMON, "default_source": text()}),
     delete("/v1/customers/{id}", _delete),

@@ -200,6 +200,10 @@ def _dispute_by_itself(account: Account, charge_id: str) -> None:
     add_dispute(account, account.get("charge", charge_id, "charge"))
 
 
+def _dispute_as_not_received(account: Account, charge_id: str) -> None:
+    add_dispute(account, account.get("charge", charge_id, "charge"), reason="product_not_received")
+
+
 def _inquire_by_itself(account: Account, charge_id: str) -> None:
     add_dispute(account, account.get("charge", charge_id, "charge"), inquiry=True)
 
@@ -212,7 +216,10 @@ def _overdue(account: Account, dispute_id: str) -> None:
         close_dispute(account, dispute, "warning_closed" if dispute["status"].startswith("warning") else "lost")
 
 
-DEEDS |= {"dispute_overdue": _overdue, "dispute": _dispute_by_itself, "inquiry": _inquire_by_itself}
+DEEDS |= {
+    "dispute_overdue": _overdue, "dispute": _dispute_by_itself, "dispute_not_received": _dispute_as_not_received,
+    "inquiry": _inquire_by_itself,
+}  # fmt: skip
 OPERATIONS: list[Operation] = [
     listing("/v1/disputes", _list, {"charge": text(), "payment_intent": text()}),
     get("/v1/disputes/{id}", _retrieve),

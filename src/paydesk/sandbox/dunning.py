@@ -1,44 +1,14 @@
-"""Renewals that fail: when they are tried again, and what becomes of the subscription when nothing helps.
-
-By default there are eight further tries within two weeks of the first failure, then the subscription is canceled.
-`/_sandbox/billing` changes both for one account.
-"""
+"""Renewals that fail: when they are tried again. How often, and what comes after, is in `billing_settings`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from .accounts import Account
+from .billing_settings import rules
 from .errors import Json
 from .events import emit, emit_update
 from .invoices import attempt, default_method, follow, subscription_id
 from .later import DEEDS, later
 from .periods import DAY_S
-
-RETRY_DAYS = (1, 2, 3, 5, 7, 9, 11, 14)
-OUTCOMES = ("canceled", "unpaid", "past_due", "paused")
-
-
-def rules(account: Account) -> Json:
-    """`retry_days` after the first failure, and the status `after_retries`."""
-    row = account.find("_account", account.id) or {}
-    return {"retry_days": list(RETRY_DAYS), "after_retries": "canceled", **(row.get("_billing") or {})}
-
-
-def set_rules(account: Account, given: dict[str, Any]) -> Json:
-    """Change the rules of an account; ValueError says what is wrong."""
-    unknown = set(given) - {"retry_days", "after_retries"}
-    if unknown:
-        raise ValueError(f"There is no setting {min(unknown)!r}; there are after_retries and retry_days.")
-    if given.get("after_retries", OUTCOMES[0]) not in OUTCOMES:
-        raise ValueError(f"after_retries is one of {', '.join(OUTCOMES)}.")
-    days = given.get("retry_days", [])
-    whole = isinstance(days, list) and all(isinstance(day, int | float) and 0 < day <= 62 for day in days)
-    if not whole or days != sorted(days):
-        raise ValueError("retry_days is a list of rising numbers of days after the first failure, at most 62.")
-    row = account.get("_account", account.id, "account")
-    account.change(row, _billing={**(row.get("_billing") or {}), **given})
-    return rules(account)
 
 
 def plan_retry(account: Account, invoice: Json) -> None:
@@ -47,6 +17,7 @@ def plan_retry(account: Account, invoice: Json) -> None:
         not invoice["auto_advance"]
         or not subscription_id(invoice)
         or invoice["billing_reason"] == "subscription_create"
+        or invoice.get("_updates")
     ):
         return
     if invoice.get("_failed_at") is None:

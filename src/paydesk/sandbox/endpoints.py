@@ -9,12 +9,13 @@ from .accounts import Account
 from .calls import Call, Operation, delete, get, listing, post
 from .errors import Json, invalid
 from .ids import derived_text, random_text
-from .params import Shape, flag, items, merged_metadata, metadata, text
+from .params import Shape, choice, flag, items, merged_metadata, metadata, text
 from .versions import VERSION_FORMAT
+from .words import EVENT_TYPES
 
 _COMMON: Shape = {
     "description": text(),
-    "enabled_events": items(text(clearable=False), 300),
+    "enabled_events": items(choice(*EVENT_TYPES), 300),
     "metadata": metadata,
     "url": text(clearable=False),
 }
@@ -123,7 +124,7 @@ OPERATIONS: list[Operation] = [
     post(
         "/v1/webhook_endpoints", _create, {**_COMMON, "api_version": text(), "connect": flag}, ("enabled_events", "url")
     ),
-    listing("/v1/webhook_endpoints", _list),
+    listing("/v1/webhook_endpoints", _list, dated=False),
     get("/v1/webhook_endpoints/{id}", _retrieve),
     post("/v1/webhook_endpoints/{id}", _update, {**_COMMON, "disabled": flag}),
     delete("/v1/webhook_endpoints/{id}", _delete),

@@ -78,8 +78,14 @@ def no_such(noun: str, object_id: str, param: str, status: int = 400) -> StripeE
 
 def unknown_url(method: str, path: str) -> StripeError:
     """An address that Stripe does not have."""
+    advice = (
+        "If you are trying to list objects, remove the trailing slash. If you are trying to retrieve an object, make sure "
+        "you passed a valid (non-empty) identifier in your code. "
+        if path.endswith("/")
+        else ""
+    )
     return StripeError(
-        f"Unrecognized request URL ({method}: {path}). Please see https://stripe.com/docs or we can help at "
+        f"Unrecognized request URL ({method}: {path}). {advice}Please see https://stripe.com/docs or we can help at "
         "https://support.stripe.com/.",
         status=404,
         executed=False,
@@ -89,6 +95,17 @@ def unknown_url(method: str, path: str) -> StripeError:
 def unauthorized(message: str) -> StripeError:
     """A missing or wrong API key."""
     return StripeError(message, status=401, executed=False)
+
+
+def no_access(key: str, account_id: str) -> StripeError:
+    """A request on behalf of an account that is not connected to the key's; there are no connected ones here."""
+    return StripeError(
+        f"The provided key '{key[:8]}***{key[-4:]}' does not have access to account '{account_id}' (or that account does "
+        "not exist). Application access may have been revoked.",
+        status=403,
+        code="account_invalid",
+        executed=False,
+    )
 
 
 def rate_limited() -> StripeError:

@@ -38,14 +38,11 @@ def emit(account: Account, event_type: str, row: Json, previous: Json | None = N
 def _forget_old(account: Account) -> None:
     """Events are there for 30 days, or until they are delivered: a moved clock must not fill the memory."""
     now = account.clock.now_s() if account.told_at is None else account.told_at
-    table, oldest = account.table("event"), now - _KEPT_S
-    while table.gone < len(table.order):
-        event = table.rows.get(table.order[table.gone] or "")
-        if event is not None:
-            if event["created"] >= oldest or event["pending_webhooks"]:
-                return
-            account.remove("event", event["id"])
-        table.gone += 1
+    table = account.table("event")
+    event = table.oldest()
+    while event is not None and event["created"] < now - _KEPT_S and not event["pending_webhooks"]:
+        account.remove("event", event["id"])
+        event = table.oldest()
 
 
 def emit_update(account: Account, event_type: str, row: Json, previous: Json) -> None:

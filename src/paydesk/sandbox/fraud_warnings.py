@@ -11,7 +11,7 @@ from .later import DEEDS
 from .params import text
 
 
-def add_warning(account: Account, charge_id: str) -> None:
+def add_warning(account: Account, charge_id: str) -> Json:
     """The issuer warns of a charge; told."""
     charge = account.get("charge", charge_id, "charge")
     warning = account.add("radar.early_fraud_warning", {
@@ -21,6 +21,11 @@ def add_warning(account: Account, charge_id: str) -> None:
         "payment_intent": charge["payment_intent"],
     })  # fmt: skip
     emit(account, "radar.early_fraud_warning.created", warning)
+    return warning
+
+
+def _warn_by_itself(account: Account, charge_id: str) -> None:
+    add_warning(account, charge_id)
 
 
 def _retrieve(call: Call) -> Json:
@@ -32,7 +37,7 @@ def _list(call: Call) -> Json:
     return lists.page(call.account, "radar.early_fraud_warning", call.params, "/v1/radar/early_fraud_warnings", keep)
 
 
-DEEDS["fraud_warning"] = add_warning
+DEEDS["fraud_warning"] = _warn_by_itself
 OPERATIONS: list[Operation] = [
     listing("/v1/radar/early_fraud_warnings", _list, {"charge": text(), "payment_intent": text()}),
     get("/v1/radar/early_fraud_warnings/{id}", _retrieve),

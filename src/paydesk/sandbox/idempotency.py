@@ -33,8 +33,7 @@ class Answers:
     def __init__(self, world: World) -> None:
         self._under_way: set[tuple[str, str]] = set()
         for account in world.accounts.values():
-            for kept in account.all("_answer"):
-                self._forget_later(account, kept)
+            _plan_forgetting(account)
 
     def begin(self, account: Account, key: str) -> None:
         """Take a key for a request; refused while another request has it."""
@@ -58,19 +57,30 @@ class Answers:
 
     def keep(self, account: Account, key: str, path: str, params: Json, answer: Answer) -> None:
         """Keep the first answer of a key."""
-        kept = account.add("_answer", {
+        if account.find("_answer", key) is not None:  # a day old: the new answer takes its place at the end of the row
+            account.remove("_answer", key)
+        first = account.table("_answer").oldest() is None
+        account.add("_answer", {
             "path": path, "params": _digest(params), "status": answer.status, "body": answer.body,
             "request": answer.original_request, "retry_hint": answer.retry_hint,
         }, object_id=key)  # fmt: skip
-        self._forget_later(account, kept)
-
-    def _forget_later(self, account: Account, kept: Json) -> None:
-        account.at(kept["created"] + _KEPT_S, partial(_forget, account, kept))
+        if first:
+            _plan_forgetting(account)
 
 
-def _forget(account: Account, kept: Json) -> None:
-    if account.find("_answer", kept["id"]) is kept:
+def _plan_forgetting(account: Account) -> None:
+    """Forget the oldest answer when its day is over, and then think of the next one."""
+    kept = account.table("_answer").oldest()
+    if kept is not None:
+        account.at(kept["created"] + _KEPT_S, partial(_forget, account))
+
+
+def _forget(account: Account) -> None:
+    kept = account.table("_answer").oldest()
+    while kept is not None and kept["created"] + _KEPT_S <= account.clock.now():
         account.remove("_answer", kept["id"])
+        kept = account.table("_answer").oldest()
+    _plan_forgetting(account)
 
 
 def _digest(params: Json) -> str:

@@ -32,6 +32,7 @@ _FORMATS = {
     "mandate": ("mandate_1", 23),
     "payment": ("py_3", 23),
     "radar.early_fraud_warning": ("issfr_1", 23),
+    "setup_attempt": ("setatt_1", 23),
     "setup_intent": ("seti_1", 23),
     "coupon": ("", 8),
     "customer_balance_transaction": ("cbtxn_1", 23),

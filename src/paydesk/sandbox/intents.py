@@ -9,37 +9,51 @@ from .accounts import Account
 from .calls import Call, Operation, get, listing, post
 from .captures import release
 from .confirming import How, start_payment
-from .customers import live_customer
-from .errors import Json, StripeError, invalid
+from .errors import Json
 from .events import emit
 from .ids import new_id, random_text
+from .intent_parts import (
+    AUTOMATIC,
+    METHOD,
+    TYPES_OF_METHOD,
+    allowed_types,
+    automatic_methods,
+    choose_method,
+    existing_intent,
+    given_method,
+    method_to_confirm,
+    new_metadata,
+    refuse_early,
+    refuse_of_checkout,
+    refuse_of_invoice,
+    refuse_to_cancel,
+    refuse_unfit,
+    unexpected_state,
+)
+from .live_customers import live_customer
 from .mandates import MANDATE_DATA
-from .method_rules import TYPES, check_capture, check_currency, check_future
-from .methods import METHOD_DATA, add_method, usable_method
+from .method_rules import check_capture, check_currency, check_future
 from .money import check_amount, currency_code
 from .params import (
-    ADDRESS,
+    SHIPPING,
     Shape,
     choice,
     email,
     fields,
     flag,
-    full_address,
+    full_shipping,
     integer,
-    items,
     merged_metadata,
     metadata,
     text,
     url,
 )
-from .present import public
+from .payments import tell_owner
 
 _PAYABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
+_CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action", "processing")
 
 CAPTURE_METHOD = choice("automatic", "automatic_async", "manual")
-SHIPPING: Shape = {
-    "address": fields(ADDRESS), "carrier": text(), "name": text(), "phone": text(), "tracking_number": text(),
-}  # fmt: skip
 DESCRIPTIVE: Shape = {
     "description": text(1000),
     "metadata": metadata,
@@ -56,18 +70,15 @@ _CARD_OPTIONS: Shape = {
     "setup_future_usage": choice("none", "off_session", "on_session"),
 }
 _OPTIONS: Shape = {
-    "blik": fields({"code": text(20), "setup_future_usage": choice("none")}),
-    "card": fields(_CARD_OPTIONS),
-    "ideal": fields({"setup_future_usage": choice("none")}),
-    "p24": fields({"setup_future_usage": choice("none"), "tos_shown_and_accepted": flag}),
+    "blik": fields({"code": text(20), "setup_future_usage": choice("none")}, clearable=True),
+    "card": fields(_CARD_OPTIONS, clearable=True),
+    "ideal": fields({"setup_future_usage": choice("none", "off_session")}, clearable=True),
+    "p24": fields({"setup_future_usage": choice("none"), "tos_shown_and_accepted": flag}, clearable=True),
     "sepa_debit": fields({"mandate_options": fields({"reference_prefix": text(12)}), "target_date": text(10),
-                          "setup_future_usage": choice("none", "off_session", "on_session")}),
+                          "setup_future_usage": choice("none", "off_session", "on_session")}, clearable=True),
 }  # fmt: skip
-_METHOD: Shape = {
-    "payment_method": text(clearable=False),
-    "payment_method_data": fields(METHOD_DATA, ("type",)),
-    "payment_method_options": fields(_OPTIONS),
-}
+_METHOD: Shape = {**METHOD, "payment_method_options": fields(_OPTIONS)}
+_SHIPPING_UPDATE = fields(SHIPPING, ("address", "name"), clearable=True)
 _CONFIRM: Shape = {
     **_METHOD,
     "error_on_requires_action": flag,
@@ -77,16 +88,12 @@ _CONFIRM: Shape = {
     "receipt_email": email,
     "return_url": url,
     "setup_future_usage": choice("off_session", "on_session"),
-    "shipping": fields(SHIPPING, ("address", "name")),
+    "shipping": _SHIPPING_UPDATE,
     "use_stripe_sdk": flag,
 }
-_KINDS_OF_METHOD: Shape = {
-    "allowed_payment_method_types": items(choice(*TYPES), 20),
-    "automatic_payment_methods": fields({"enabled": flag, "allow_redirects": choice("always", "never")}, ("enabled",)),
-    "payment_method_types": items(choice(*TYPES), 20),
-}
 _CREATE: Shape = {
-    **DESCRIPTIVE, **_CONFIRM, **_KINDS_OF_METHOD,
+    **_CONFIRM, **DESCRIPTIVE, **TYPES_OF_METHOD,
+    "automatic_payment_methods": AUTOMATIC,
     "amount": integer,
     "capture_method": CAPTURE_METHOD,
     "confirm": flag,
@@ -95,21 +102,22 @@ _CREATE: Shape = {
     "customer": text(clearable=False),
 }  # fmt: skip
 _UPDATE: Shape = {
-    **DESCRIPTIVE, **_METHOD, **_KINDS_OF_METHOD,
-    "amount": integer, "currency": text(3, clearable=False), "customer": text(clearable=False),
+    **DESCRIPTIVE, **_METHOD, **TYPES_OF_METHOD,
+    "amount": integer, "capture_method": CAPTURE_METHOD, "currency": text(3, clearable=False),
+    "customer": text(clearable=False), "shipping": _SHIPPING_UPDATE,
 }  # fmt: skip
 
 
 def add_intent(account: Account, amount: int, currency: str, given: Json) -> Json:
     """Make a payment intent in `requires_payment_method` and tell it; `given` are checked fields."""
     intent_id = new_id("payment_intent")
-    allowed = given.get("allowed_payment_method_types") or given.get("payment_method_types")
+    allowed = allowed_types(given)
     _check_rules(allowed or [], currency, given)
     intent = account.add("payment_intent", {
         **_unset(),
         "allowed_payment_method_types": allowed,
         "amount": amount,
-        "automatic_payment_methods": None if allowed else _automatic(given),
+        "automatic_payment_methods": automatic_methods(given),
         "client_secret": f"{intent_id}_secret_{random_text(25)}",
         "currency": currency,
         "payment_method_options": _options(allowed or ["card"], given),
@@ -148,9 +156,7 @@ def descriptive_fields(given: Json) -> Json:
     names = (*DESCRIPTIVE, "capture_method", "confirmation_method", "customer")
     values = {name: given[name] for name in names if name in given and name != "metadata"}
     if values.get("shipping"):
-        shipping = values["shipping"]
-        blank = {"carrier": None, "phone": None, "tracking_number": None}
-        values["shipping"] = {**blank, **shipping, "address": full_address(shipping["address"])}
+        values["shipping"] = full_shipping(values["shipping"])
     return values
 
 
@@ -173,59 +179,28 @@ def _unset() -> Json:
     }
 
 
-def _automatic(given: Json) -> Json | None:
-    chosen = given.get("automatic_payment_methods") or {"enabled": True}
-    return {"allow_redirects": "always", **chosen} if chosen["enabled"] else None
-
-
 def _create(call: Call) -> Json:
     params = call.params
     currency = currency_code(params["currency"])
     check_amount(params["amount"], currency)
     if params.get("customer"):
         live_customer(call.account, params["customer"])
-    _refuse_early_confirm_params(params)
-    method = _given_method(call.account, params)
+    refuse_early(params, "error_on_requires_action", "off_session", "return_url")
+    method = given_method(call.account, params)
+    if method is not None:
+        refuse_unfit(method, "payment_intent", allowed_types(params) or ["card"], params.get("customer"))
     intent = add_intent(call.account, params["amount"], currency, params)
     if method is not None:
-        _choose(call.account, intent, method)
+        choose_method(call.account, intent, method)
     if params.get("confirm"):
         return _confirmed(call.account, intent, method, params)
     return intent
 
 
-def _refuse_early_confirm_params(params: Json) -> None:
-    """Some parameters make sense only together with `confirm=true`."""
-    for name in ("error_on_requires_action", "off_session", "return_url"):
-        if name in params and not params.get("confirm"):
-            raise invalid(f"You can only use the `{name}` parameter when `confirm` is set to true.", name)
-
-
-def _given_method(account: Account, params: Json) -> Json | None:
-    """The method that the parameters name or describe, or None."""
-    if "payment_method" in params:
-        return usable_method(account, params["payment_method"])
-    if params.get("payment_method_data"):
-        return add_method(account, params["payment_method_data"], "payment_method_data")
-    return None
-
-
-def _choose(account: Account, intent: Json, method: Json) -> None:
-    """Set the method to pay with; it must not belong to another customer."""
-    if method["customer"] is not None and method["customer"] != intent["customer"]:
-        raise invalid(
-            "The provided PaymentMethod cannot be attached to this PaymentIntent: it belongs to another Customer. "
-            "Please include the Customer in the `customer` parameter on the PaymentIntent.",
-            "payment_method",
-        )
-    status = "requires_confirmation" if intent["status"] == "requires_payment_method" else intent["status"]
-    account.change(intent, payment_method=method["id"], status=status)
-
-
 def _confirmed(account: Account, intent: Json, method: Json | None, params: Json) -> Json:
     """Confirm with a method: pay, wait for the buyer or the bank, or refuse."""
     if method is None:
-        raise _unexpected_state(
+        raise unexpected_state(
             intent,
             "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the "
             "PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a "
@@ -243,12 +218,8 @@ def _confirmed(account: Account, intent: Json, method: Json | None, params: Json
     return intent
 
 
-def _unexpected_state(intent: Json, message: str) -> StripeError:
-    return StripeError(message, code="payment_intent_unexpected_state", extra={"payment_intent": public(intent)})
-
-
 def _existing(call: Call) -> Json:
-    return call.account.get("payment_intent", call.id, "intent", status=404)
+    return existing_intent(call.account, "payment_intent", call.id)
 
 
 def _retrieve(call: Call) -> Json:
@@ -264,23 +235,24 @@ def _update(call: Call) -> Json:
         message = (
             f"This PaymentIntent's {min(money)} could not be updated because it has a status of {intent['status']}."
         )
-        raise _unexpected_state(intent, message)
+        raise unexpected_state(intent, message)
     values: dict[str, Any] = descriptive_fields(params)
-    types = params.get("allowed_payment_method_types") or params.get("payment_method_types")
+    types = allowed_types(params)
     if types:
         check_currency(types, str(params.get("currency", intent["currency"])).lower())
         values |= {"allowed_payment_method_types": types, "payment_method_types": types,
                    "payment_method_options": _options(types, params), "automatic_payment_methods": None}  # fmt: skip
-    if "metadata" in params:
-        values["metadata"] = merged_metadata(intent["metadata"], params["metadata"])
+    values |= new_metadata(intent, params)
+    if money & {"amount", "currency", "customer"}:
+        refuse_of_invoice(intent, "change the amount or customer of")
     if money & {"amount", "currency"}:
         values |= _new_amount(intent, params)
     if params.get("customer"):
         live_customer(call.account, params["customer"])
     call.account.change(intent, **values)
-    method = _given_method(call.account, params)
+    method = given_method(call.account, params)
     if method is not None:
-        _choose(call.account, intent, method)
+        choose_method(call.account, intent, method)
     return intent
 
 
@@ -293,14 +265,10 @@ def _new_amount(intent: Json, params: Json) -> Json:
 
 def _confirm(call: Call) -> Json:
     intent = _existing(call)
-    _refuse_if_of_checkout(intent, "confirm")
+    refuse_of_checkout(intent, "confirm")
     if intent["status"] not in _PAYABLE:
-        raise _unexpected_state(intent, _why_not_payable(intent))
-    method = _given_method(call.account, call.params)
-    if method is not None:
-        _choose(call.account, intent, method)
-    elif intent["payment_method"]:
-        method = call.account.get("payment_method", intent["payment_method"], "payment_method")
+        raise unexpected_state(intent, _why_not_payable(intent))
+    method = method_to_confirm(call.account, intent, call.params)
     return _confirmed(call.account, intent, method, call.params)
 
 
@@ -312,30 +280,18 @@ def _why_not_payable(intent: Json) -> str:
     return f"You cannot confirm this PaymentIntent because it has a status of {intent['status']}."
 
 
-def _refuse_if_of_checkout(intent: Json, verb: str) -> None:
-    if intent.get("_session"):
-        raise _unexpected_state(
-            intent,
-            f"You cannot {verb} this PaymentIntent because it was created by Checkout. Please use the Checkout Session "
-            "API to expire the associated session instead.",
-        )
-
-
 def _cancel(call: Call) -> Json:
     intent = _existing(call)
-    _refuse_if_of_checkout(intent, "cancel")
-    if intent["status"] not in (*_PAYABLE, "requires_capture", "processing"):
-        raise _unexpected_state(
-            intent,
-            f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}. Only a PaymentIntent "
-            "with one of the following statuses may be canceled: requires_payment_method, requires_capture, "
-            "requires_confirmation, requires_action, processing.",
-        )
+    refuse_of_checkout(intent, "cancel")
+    refuse_of_invoice(intent, "cancel")
+    refuse_to_cancel(intent, _CANCELABLE)
     if intent["status"] == "processing":
-        raise _unexpected_state(
+        raise unexpected_state(
             intent, "You cannot cancel this PaymentIntent because its debit is on the way to the bank already."
         )
-    return cancel_intent(call.account, intent, call.params.get("cancellation_reason"))
+    cancel_intent(call.account, intent, call.params.get("cancellation_reason"))
+    tell_owner(call.account, intent)
+    return intent
 
 
 def cancel_intent(account: Account, intent: Json, reason: str | None) -> Json:

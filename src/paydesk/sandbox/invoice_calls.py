@@ -5,15 +5,12 @@ from __future__ import annotations
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, delete, get, listing, post
-from .catalog import add_price
 from .coupons import DISCOUNTS, chosen, redeem
 from .customer_discounts import discounts_of_customer
-from .customers import live_customer
 from .errors import Json, StripeError, invalid, missing_parameter
 from .events import emit, emit_update
-from .ids import new_id
-from .invoice_items import ITEM, given_values, proration_values
-from .invoice_lines import item_line, line_of_invoice_item
+from .invoice_items import reckon
+from .invoice_payments import add_payment, payments_of
 from .invoices import (
     add_invoice,
     attempt,
@@ -21,16 +18,17 @@ from .invoices import (
     collect,
     default_method,
     finalize,
+    first_attempt_at,
     give_up,
     invoice_values,
     mark_paid,
-    payments_of,
-    pending_items,
+    settle,
     subscription_id,
     take_pending,
     void,
 )
 from .later import later
+from .live_customers import live_customer
 from .methods import usable_method
 from .money import currency_code
 from .params import (
@@ -39,25 +37,19 @@ from .params import (
     fields,
     flag,
     integer,
-    items,
     merged_metadata,
     metadata,
     moment_range,
     text,
     whole,
 )
+from .periods import DAY_S
 from .present import INCLUDABLE, public
-from .subscription_calls import UPDATE_ITEMS, existing
-from .subscription_changes import Change, work_out
+from .subscription_calls import check_method, existing
 from .subscription_rows import (
-    check_items,
     current_period,
-    new_item,
-    period_from,
-    recurring_price,
-    subscription_values,
 )
-from .subscriptions import active_discounts, invoice_fields
+from .subscriptions import invoice_fields
 
 _COMMON: Shape = {
     "auto_advance": flag,
@@ -103,7 +95,8 @@ def _create(call: Call) -> Json:
     currency = currency_code(given.get("currency") or customer["currency"] or "usd")
     now = account.clock.now_s()
     own = invoice_fields(subscription, current_period(subscription), now) if subscription else {}
-    own |= _given_fields(account, given, now)
+    own |= _given_fields(account, customer, given)
+    own |= _given_due(given, own.get("due_date"), sends=given.get("collection_method") == "send_invoice", now=now)
     own |= {"auto_advance": given.get("auto_advance", False)}
     includes = subscription is not None or given.get("pending_invoice_items_behavior") == "include"
     sub_id = subscription["id"] if subscription else None
@@ -113,45 +106,64 @@ def _create(call: Call) -> Json:
         made = discounts_of_customer(account, customer["id"])
     values = invoice_values(account, customer, currency, "manual", lines, made, own)
     if not values["auto_advance"]:
-        values["automatically_finalizes_at"] = None
+        values |= {"automatically_finalizes_at": None, "next_payment_attempt": None}
     invoice = add_invoice(account, values)
     claim_items(account, invoice)
     return invoice
 
 
-def _given_fields(account: Account, given: Json, now: int) -> Json:
-    """The fields that follow from the parameters."""
-    names = ("collection_method", "default_payment_method", "description", "due_date", "footer", "statement_descriptor")
+def _given_fields(account: Account, customer: Json, given: Json, metadata_before: Json | None = None) -> Json:
+    """The fields that follow from the parameters, but for the due date."""
+    names = ("collection_method", "default_payment_method", "description", "footer", "statement_descriptor")
     values: Json = {name: given[name] for name in names if name in given}
-    sends = given.get("collection_method") == "send_invoice"
-    if sends and "due_date" not in given:
-        if "days_until_due" not in given:
-            raise missing_parameter("days_until_due")
-        values["due_date"] = now + given["days_until_due"] * 86400
-    if values.get("default_payment_method"):
-        account.get("payment_method", values["default_payment_method"], "default_payment_method")
+    check_method(account, customer, given)
     if "metadata" in given:
-        values["metadata"] = merged_metadata({}, given["metadata"])
+        values["metadata"] = merged_metadata(metadata_before or {}, given["metadata"])
     return values
+
+
+def _given_due(given: Json, before: int | None, *, sends: bool, now: int) -> Json:
+    """`{"due_date": …}` as the parameters give it; only invoices that are sent have one, and they need one."""
+    ways = [name for name in ("days_until_due", "due_date") if name in given]
+    if not sends:
+        if ways:
+            raise invalid(f"You can only set `{ways[0]}` when `collection_method` is `send_invoice`.", ways[0])
+        return {"due_date": None}
+    if len(ways) == 2:
+        raise invalid("You may only specify one of these parameters: days_until_due, due_date.", "due_date")
+    if "days_until_due" in given:
+        return {"due_date": now + given["days_until_due"] * DAY_S}
+    if "due_date" in given and given["due_date"] < now:
+        raise invalid("The due_date must be in the future.", "due_date")
+    if "due_date" not in given and before is None:
+        raise missing_parameter("days_until_due")
+    return {"due_date": given.get("due_date", before)}
 
 
 def _update(call: Call) -> Json:
     invoice, account = _existing(call), call.account
     if set(call.params) - {"metadata", "auto_advance", "default_payment_method"}:
         _must_be(invoice, "draft")
-    values = _given_fields(account, {name: value for name, value in call.params.items() if name != "metadata"},
-                           account.clock.now_s())  # fmt: skip
-    if "metadata" in call.params:
-        values["metadata"] = merged_metadata(invoice["metadata"], call.params["metadata"])
+    customer = account.get("customer", invoice["customer"], "customer")
+    values = _given_fields(account, customer, call.params, invoice["metadata"])
+    if invoice["status"] == "draft":
+        sends = call.params.get("collection_method", invoice["collection_method"]) == "send_invoice"
+        values |= _given_due(call.params, invoice["due_date"], sends=sends, now=account.clock.now_s())
     if "auto_advance" in call.params:
         values["auto_advance"] = call.params["auto_advance"]
         if invoice["status"] == "draft":
             moment = account.clock.now_s() + 3600 if values["auto_advance"] else None
             values["automatically_finalizes_at"] = moment
+    if invoice["status"] == "draft":
+        values["next_payment_attempt"] = first_attempt_at({**invoice, **values})
     previous = account.change(invoice, **values)
     emit_update(account, "invoice.updated", invoice, previous)
     if values.get("automatically_finalizes_at"):
         later(account, values["automatically_finalizes_at"], "invoice.finalize", invoice["id"])
+    if "discounts" in call.params:
+        made = [redeem(account, one) for one in chosen(account, call.params["discounts"], customer["id"])]
+        account.change(invoice, discounts=[discount["id"] for discount in made])
+        reckon(account, invoice, invoice["lines"]["data"])
     return invoice
 
 
@@ -160,9 +172,20 @@ def _delete(call: Call) -> Json:
     _must_be(invoice, "draft")
     if subscription_id(invoice):
         raise invalid("You can only delete one-off draft invoices; void the invoice of a subscription instead.")
+    _wait_again(call.account, invoice)
     emit(call.account, "invoice.deleted", invoice)
     call.account.remove("invoice", invoice["id"])
     return {"id": invoice["id"], "object": "invoice", "deleted": True}
+
+
+def _wait_again(account: Account, invoice: Json) -> None:
+    """The invoice items of a draft that is deleted wait for the next invoice."""
+    customer = account.get("customer", invoice["customer"], "customer")
+    for line in invoice["lines"]["data"]:
+        row = account.find("invoiceitem", (line["parent"].get("invoice_item_details") or {}).get("invoice_item") or "")
+        if row is not None:
+            account.change(row, invoice=None)
+            account.change(customer, _pending=[*customer.get("_pending", []), row["id"]])
 
 
 def _finalize(call: Call) -> Json:
@@ -190,6 +213,8 @@ def _pay(call: Call) -> Json:
         return invoice
     if given.get("payment_method"):
         method: Json | None = usable_method(account, given["payment_method"])
+        if method is not None and method["customer"] not in (None, invoice["customer"]):
+            raise invalid("The payment method belongs to another customer than the invoice.", "payment_method")
     else:
         method = default_method(account, invoice)
     if method is None:
@@ -209,6 +234,8 @@ def _pay(call: Call) -> Json:
 def _void(call: Call) -> Json:
     invoice = _existing(call)
     _must_be(invoice, "open", "uncollectible")
+    if _attached(call.account, invoice, "open", "paid"):
+        raise invalid("An invoice with open or paid partial payments cannot be voided.")
     void(call.account, invoice)
     return invoice
 
@@ -216,12 +243,51 @@ def _void(call: Call) -> Json:
 def _mark_uncollectible(call: Call) -> Json:
     invoice = _existing(call)
     _must_be(invoice, "open")
+    if _attached(call.account, invoice, "open"):
+        raise invalid("An invoice with open partial payments cannot be marked uncollectible.")
     give_up(call.account, invoice, "user_forgiven")
     return invoice
 
 
+def _attached(account: Account, invoice: Json, *statuses: str) -> bool:
+    """Whether an invoice has payments beside its own that are in one of these states."""
+    return any(not one["is_default"] and one["status"] in statuses for one in payments_of(account, invoice))
+
+
+def _attach(call: Call) -> Json:
+    """Another intent pays a part of an invoice, or all of it; one that has succeeded counts at once."""
+    invoice, account, given = _existing(call), call.account, call.params
+    _must_be(invoice, "open")
+    if "payment_intent" not in given:
+        raise missing_parameter("payment_intent")
+    intent = account.get("payment_intent", given["payment_intent"], "payment_intent", noun="payment_intent")
+    _refuse_unfit(invoice, intent)
+    add_payment(account, invoice, intent, default=False)
+    settle(account, intent)
+    return invoice
+
+
+def _refuse_unfit(invoice: Json, intent: Json) -> None:
+    """Refuse an intent that cannot pay this invoice."""
+    if intent.get("_invoice") or intent.get("_session"):
+        why = "it already belongs to an invoice or a Checkout Session"
+    elif intent["status"] == "canceled":
+        why = "it is canceled"
+    elif (intent["customer"], intent["currency"]) != (invoice["customer"], invoice["currency"]):
+        why = "its customer and currency must be those of the invoice"
+    elif (subscription_id(invoice) and invoice["collection_method"] == "charge_automatically"
+          and intent["amount"] < invoice["amount_remaining"]):  # fmt: skip
+        why = "invoices of subscriptions that are charged automatically take no partial payments"
+    else:
+        return
+    raise invalid(f"The PaymentIntent cannot be attached to this invoice: {why}.", "payment_intent")
+
+
 def _send(call: Call) -> Json:
     invoice = _existing(call)
+    if invoice["collection_method"] != "send_invoice":
+        raise invalid("You can only manually send an invoice if its collection method is `send_invoice`.")
+    _must_be(invoice, "draft", "open", "paid", "uncollectible")
     if invoice["status"] == "draft":
         finalize(call.account, invoice)
     emit(call.account, "invoice.sent", invoice)
@@ -272,109 +338,11 @@ def _list_payments(call: Call) -> Json:
                       lambda row: keep(row) and (not intent or row["payment"]["payment_intent"] == intent))  # fmt: skip
 
 
-def _preview(call: Call) -> Json:
-    """The invoice that is next, or would be after a change; nothing is kept."""
-    account, given = call.account, call.params
-    details = given.get("subscription_details") or {}
-    subscription = existing(account, given["subscription"], "subscription", 400) if given.get("subscription") else None
-    if subscription is None and "customer" not in given and not details.get("items"):
-        raise missing_parameter("customer")
-    customer = _preview_customer(account, given, subscription)
-    if subscription is None:
-        subscription = _imagined(account, customer, details)
-        change = Change(subscription["items"]["data"], current_period(subscription), 0, "active", None, fresh=True)
-    else:
-        change = work_out(account, subscription, details)
-    lines = _preview_lines(account, subscription, customer, change, details)
-    for one in given.get("invoice_items") or []:
-        values = given_values(account, customer, one, subscription["currency"])
-        lines.append(line_of_invoice_item({**values, "id": new_id("invoiceitem")}))
-    if given.get("discounts"):
-        found = [_imagined_discount(account, one) for one in chosen(account, given["discounts"], customer["id"])]
-    else:
-        found = active_discounts(account, subscription)
-    now = account.clock.now_s()
-    at = now if change.fresh or details.get("proration_behavior") == "always_invoice" else change.period[1]
-    values = invoice_values(account, customer, subscription["currency"], "upcoming", lines, found,
-                            {**invoice_fields(subscription, (change.period[0], at), at), "auto_advance": True})  # fmt: skip
-    values |= {"automatically_finalizes_at": at + 3600, "next_payment_attempt": at + 3600}
-    return {"id": "upcoming_" + new_id("invoice"), "object": "invoice", "created": at, "livemode": False, **values}
-
-
-def _preview_customer(account: Account, given: Json, subscription: Json | None) -> Json:
-    if subscription is not None:
-        return account.get("customer", subscription["customer"], "customer")
-    return live_customer(account, given["customer"])
-
-
-def _imagined(account: Account, customer: Json, details: Json) -> Json:
-    """A subscription that does not exist, for a preview."""
-    now = account.clock.now_s()
-    prices = [recurring_price(account, one, f"subscription_details[items][{place}]", add_price)
-              for place, one in enumerate(details.get("items") or [])]  # fmt: skip
-    if not prices:
-        raise invalid("Nothing to invoice for customer", None, "invoice_upcoming_none")
-    check_items(prices)
-    period = period_from(now, [{"price": price} for price in prices], now)
-    sub_id = new_id("subscription")
-    data = [new_item(account, sub_id, price, one, period)
-            for price, one in zip(prices, details["items"], strict=True)]  # fmt: skip
-    return {**subscription_values({}), "id": sub_id, "object": "subscription", "currency": prices[0]["currency"],
-            "customer": customer["id"], "items": lists.list_of(data, ""), "metadata": {}}  # fmt: skip
-
-
-def _imagined_discount(account: Account, one: Json) -> Json:
-    if "discount" in one:
-        return dict(one["discount"])
-    return {"id": new_id("discount"), "source": {"coupon": one["coupon"]["id"], "type": "coupon"}}
-
-
-def _preview_lines(account: Account, subscription: Json, customer: Json, change: Change, details: Json) -> list[Json]:
-    """What waits, the prorations of the change, and the next regular lines unless only the change is invoiced."""
-    waiting = pending_items(account, customer, subscription["currency"], subscription["id"])
-    lines = [line_of_invoice_item(row) for row in waiting]
-    for part in change.parts:
-        values = proration_values(account, subscription, customer, part)
-        lines.append(line_of_invoice_item({**values, "id": new_id("invoiceitem")}))
-    if change.fresh:
-        return lines + [item_line(account, subscription, item, change.period) for item in change.items]
-    ends = subscription["cancel_at_period_end"] or details.get("cancel_at_period_end")
-    if details.get("proration_behavior") != "always_invoice" and not ends:
-        period = period_from(change.anchor, change.items, change.period[1])
-        lines += [item_line(account, subscription, item, period) for item in change.items]
-    if not lines:
-        raise invalid("No upcoming invoices for customer: " + customer["id"], None, "invoice_upcoming_none")
-    return lines
-
-
-def _trial_end(value: object, name: str) -> int | str:
-    return "now" if value == "now" else integer(value, name)
-
-
-_DETAILS: Shape = {
-    "billing_cycle_anchor": fields({"type": choice("now", "unchanged")}, ("type",)),
-    "cancel_at_period_end": flag,
-    "items": UPDATE_ITEMS,
-    "metadata": metadata,
-    "proration_behavior": choice("always_invoice", "create_prorations", "none"),
-    "proration_date": integer,
-    "trial_end": _trial_end,
-}
-_PREVIEW: Shape = {
-    "currency": text(3, clearable=False),
-    "customer": text(clearable=False),
-    "discounts": DISCOUNTS,
-    "invoice_items": items(fields(ITEM), 100),
-    "preview_mode": choice("next", "recurring"),
-    "subscription": text(clearable=False),
-    "subscription_details": fields(_DETAILS),
-}
 _PAY: Shape = {
     "forgive": flag, "off_session": flag, "paid_out_of_band": flag, "payment_method": text(clearable=False),
 }  # fmt: skip
 
 OPERATIONS: list[Operation] = [
-    post("/v1/invoices/create_preview", _preview, _PREVIEW),
     post("/v1/invoices", _create, _CREATE),
     listing("/v1/invoices", _list, {
         "collection_method": _COMMON["collection_method"], "customer": text(), "due_date": moment_range,
@@ -383,12 +351,13 @@ OPERATIONS: list[Operation] = [
     get("/v1/invoices/{id}", _existing),
     post("/v1/invoices/{id}", _update, _COMMON),
     delete("/v1/invoices/{id}", _delete),
+    post("/v1/invoices/{id}/attach_payment", _attach, {"payment_intent": text(clearable=False)}),
     post("/v1/invoices/{id}/finalize", _finalize, {"auto_advance": flag}),
     post("/v1/invoices/{id}/pay", _pay, _PAY),
     post("/v1/invoices/{id}/void", _void),
     post("/v1/invoices/{id}/mark_uncollectible", _mark_uncollectible),
     post("/v1/invoices/{id}/send", _send),
-    listing("/v1/invoices/{id}/lines", _lines),
+    listing("/v1/invoices/{id}/lines", _lines, dated=False),
     listing("/v1/invoice_payments", _list_payments, {
         "invoice": text(), "status": choice("canceled", "open", "paid"),
         "payment": fields({"payment_intent": text(), "type": choice("payment_intent", "payment_record")}, ("type",)),

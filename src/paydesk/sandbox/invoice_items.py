@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, delete, get, listing, post
-from .catalog import PRICE_DATA, add_price
-from .coupons import DISCOUNTS, chosen, redeem
-from .customers import live_customer
+from .catalog import ONCE_PRICE_DATA, add_price
+from .coupons import DISCOUNTS, chosen, half_up, redeem
 from .errors import Json, invalid, missing_parameter
 from .events import emit, emit_update
 from .invoice_lines import line_of_invoice_item, price_amount, pricing_of, product_name
 from .invoices import set_lines
+from .live_customers import live_customer
 from .money import currency_code
 from .params import Shape, choice, decimal, fields, flag, integer, items, merged_metadata, metadata, text, whole
+from .subscription_rows import Maker
 
 _PERIOD = fields({"end": integer, "start": integer}, ("end", "start"))
 ITEM: Shape = {
@@ -26,18 +28,24 @@ ITEM: Shape = {
     "discounts": DISCOUNTS,
     "metadata": metadata,
     "period": _PERIOD,
-    "price_data": fields(PRICE_DATA, ("currency",)),
+    "price_data": ONCE_PRICE_DATA,
     "pricing": fields({"price": text(clearable=False)}),
     "quantity": whole(0, 999_999),
     "tax_behavior": choice("exclusive", "inclusive", "unspecified"),
     "tax_rates": items(text(), 5),
     "unit_amount_decimal": decimal,
 }
+# A preview names a price in the older way, and nothing is kept of what it describes.
+PREVIEW_ITEM: Shape = {
+    **{name: kind for name, kind in ITEM.items() if name != "pricing"},
+    "price": text(clearable=False), "unit_amount": integer,
+}  # fmt: skip
 _CREATE: Shape = {
     **ITEM, "customer": text(clearable=False), "invoice": text(clearable=False), "subscription": text(clearable=False),
 }  # fmt: skip
 _UPDATE: Shape = {
-    name: ITEM[name] for name in ("amount", "description", "discountable", "metadata", "period", "quantity")
+    name: ITEM[name]
+    for name in ("amount", "description", "discountable", "discounts", "metadata", "period", "quantity")
 }
 
 
@@ -87,17 +95,26 @@ def add_item(account: Account, customer: Json, values: Json, *, waits: bool = Tr
     row = account.add("invoiceitem", values)
     del row["created"]  # Stripe calls it `date`
     if waits:
-        account.change(customer, _pending=[*customer.get("_pending", []), row["id"]])
+        account.change(customer, _pending=[*customer.get("_pending", []), row["id"]],
+                       currency=customer["currency"] or row["currency"])  # fmt: skip
     emit(account, "invoiceitem.created", row)
     return row
 
 
-def given_values(account: Account, customer: Json, given: Json, currency: str | None = None) -> Json:
-    """The fields of an invoice item from the parameters: an amount, or a price with a quantity."""
-    price = _price(account, given)
+def given_values(account: Account, customer: Json, given: Json, currency: str | None = None,
+                 made: Maker = add_price) -> Json:  # fmt: skip
+    """The fields of an invoice item from the parameters: an amount, or a price or a unit's amount with a quantity."""
+    ways = [name for name in ("amount", "price", "price_data", "pricing", "unit_amount", "unit_amount_decimal")
+            if name in given]  # fmt: skip
+    if len(ways) > 1:
+        raise invalid(f"You may only specify one of these parameters: {', '.join(ways)}.", ways[0])
+    price = _price(account, given, made)
     quantity = given.get("quantity", 1)
+    unit = given.get("unit_amount_decimal", given.get("unit_amount"))
     if price is not None:
         amount, currency = price_amount(price, quantity), price["currency"]
+    elif unit is not None:
+        amount = half_up(Decimal(unit) * quantity)
     elif "amount" in given:
         amount = given["amount"]
     else:
@@ -117,15 +134,15 @@ def given_values(account: Account, customer: Json, given: Json, currency: str | 
     )  # fmt: skip
 
 
-def _price(account: Account, given: Json) -> Json | None:
-    chosen_price = (given.get("pricing") or {}).get("price")
+def _price(account: Account, given: Json, made: Maker) -> Json | None:
+    chosen_price = (given.get("pricing") or {}).get("price") or given.get("price")
     if chosen_price:
         price = account.get("price", chosen_price, "pricing[price]")
         if price["type"] == "recurring":
             raise invalid("The price specified is recurring; invoice items take one-time prices.", "pricing[price]")
         return price
     if given.get("price_data"):
-        return add_price(account, given["price_data"], "price_data")
+        return made(account, given["price_data"], "price_data")
     return None
 
 
@@ -185,7 +202,14 @@ def _waiting(call: Call) -> tuple[Json, Json | None]:
 
 def _update(call: Call) -> Json:
     row, invoice = _waiting(call)
-    values = {name: value for name, value in call.params.items() if name != "metadata"}
+    values = {name: value for name, value in call.params.items() if name not in ("discounts", "metadata")}
+    if "quantity" in values:
+        values["quantity_decimal"] = str(values["quantity"])
+        if "amount" not in values and row["pricing"]:
+            values["amount"] = half_up(Decimal(row["pricing"]["unit_amount_decimal"]) * values["quantity"])
+    if "discounts" in call.params:
+        picked = chosen(call.account, call.params["discounts"], row["customer"])
+        values["discounts"] = [redeem(call.account, one)["id"] for one in picked]
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(row["metadata"], call.params["metadata"])
     call.account.change(row, **values, net_amount=values.get("amount", row["net_amount"]))

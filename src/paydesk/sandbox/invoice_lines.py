@@ -128,8 +128,21 @@ def line_of_invoice_item(row: Json) -> Json:
         amount=row["amount"], currency=row["currency"], description=row["description"],
         period=(row["period"]["start"], row["period"]["end"]), quantity=row["quantity"], pricing=row["pricing"],
         parent=parent, subscription=details["subscription"] if details else None, discountable=row["discountable"],
-        metadata=dict(row["metadata"]), _own_discounts=list(row["discounts"] or []),
+        metadata=dict(row["metadata"]),
     )  # fmt: skip
+
+
+def own_discounts(account: Account, line: Json) -> list[Json]:
+    """The discounts that a line has by itself: those of its invoice item, or of its subscription item."""
+    of_item = line["parent"].get("subscription_item_details") or {}
+    of_invoice_item = line["parent"].get("invoice_item_details") or {}
+    row = account.find("invoiceitem", of_invoice_item.get("invoice_item") or "")
+    if row is None and of_item and not of_item["proration"]:
+        subscription = account.find("subscription", of_item["subscription"]) or {"items": {"data": []}}
+        row = next((one for one in subscription["items"]["data"] if one["id"] == of_item["subscription_item"]), None)
+    discounts = [account.find("discount", one) for one in (row or {}).get("discounts") or []]
+    now = account.clock.now_s()
+    return [one for one in discounts if one is not None and (one["end"] is None or one["end"] > now)]
 
 
 def prorated(amount: int, period: tuple[int, int], since: int) -> int:

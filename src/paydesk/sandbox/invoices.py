@@ -6,24 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 from .accounts import Account
+from .billing_settings import rules
 from .confirming import How, start_payment
 from .coupons import apply_discounts
 from .customer_balance import move_balance
 from .errors import Json, StripeError, invalid
-from .events import emit, emit_update
+from .events import emit, emit_update, wants
 from .ids import new_id
-from .intents import add_intent, cancel_intent
-from .invoice_lines import line_of_invoice_item
-from .later import DEEDS, later
+from .intents import add_intent
+from .invoice_lines import line_of_invoice_item, own_discounts
+from .invoice_payments import add_payment, ask_for_rest, cancel_default, cancel_payment, close_payment, payment_of
+from .later import later
 from .lists import list_of
 from .money import minimum_minor
 from .payments import OWNERS, Owner, must_authenticate
+from .periods import DAY_S
 
 DRAFT_S = 3600
 _BY_SELLER: Json = {"customer_acceptance": {"type": "offline", "offline": {}}}
 
 # What follows for a subscription: by what happened to its invoice (`paid`, `failed`, `action`, `processing`, `closed`,
-# `finalizing`); filled by the module of subscriptions.
+# `due`, `finalizing`); filled by the module of subscriptions.
 FOLLOWERS: dict[str, Callable[[Account, Json], None]] = {}
 
 
@@ -67,8 +70,15 @@ def invoice_values(account: Account, customer: Json, currency: str, reason: str,
         "_payments": [],
         **given,
     }
+    values["next_payment_attempt"] = first_attempt_at(values)
     set_lines(account, values, lines, discounts)
     return values
+
+
+def first_attempt_at(draft: Json) -> int | None:
+    """When a draft that collects by itself is charged first: as soon as it is finalised."""
+    charges = draft["collection_method"] == "charge_automatically" and draft["auto_advance"]
+    return draft["automatically_finalizes_at"] if charges else None
 
 
 def _shipping(customer: Json) -> Json | None:
@@ -109,10 +119,9 @@ def _unset() -> Json:
 
 def set_lines(account: Account, invoice: Json, lines: list[Json], discounts: list[Json]) -> None:
     """Put lines on an invoice, apply the discounts, and add up."""
-    apply_discounts(account, lines, discounts)
+    apply_discounts(account, lines, discounts, {line["id"]: own_discounts(account, line) for line in lines})
     off: dict[str, int] = {}
     for line in lines:
-        line.pop("_own_discounts", None)
         line["invoice"] = invoice.get("id")
         for part in line["discount_amounts"]:
             off[part["discount"]] = off.get(part["discount"], 0) + part["amount"]
@@ -150,7 +159,11 @@ def add_invoice(account: Account, values: Json) -> Json:
     customer = account.get("customer", invoice["customer"], "customer")
     if customer["currency"] is None:
         account.change(customer, currency=invoice["currency"])
+    told = sum(wants(endpoint, "invoice.created") for endpoint in account.all("webhook_endpoint"))
+    account.change(invoice, webhooks_delivered_at=None if told else account.clock.now_s())
     emit(account, "invoice.created", invoice)
+    if told:
+        account.change(invoice, _told=[one["id"] for one in account.fresh_deliveries[-told:]])
     if invoice["auto_advance"] and invoice["automatically_finalizes_at"] is not None:
         later(account, invoice["automatically_finalizes_at"], "invoice.finalize", invoice_id)
     return invoice
@@ -199,17 +212,30 @@ def finalize(account: Account, invoice: Json, *, adopt: Json | None = None) -> N
     page = f"{account.public_url}/i/{invoice['id']}"
     account.change(
         invoice, status="open", number=number, effective_at=now, hosted_invoice_url=page, invoice_pdf=page + "/pdf",
-        automatically_finalizes_at=None, ending_balance=_settled_balance(account, invoice, customer),
+        automatically_finalizes_at=None, next_payment_attempt=None, ending_balance=_settled_balance(account, invoice, customer),
         status_transitions={**invoice["status_transitions"], "finalized_at": now},
     )  # fmt: skip
     if invoice["amount_due"] and adopt is not None:
         account.change(adopt, _invoice=invoice["id"], customer=customer["id"])
     emit(account, "invoice.finalized", invoice)
+    _plan_due(account, invoice)
     if invoice["amount_due"]:
         intent = adopt or _add_intent(account, invoice)
-        _add_payment(account, invoice, intent)
+        add_payment(account, invoice, intent, default=True)
     else:
         mark_paid(account, invoice)
+
+
+def _plan_due(account: Account, invoice: Json) -> None:
+    """Have what belongs to the due date happen in its time."""
+    if invoice["due_date"] is None:
+        return
+    settled = rules(account)
+    for deed, days in (("invoice.will_be_due", settled["will_be_due_days"]), ("invoice.due", 0),
+                       ("invoice.overdue", settled["overdue_days"])):  # fmt: skip
+        sign = -1 if deed == "invoice.will_be_due" else 1
+        if days is not None and invoice["due_date"] + sign * days * DAY_S > account.clock.now_s():
+            later(account, invoice["due_date"] + sign * days * DAY_S, deed, invoice["id"])
 
 
 def _settled_balance(account: Account, invoice: Json, customer: Json) -> int:
@@ -232,22 +258,6 @@ def _add_intent(account: Account, invoice: Json) -> Json:
         "customer": invoice["customer"], "description": description, "setup_future_usage": "off_session",
         "_invoice": invoice["id"],
     })  # fmt: skip
-
-
-def _add_payment(account: Account, invoice: Json, intent: Json) -> None:
-    """Tie an intent to its invoice."""
-    account.change(intent, _invoice=invoice["id"])
-    payment = account.add("invoice_payment", {
-        "amount_paid": None,
-        "amount_requested": invoice["amount_due"],
-        "currency": invoice["currency"],
-        "invoice": invoice["id"],
-        "is_default": True,
-        "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
-        "status": "open",
-        "status_transitions": {"canceled_at": None, "paid_at": None},
-    })  # fmt: skip
-    account.change(invoice, _payments=[*invoice["_payments"], payment["id"]], _intent=intent["id"])
 
 
 def attempt(account: Account, invoice: Json, method: Json | None, *, off_session: bool = False) -> StripeError | None:
@@ -275,13 +285,22 @@ def _before_payment(account: Account, intent: Json) -> None:
 
 
 def settle(account: Account, intent: Json) -> None:
-    """Bring an invoice to what became of its intent."""
+    """Bring an invoice to what became of one of its intents."""
     invoice = account.find("invoice", intent["_invoice"])
-    if invoice is None or invoice["status"] not in ("open", "uncollectible"):
+    payment = payment_of(account, invoice, intent["id"]) if invoice else None
+    if invoice is None or payment is None or payment["status"] != "open":
         return
     if intent["status"] == "succeeded":
-        mark_paid(account, invoice)
-    elif intent["status"] == "requires_payment_method":
+        credit(account, invoice, payment, intent["amount_received"])
+    elif intent["status"] == "canceled":
+        cancel_payment(account, payment)
+    elif payment["is_default"] and invoice["status"] in ("open", "uncollectible"):
+        _follow_default(account, invoice, intent)
+
+
+def _follow_default(account: Account, invoice: Json, intent: Json) -> None:
+    """What a try with the invoice's own intent came to, short of success."""
+    if intent["status"] == "requires_payment_method":
         _note_failure(account, invoice)
     elif intent["status"] == "processing":
         account.change(invoice, attempted=True, attempt_count=max(1, invoice["attempt_count"]))
@@ -299,45 +318,49 @@ def _note_failure(account: Account, invoice: Json) -> None:
     follow(account, "failed", invoice)
 
 
-def mark_paid(account: Account, invoice: Json, *, out_of_band: bool = False) -> None:
-    """An invoice is paid, has nothing to pay, or was paid elsewhere; tells it."""
-    now, due = account.clock.now_s(), invoice["amount_due"]
+def credit(account: Account, invoice: Json, payment: Json, received: int) -> None:
+    """A payment has come: part of what is due, all of it, or more; what is too much goes to the customer's balance."""
+    paid = min(received, invoice["amount_remaining"])
+    over = received - paid
+    if paid < invoice["amount_remaining"]:
+        close_payment(account, payment, paid)
+        previous = account.change(invoice, amount_paid=invoice["amount_paid"] + paid,
+                                  amount_remaining=invoice["amount_remaining"] - paid)  # fmt: skip
+        emit_update(account, "invoice.updated", invoice, previous)
+        ask_for_rest(account, invoice)
+        return
+    if invoice["status"] in ("open", "uncollectible"):
+        mark_paid(account, invoice, payment=payment, over=over)
+    else:
+        close_payment(account, payment, paid)
+        emit_update(account, "invoice.updated", invoice,
+                    account.change(invoice, amount_overpaid=invoice["amount_overpaid"] + over))  # fmt: skip
+    if over:
+        customer = account.get("customer", invoice["customer"], "customer")
+        move_balance(account, customer, -over, invoice["currency"], "invoice_overpaid", invoice=invoice["id"])
+
+
+def mark_paid(account: Account, invoice: Json, *, out_of_band: bool = False, payment: Json | None = None,
+              over: int = 0) -> None:  # fmt: skip
+    """An invoice is paid (by its last `payment`), has nothing to pay, or was paid elsewhere; tells it."""
+    now, due, rest = account.clock.now_s(), invoice["amount_due"], invoice["amount_remaining"]
     account.change(
-        invoice, status="paid", amount_paid=due, amount_remaining=0, attempted=True, auto_advance=False,
+        invoice, status="paid", amount_paid=due, amount_remaining=0, amount_overpaid=over, attempted=True,
         attempt_count=max(1 if due and not out_of_band else 0, invoice["attempt_count"]), next_payment_attempt=None,
-        status_transitions={**invoice["status_transitions"], "paid_at": now},
+        auto_advance=False, status_transitions={**invoice["status_transitions"], "paid_at": now},
     )  # fmt: skip
     if out_of_band:
-        account.change(invoice, amount_paid_off_stripe=due)
-        _cancel_intent(account, invoice)
+        account.change(invoice, amount_paid_off_stripe=rest)
+    if payment is None or not payment["is_default"]:
+        cancel_default(account, invoice, None)
     emit(account, "invoice.paid", invoice)
+    if over:
+        emit(account, "invoice.overpaid", invoice)
     if not out_of_band:
         emit(account, "invoice.payment_succeeded", invoice)
-        _close_payment(account, invoice, now)
+    if payment is not None:
+        close_payment(account, payment, rest)
     follow(account, "paid", invoice)
-
-
-def _close_payment(account: Account, invoice: Json, now: int) -> None:
-    for payment in payments_of(account, invoice):
-        if payment["status"] == "open":
-            account.change(payment, status="paid", amount_paid=payment["amount_requested"],
-                           status_transitions={"canceled_at": None, "paid_at": now})  # fmt: skip
-            emit(account, "invoice_payment.paid", payment)
-
-
-def payments_of(account: Account, invoice: Json) -> list[Json]:
-    """The invoice payments of an invoice, oldest first."""
-    return [account.get("invoice_payment", one, "invoice_payment") for one in invoice["_payments"]]
-
-
-def _cancel_intent(account: Account, invoice: Json) -> None:
-    """An invoice is not paid by its intent any more."""
-    intent = account.find("payment_intent", invoice.get("_intent") or "")
-    if intent is not None and intent["status"] not in ("succeeded", "canceled"):
-        for payment in payments_of(account, invoice):
-            account.change(payment, status="canceled", status_transitions={
-                "canceled_at": account.clock.now_s(), "paid_at": None})  # fmt: skip
-        cancel_intent(account, intent, "void_invoice" if invoice["status"] == "void" else None)
 
 
 def void(account: Account, invoice: Json, *, tell: bool = True) -> None:
@@ -350,7 +373,7 @@ def void(account: Account, invoice: Json, *, tell: bool = True) -> None:
     account.change(invoice, status="void", auto_advance=False, next_payment_attempt=None,
                    automatically_finalizes_at=None,
                    status_transitions={**invoice["status_transitions"], "voided_at": now})  # fmt: skip
-    _cancel_intent(account, invoice)
+    cancel_default(account, invoice, "void_invoice")
     emit(account, "invoice.voided", invoice)
     if tell:
         follow(account, "closed", invoice)
@@ -394,27 +417,9 @@ def default_method(account: Account, invoice: Json) -> Json | None:
     return method_for(account, invoice, subscription, customer)
 
 
-def _finalize_when_due(account: Account, invoice_id: str) -> None:
-    """The hour of a draft is over: finalise it and collect."""
-    invoice = account.find("invoice", invoice_id)
-    if invoice is None or invoice["status"] != "draft" or not invoice["auto_advance"]:
-        return
-    if invoice["automatically_finalizes_at"] is None:
-        return
-    if invoice["automatically_finalizes_at"] > account.clock.now_s():
-        later(account, invoice["automatically_finalizes_at"], "invoice.finalize", invoice_id)
-        return
-    if subscription_id(invoice):
-        follow(account, "finalizing", invoice)
-    if invoice["status"] == "draft" and invoice["auto_advance"]:
-        finalize(account, invoice)
-        collect(account, invoice)
-
-
 def collect(account: Account, invoice: Json) -> None:
-    """The first try to be paid for an invoice that collects by itself."""
-    if invoice["status"] == "open" and invoice["collection_method"] == "charge_automatically":
+    """The first try to be paid for an invoice that collects by itself; another is sent to the customer."""
+    if invoice["collection_method"] == "send_invoice":
+        emit(account, "invoice.sent", invoice)
+    elif invoice["status"] == "open":
         attempt(account, invoice, default_method(account, invoice), off_session=True)
-
-
-DEEDS["invoice.finalize"] = _finalize_when_due

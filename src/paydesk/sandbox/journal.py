@@ -1,57 +1,91 @@
 """Where the sandbox keeps its objects on disk: one row per object, written when the object changes.
 
 SQLite with a write-ahead log: a crash in the middle leaves the last complete request. Nothing is ever rewritten whole.
+Rows stand at the position that their object got when it was new, so new objects go to the end. A start reads the small
+table that says which objects there are; what is in them is read when somebody first asks for it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS object (
-    account TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, position INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (account, kind, id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+_FORMAT = 2
+_SCHEMA = f"""
+CREATE TABLE object (
+    position INTEGER PRIMARY KEY, account TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, name TEXT
+);
+CREATE TABLE body (position INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = {_FORMAT};
 """
-_PUT = """INSERT INTO object VALUES (?, ?, ?, ?, ?)
-          ON CONFLICT (account, kind, id) DO UPDATE SET body = excluded.body"""
+_PUT = "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?)"
+_PUT_BODY = "INSERT OR REPLACE INTO body VALUES (?, ?)"
+_TABLES = ("object", "body")
+_LOCK_PATIENCE_S = 2
 
-Row = tuple[str, str, str, int, dict[str, Any]]
+# Position, account, kind, id, name by which it is looked up (or None), and the object.
+Row = tuple[int, str, str, str, str | None, dict[str, Any]]
+# The same without the object.
+Head = tuple[int, str, str, str, str | None]
 
 
 class Journal:
     """The data file; with no path it keeps nothing."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open or create the file; a file that is no journal raises `sqlite3.DatabaseError`."""
+        """Open or create the file, for this process alone; `sqlite3.Error` when it is no journal or in use."""
         self._file: sqlite3.Connection | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._file.execute("PRAGMA journal_mode = WAL")
-            self._file.execute("PRAGMA synchronous = NORMAL")
-            self._file.executescript(_SCHEMA)
+            self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_LOCK_PATIENCE_S)
+            try:
+                self._prepare(self._file)
+            except BaseException as problem:
+                self._file.close()
+                if isinstance(problem, sqlite3.OperationalError) and "locked" in str(problem):
+                    raise sqlite3.OperationalError("another process has it open") from problem
+                raise
 
-    def rows(self) -> Iterator[Row]:
-        """Every object `(account, kind, id, position, body)`, in the order of creation."""
-        if self._file is not None:
-            for row in self._file.execute("SELECT account, kind, id, position, body FROM object ORDER BY position"):
-                yield (*row[:4], orjson.loads(row[4]))
+    @staticmethod
+    def _prepare(file: sqlite3.Connection) -> None:
+        file.execute("PRAGMA locking_mode = EXCLUSIVE")
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = NORMAL")
+        tables = file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        version = file.execute("PRAGMA user_version").fetchone()[0]
+        if tables == 0:
+            file.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        elif version != _FORMAT:
+            raise sqlite3.DatabaseError("it was not written by this version of the sandbox; choose another file")
 
-    def write(self, rows: Iterable[Row], removed: Iterable[tuple[str, str, str]] = ()) -> None:
-        """Store changed rows and remove others, all or nothing."""
+    def heads(self) -> Iterable[Head]:
+        """What is told of every object, in the order of creation."""
+        return () if self._file is None else self._file.execute("SELECT * FROM object ORDER BY position")
+
+    def body(self, position: int) -> dict[str, Any]:
+        """The object at a position; there must be one."""
+        if self._file is None:
+            raise LookupError("A journal without a file keeps no objects.")
+        row = self._file.execute("SELECT body FROM body WHERE position = ?", (position,)).fetchone()
+        return cast("dict[str, Any]", orjson.loads(row[0]))
+
+    def write(self, rows: Iterable[Row], removed: Iterable[int] = ()) -> None:
+        """Store changed rows and remove those at other positions, all or nothing."""
         if self._file is None:
             return
         self._file.execute("BEGIN")
         try:
-            self._file.executemany(_PUT, [(*row[:4], orjson.dumps(row[4])) for row in rows])
-            self._file.executemany("DELETE FROM object WHERE account = ? AND kind = ? AND id = ?", list(removed))
+            for row in rows:
+                self._file.execute(_PUT, row[:5])
+                self._file.execute(_PUT_BODY, (row[0], orjson.dumps(row[5])))
+            for position in removed:
+                for table in _TABLES:
+                    self._file.execute(f"DELETE FROM {table} WHERE position = ?", (position,))
         except BaseException:
             self._file.execute("ROLLBACK")
             raise
@@ -72,7 +106,7 @@ class Journal:
     def erase(self) -> None:
         """Remove every object and setting."""
         if self._file is not None:
-            self._file.executescript("BEGIN; DELETE FROM object; DELETE FROM setting; COMMIT;")
+            self._file.executescript("BEGIN; DELETE FROM object; DELETE FROM body; DELETE FROM setting; COMMIT;")
 
     def close(self) -> None:
         """Close the file."""

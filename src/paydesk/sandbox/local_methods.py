@@ -1,9 +1,10 @@
 """What BLIK, P24, iDEAL and SEPA debit carry: their fields, their test codes and test accounts.
 
-BLIK takes any six digits. These codes end differently: 111111 the bank declines, 222222 the code has expired, 333333
-the account has no funds, 444444 the buyer rejects the payment in the banking app, 555555 is over the buyer's limit,
-666666 is not a code of the bank, 999999 the buyer does not answer within a minute.
-SEPA debit takes any IBAN whose check digits are right; Stripe's test accounts in `_ACCOUNTS` end differently.
+BLIK takes any six digits. Stripe publishes no codes for tests, so the ones that end differently are the sandbox's own:
+111111 the bank declines, 222222 the code has expired, 333333 the account has no funds, 444444 the buyer rejects the
+payment in the banking app, 555555 is over the buyer's limit, 666666 is not a code of the bank, 999999 the buyer does
+not answer within a minute.
+SEPA debit takes any IBAN whose check digits are right; Stripe's test accounts are in `sepa_accounts`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from .cards import Decline
 from .errors import Json, StripeError, invalid, missing_parameter
 from .ids import derived_text
 from .params import Shape, choice, fields, text
+from .sepa_accounts import outcome_of_account, refusal_of_account
 
 DAY_S = 24 * 3600
+# The account behind every iDEAL payment here.
+IDEAL_IBAN = "NL39RABO0300065264"
 BLIK_ANSWERS_AFTER_S = 2
 BLIK_PATIENCE_S = 60
 DEBIT_TAKES_S = 5 * DAY_S
@@ -28,9 +32,12 @@ _P24_BANKS = """
 """.split()  # noqa: SIM905
 
 _IDEAL_BICS = {
-    "abn_amro": "ABNANL2A", "asn_bank": "ASNBNL21", "bunq": "BUNQNL2A", "ing": "INGBNL2A", "knab": "KNABNL2H",
+    "abn_amro": "ABNANL2A", "adyen": "ADYBNL2A", "asn_bank": "ASNBNL21", "bunq": "BUNQNL2A", "buut": "BUUTNL2A",
+    "finom": "FNOMNL22", "handelsbanken": "HANDNL2A", "ing": "INGBNL2A", "knab": "KNABNL2H", "mollie": "MLLENL2A",
+    "moneyou": "MOYONL21",
     "n26": "NTSBDEB1", "nn": "NNBANL2G", "rabobank": "RABONL2U", "regiobank": "RBRBNL21", "revolut": "REVOLT21",
     "sns_bank": "SNSBNL2A", "triodos_bank": "TRIONL2U", "van_lanschot": "FVLBNL22",
+    "yoursafe": "BITSNL2A",
 }  # fmt: skip
 SHAPES: dict[str, Shape] = {
     "blik": {},
@@ -38,7 +45,7 @@ SHAPES: dict[str, Shape] = {
     "p24": {"bank": choice(*_P24_BANKS)},
     "sepa_debit": {"iban": text(40, clearable=False)},
 }
-LOCAL_DATA: Shape = {name: fields(shape) for name, shape in SHAPES.items()}
+LOCAL_DATA: Shape = {name: fields(shape, ("iban",) if name == "sepa_debit" else ()) for name, shape in SHAPES.items()}
 
 _REFUSED = "The customer's bank declined the payment."
 BLIK_CODES = {
@@ -51,27 +58,6 @@ BLIK_CODES = {
 }
 BLIK_UNANSWERED = "999999"
 
-# The last digits of Stripe's test accounts: what becomes of a debit.
-_DEBIT_FAILED = Decline("payment_intent_payment_attempt_failed", "The payment failed.", "generic_decline")
-_NO_FUNDS = Decline("insufficient_funds", "The account has insufficient funds.", "insufficient_funds")
-_OVER_LIMIT = Decline("charge_exceeds_transaction_limit", "The amount is over the limit of one payment.", None)
-_SOURCE_LIMIT = Decline("charge_exceeds_source_limit", "The amount is over the limit of this account.", None)
-_ACCOUNTS: dict[str, tuple[Decline | None, bool]] = {
-    # IBAN: (why the debit fails, whether it is disputed afterwards)
-    "DE62370400440532013001": (_DEBIT_FAILED, False),
-    "DE78370400440532013004": (_DEBIT_FAILED, False),
-    "DE35370400440532013002": (None, True),
-    "DE65370400440002222227": (_NO_FUNDS, False),
-    "DE27370400440000121212": (_OVER_LIMIT, False),
-    "DE65370400440000343434": (_SOURCE_LIMIT, False),
-    "AT861904300235473202": (_DEBIT_FAILED, False),
-    "IT60X0542811101000000123456": (_DEBIT_FAILED, False),  # the one that the official CLI lets fail
-    "AT051904300235473205": (_DEBIT_FAILED, False),
-    "AT591904300235473203": (None, True),
-    "FR8420041010050500013M02607": (_DEBIT_FAILED, False),
-    "FR7920041010050500013M02600": (_DEBIT_FAILED, False),
-    "FR5720041010050500013M02608": (None, True),
-}
 _IBAN = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}")
 
 
@@ -93,6 +79,9 @@ def _debit_fields(given: Json) -> tuple[Json, Json]:
     iban = given["iban"].replace(" ", "").upper()
     if not _IBAN.fullmatch(iban) or not _check_digits_hold(iban):
         raise invalid("The IBAN you entered is invalid.", "sepa_debit[iban]", "invalid_bank_account_iban")
+    refusal = refusal_of_account(iban)
+    if refusal is not None:
+        raise refusal
     shown = {
         "bank_code": iban[4:12],
         "branch_code": "",
@@ -112,7 +101,7 @@ def _check_digits_hold(iban: str) -> bool:
 
 def debit_outcome(method: Json) -> tuple[Decline | None, bool]:
     """What becomes of a debit from this account: why it fails, and whether it is disputed afterwards."""
-    return _ACCOUNTS.get(method.get("_iban", ""), (None, False))
+    return outcome_of_account(method.get("_iban", ""))
 
 
 def checked_code(options: Json) -> str:
@@ -135,7 +124,8 @@ def charge_details(account: Account, method: Json) -> Json:
         details = {**shown, "expected_debit_date": None, "mandate": method.get("_mandate")}
     elif kind == "ideal":
         blank = dict.fromkeys(("generated_sepa_debit", "generated_sepa_debit_mandate", "transaction_id"))
-        details = {**blank, **method[kind], "iban_last4": "5264", "verified_name": "Jenny Rosen"}
+        details = {**blank, **method[kind], "iban_last4": IDEAL_IBAN[-4:], "verified_name": "Jenny Rosen",
+                   **method.get("_generated", {})}  # fmt: skip
     elif kind == "p24":
         details = {**method[kind], "reference": "P24-" + derived_text(method["id"], 10), "verified_name": "Jenny Rosen"}
     else:

@@ -11,10 +11,10 @@ from .params import Shape, choice, fields, integer, text
 _ACCEPTANCE: Shape = {
     "accepted_at": integer,
     "offline": fields({}),
-    "online": fields({"ip_address": text(), "user_agent": text()}),
+    "online": fields({"ip_address": text(), "user_agent": text()}, ("ip_address", "user_agent")),
     "type": choice("offline", "online"),
 }
-MANDATE_DATA = fields({"customer_acceptance": fields(_ACCEPTANCE, ("type",))}, ("customer_acceptance",))
+MANDATE_DATA = fields({"customer_acceptance": fields(_ACCEPTANCE, ("type",))}, ("customer_acceptance",), clearable=True)
 
 
 def mandate_for(account: Account, method: Json, given: Json | None, *, single_use: Json | None = None) -> Json | None:

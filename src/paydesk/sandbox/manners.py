@@ -19,7 +19,7 @@ from starlette.responses import Response
 from .accounts import Account, Cause
 from .calls import Call, Operation
 from .chaos import Mishap
-from .errors import Json, StripeError, rate_limited, unauthorized, unreadable
+from .errors import Json, StripeError, no_access, rate_limited, unauthorized, unreadable
 from .idempotency import Answer, Answers
 from .ids import random_text
 from .params import decode, read
@@ -67,7 +67,7 @@ class Manners:
         """Answer one call of the API; every outcome has Stripe's headers and body."""
         started = time.perf_counter()
         request_id = "req_" + random_text(14)
-        key = request.headers.get("idempotency-key") if request.method == "POST" else None
+        key = (request.headers.get("idempotency-key") or None) if request.method == "POST" else None
         visit: Visit | None = None
         try:
             visit = self._let_in(request, operation, Cause(request_id, key))
@@ -95,6 +95,9 @@ class Manners:
         version = self._version(request)
         if not VERSION_FORMAT.fullmatch(version):
             raise unreadable(f"Invalid Stripe API version: {version}")
+        other = request.headers.get("stripe-account")
+        if other and other != account.id:
+            raise no_access(account.key, other)
         self._count(account)
         return Visit(request, operation, account, cause, version, self._world.chaos.mishap() or Mishap())
 
@@ -165,7 +168,9 @@ class Manners:
         try:
             clock_id = clock_of_request(account, visit.request.path_params.get("id", ""), params)
             with time_of(account, clock_id):
-                row = operation.handler(Call(self._world, account, visit.request.path_params, params, given))
+                row = operation.handler(
+                    Call(self._world, account, visit.request.path_params, params, given, visit.version)
+                )
                 body = rendered(account, row, expand, visit.version)
         finally:
             account.cause = Cause()

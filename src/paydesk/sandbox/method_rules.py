@@ -15,7 +15,8 @@ CARD, CODE, REDIRECT, DEBIT = "card", "code", "redirect", "debit"
 
 @dataclass(frozen=True)
 class Rule:
-    """Where a method may be used. No currencies means every one; `future` are the allowed values of future use."""
+    """Where a method may be used. No currencies means every one; `future` are the allowed values of future use.
+    `saved_as` is what a method becomes when it is kept, because it can itself be used only once."""
 
     flow: str
     name: str
@@ -24,6 +25,7 @@ class Rule:
     future: tuple[str, ...] = ()
     manual_capture: bool = False
     refundable_days: int | None = None
+    saved_as: str | None = None
 
 
 RULES = {
@@ -31,7 +33,10 @@ RULES = {
     "link": Rule(CARD, "Link", (), ("payment", "setup", "subscription"), ("off_session", "on_session"), True),
     "blik": Rule(CODE, "BLIK", ("pln",)),
     "p24": Rule(REDIRECT, "Przelewy24", ("eur", "pln"), refundable_days=180),
-    "ideal": Rule(REDIRECT, "iDEAL", ("eur",), refundable_days=180),
+    "ideal": Rule(
+        REDIRECT, "iDEAL", ("eur",), ("payment", "setup", "subscription"), ("off_session",), refundable_days=180,
+        saved_as="sepa_debit",
+    ),
     "sepa_debit": Rule(
         DEBIT, "SEPA Direct Debit", ("eur",), ("payment", "setup", "subscription"), ("off_session", "on_session"),
         refundable_days=180,
@@ -84,12 +89,12 @@ def check_capture(types: list[str], capture_method: str | None) -> None:
             )
 
 
-def not_allowed(kind: str, types: list[str]) -> StripeError:
+def not_allowed(kind: str, types: list[str], noun: str = "PaymentIntent") -> StripeError:
     """The refusal of a payment method whose type the intent does not take."""
     listed = ", ".join(types)
     return invalid(
-        f"The PaymentMethod provided ({kind}) is not allowed for this PaymentIntent. Please attach a PaymentMethod of "
+        f"The PaymentMethod provided ({kind}) is not allowed for this {noun}. Please attach a PaymentMethod of "
         f"one of the following types: {listed}. Alternatively update the allowed payment_method_types for this "
-        f"PaymentIntent to include \"{kind}\".",
+        f"{noun} to include \"{kind}\".",
         "payment_method",
     )  # fmt: skip

@@ -11,10 +11,10 @@ from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing, post
 from .cards import CARDS, Card, card_error, card_of_number, card_of_token, refused
-from .customers import live_customer
 from .errors import Json, invalid, missing_parameter, no_such
 from .events import emit, emit_update
 from .ids import derived_text
+from .live_customers import live_customer
 from .local_methods import LOCAL_DATA, SHAPES, local_fields
 from .method_rules import RULES, TYPES
 from .params import (
@@ -29,8 +29,15 @@ from .params import (
     metadata,
     text,
 )
+from .sepa_accounts import iban_of_token
 
-_BILLING: Shape = {"address": fields(ADDRESS), "email": email, "name": text(), "phone": text(), "tax_id": text()}
+_BILLING: Shape = {
+    "address": fields(ADDRESS, clearable=True),
+    "email": email,
+    "name": text(),
+    "phone": text(),
+    "tax_id": text(),
+}
 _CARD: Shape = {
     "number": text(40, clearable=False),
     "exp_month": integer,
@@ -68,10 +75,14 @@ def _add_local(account: Account, given: Json) -> Json:
 
 
 def usable_method(account: Account, method_id: str, param: str = "payment_method", *, status: int = 400) -> Json:
-    """The payment method with this id; a `pm_card_…` token gives a new method each time."""
+    """The payment method with this id; a test token (`pm_card_…`, `pm_sepaDebit_…`) gives a new one each
+    time."""
     method = account.find("payment_method", method_id)
     if method is not None:
         return method
+    iban = iban_of_token(method_id)
+    if iban is not None:
+        return _add_local(account, {"type": "sepa_debit", "sepa_debit": {"iban": iban}})
     card = card_of_token(method_id) if method_id.startswith("pm_card_") else None
     if card is None:
         raise no_such("PaymentMethod", method_id, param, status)
@@ -229,7 +240,7 @@ def _attach(call: Call) -> Json:
             "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
             "Customer, and may not be used again."
         )
-    if "setup" not in RULES[method["type"]].modes:
+    if "setup" not in RULES[method["type"]].modes or RULES[method["type"]].saved_as:
         raise invalid(f"Payment methods of type `{method['type']}` cannot be attached to a customer.", "payment_method")
     if method["customer"] is None:
         attach(call.account, method, customer)
@@ -251,7 +262,7 @@ def _list(call: Call) -> Json:
 
 
 def _attached_to(call: Call) -> lists.Filter:
-    keep = lists.same(call.params, "customer", "type")
+    keep = lists.same(call.params, "allow_redisplay", "customer", "type")
     return lambda row: row["customer"] is not None and keep(row)
 
 
@@ -259,7 +270,9 @@ def _list_of_customer(call: Call) -> Json:
     call.account.get("customer", call.id, "customer", status=404)
     wanted = {**call.params, "customer": call.id}
     url = f"/v1/customers/{call.id}/payment_methods"
-    return lists.page(call.account, "payment_method", wanted, url, lists.same(wanted, "customer", "type"))
+    return lists.page(
+        call.account, "payment_method", wanted, url, lists.same(wanted, "allow_redisplay", "customer", "type")
+    )
 
 
 def _retrieve_of_customer(call: Call) -> Json:
@@ -276,15 +289,16 @@ _UPDATE: Shape = {
     "card": fields({"exp_month": integer, "exp_year": integer}),
     "metadata": metadata,
 }
-_FILTER: Shape = {"customer": text(clearable=False), "type": choice(*TYPES)}
+_OF_CUSTOMER: Shape = {"allow_redisplay": METHOD_DATA["allow_redisplay"], "type": choice(*TYPES)}
+_FILTER: Shape = {**_OF_CUSTOMER, "customer": text(clearable=False)}
 
 OPERATIONS: list[Operation] = [
     post("/v1/payment_methods", _create, METHOD_DATA, ("type",)),
-    listing("/v1/payment_methods", _list, _FILTER),
+    listing("/v1/payment_methods", _list, _FILTER, dated=False),
     get("/v1/payment_methods/{id}", _retrieve),
     post("/v1/payment_methods/{id}", _update, _UPDATE),
     post("/v1/payment_methods/{id}/attach", _attach, {"customer": text(clearable=False)}, ("customer",)),
     post("/v1/payment_methods/{id}/detach", _detach),
-    listing("/v1/customers/{id}/payment_methods", _list_of_customer, {"type": choice(*TYPES)}),
+    listing("/v1/customers/{id}/payment_methods", _list_of_customer, _OF_CUSTOMER, dated=False),
     get("/v1/customers/{customer}/payment_methods/{id}", _retrieve_of_customer),
 ]

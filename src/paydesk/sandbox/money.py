@@ -62,9 +62,14 @@ def written(amount_minor: int, currency: str) -> str:
     return f"{sign}{symbol}{gap}{number}"
 
 
+def step_minor(currency: str) -> int:
+    """The least step between two amounts: the last digit of three decimals is 0, the last two of ISK and UGX are."""
+    return 10 if currency in THREE_DECIMAL else 100 if currency in SPECIAL else 1
+
+
 def check_steps(amount_minor: int, currency: str, param: str = "amount") -> None:
-    """Refuse digits that a currency does not have: the last one of three decimals, the last two of ISK and UGX."""
-    step = 10 if currency in THREE_DECIMAL else 100 if currency in SPECIAL else 1
+    """Refuse digits that a currency does not have."""
+    step = step_minor(currency)
     if amount_minor % step:
         raise invalid(
             f"Invalid amount. Amounts in {currency} must be divisible by {step}.", param, "parameter_invalid_integer"

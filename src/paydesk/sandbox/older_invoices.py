@@ -1,4 +1,4 @@
-"""Invoices, their lines and invoice items as they were before basil (2025-03-31).
+"""Invoices, their lines and invoice items as they were before basil (2025-03-31), and billing's older parameters.
 
 Subscription, payment, price and proration stood on the objects themselves; now they are told by `parent`, `pricing`
 and invoice payments.
@@ -11,12 +11,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from .errors import Json
+from .plan_shape import plan_of
 
 if TYPE_CHECKING:
     from .accounts import Account
 
-_PLAN_OF_PRICE = ("active", "billing_scheme", "created", "currency", "livemode", "metadata", "nickname", "product",
-                  "tiers_mode")  # fmt: skip
+_PRICING_SINCE = "2025-03-31"
+_ANCHOR_TYPED_SINCE = "2026-09-30"
 
 
 def invoice_of_intent(account: Account, intent_id: str | None) -> str | None:
@@ -26,6 +27,29 @@ def invoice_of_intent(account: Account, intent_id: str | None) -> str | None:
     return None if known is None else str(known)
 
 
+def newer_billing_params(path: str, given: Json, date: str) -> Json:
+    """The parameters of a billing call of an older version (named by its date) in today's words."""
+    renamed = dict(given)
+    if date < _PRICING_SINCE and path.startswith("/v1/invoiceitems"):
+        if "price" in renamed and "pricing" not in renamed:
+            renamed["pricing"] = {"price": renamed.pop("price")}
+        if "unit_amount" in renamed:
+            renamed["unit_amount_decimal"] = renamed.pop("unit_amount")
+    if date < _ANCHOR_TYPED_SINCE:
+        if path.startswith("/v1/subscriptions/"):
+            _type_anchor(renamed)
+        if isinstance(renamed.get("subscription_details"), dict) and path == "/v1/invoices/create_preview":
+            renamed["subscription_details"] = dict(renamed["subscription_details"])
+            _type_anchor(renamed["subscription_details"])
+    return renamed
+
+
+def _type_anchor(given: Json) -> None:
+    """`billing_cycle_anchor` was a word; now the word is its `type`."""
+    if isinstance(given.get("billing_cycle_anchor"), str):
+        given["billing_cycle_anchor"] = {"type": given["billing_cycle_anchor"]}
+
+
 def _invoice(row: Json, account: Account) -> None:
     details = _subscription_details(row)
     intent = _intent_of(row, account)
@@ -33,7 +57,7 @@ def _invoice(row: Json, account: Account) -> None:
         "application_fee_amount": None,
         "charge": intent["latest_charge"] if intent else None,
         "paid": row["status"] == "paid",
-        "paid_out_of_band": row["status"] == "paid" and intent is None and row["amount_paid"] > 0,
+        "paid_out_of_band": bool((account.find("invoice", row.get("id", "")) or {}).get("amount_paid_off_stripe")),
         "payment_intent": intent["id"] if intent else None,
         "quote": None,
         "subscription": details.get("subscription"),
@@ -51,13 +75,9 @@ def _subscription_details(row: Json) -> Json:
 
 
 def _intent_of(row: Json, account: Account) -> Json | None:
-    """The payment intent of an invoice: the last one of its payments."""
-    kept = account.find("invoice", row.get("id", ""))
-    for payment_id in reversed(kept["_payments"] if kept else []):
-        payment = account.find("invoice_payment", payment_id)
-        if payment is not None and payment["payment"].get("payment_intent"):
-            return account.find("payment_intent", payment["payment"]["payment_intent"])
-    return None
+    """The payment intent that was made with an invoice."""
+    kept = account.find("invoice", row.get("id", "")) or {}
+    return account.find("payment_intent", kept.get("_intent") or "")
 
 
 def _sum_of_taxes(taxes: list[Json] | None) -> int | None:
@@ -104,22 +124,11 @@ def _price_of(row: Json, account: Account) -> Json | None:
 
 def _plan(price: Json | None) -> Json | None:
     """The plan that a recurring price also was."""
-    if price is None or not price["recurring"]:
-        return None
-    recurring = price["recurring"]
-    return {name: price[name] for name in _PLAN_OF_PRICE} | {
-        "id": price["id"],
-        "object": "plan",
-        "aggregate_usage": None,
-        "amount": price["unit_amount"],
-        "amount_decimal": price["unit_amount_decimal"],
-        "interval": recurring["interval"],
-        "interval_count": recurring["interval_count"],
-        "meter": recurring["meter"],
-        "transform_usage": None,
-        "trial_period_days": recurring["trial_period_days"],
-        "usage_type": recurring["usage_type"],
-    }
+    return plan_of(price) if price is not None and price["recurring"] else None
+
+
+def _aggregating_plan(row: Json, _: Account) -> None:
+    row["aggregate_usage"] = None
 
 
 def _invoice_item(row: Json, account: Account) -> None:
@@ -138,5 +147,5 @@ def _invoice_item(row: Json, account: Account) -> None:
 
 
 INVOICE_STEPS: dict[str, Callable[[Json, Account], None]] = {
-    "invoice": _invoice, "line_item": _line, "invoiceitem": _invoice_item,
+    "invoice": _invoice, "line_item": _line, "invoiceitem": _invoice_item, "plan": _aggregating_plan,
 }  # fmt: skip

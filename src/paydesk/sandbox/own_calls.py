@@ -142,7 +142,7 @@ def _state(world: World) -> Json:
     return {
         **_clock(world),
         "accounts": accounts,
-        "kept_answers": sum(len(account.table("_answer").rows) for account in world.accounts.values()),
+        "kept_answers": sum(len(account.table("_answer")) for account in world.accounts.values()),
         "counts": _summed([account["counts"] for account in accounts]),
         "deliveries": {"waiting": 0, "delivered": 0, "gave_up": 0, "canceled": 0, "dropped": 0}
         | _summed([account["deliveries"] for account in accounts]),
@@ -150,7 +150,7 @@ def _state(world: World) -> Json:
 
 
 def _account_state(account: Account) -> Json:
-    kinds = {kind: len(table.rows) for kind, table in account.tables.items() if table.rows and not kind.startswith("_")}
+    kinds = {kind: len(table) for kind, table in account.tables.items() if len(table) and not kind.startswith("_")}
     deliveries = [{str(row["status"]): 1} for row in account.all("_delivery")]
     return {"id": account.id, "counts": kinds, "deliveries": _summed(deliveries)}
 

@@ -1,4 +1,5 @@
-"""The sandbox's own calls that move money or repeat news: disputes, refunds at the press of a button, events again."""
+"""The sandbox's own calls that move money or repeat news: disputes, refunds and fraud warnings at the press of a button,
+events again."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from .calls import Call
 from .disputes import put_dispute
 from .errors import Json, StripeError, no_such
 from .events import offer_again
+from .fraud_warnings import add_warning
 from .present import public
 from .refunds import make_refund
 from .world import World
@@ -28,12 +30,16 @@ def routes(world: World) -> list[Route]:
     async def refunds(request: Request) -> Response:
         return await _answered(world, request, _refund)
 
+    async def warnings(request: Request) -> Response:
+        return await _answered(world, request, _warning)
+
     async def resend(request: Request) -> Response:
         return await _answered(world, request, _resend)
 
     return [
         Route("/_sandbox/disputes", disputes, methods=["POST"]),
         Route("/_sandbox/refunds", refunds, methods=["POST"]),
+        Route("/_sandbox/fraud_warnings", warnings, methods=["POST"]),
         Route("/_sandbox/events/{id}/resend", resend, methods=["POST"]),
     ]
 
@@ -86,6 +92,15 @@ def _refund(world: World, request: Request, given: Json) -> Json:
         raise StripeError("`amount` must be a whole number of the smallest unit.", param="amount")
     params = {name: value for name, value in given.items() if value is not None}
     return public(make_refund(Call(world, account, {}, params, {})))
+
+
+def _warning(world: World, request: Request, given: Json) -> Json:
+    """`{"charge": "ch_…"}`: the issuer of its card suspects fraud."""
+    _only(given, "charge")
+    account = _owner(world, "charge", given.get("charge"))
+    if account.get("charge", given["charge"], "charge")["payment_method_details"]["type"] != "card":
+        raise StripeError("Issuers warn of cards only; this charge was paid in another way.", param="charge")
+    return public(add_warning(account, given["charge"]))
 
 
 def _resend(world: World, request: Request, given: Json) -> Json:

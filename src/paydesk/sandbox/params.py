@@ -1,13 +1,15 @@
 """Form-encoded requests: nested parameters, and the kinds a parameter can be.
 
 A kind is a function `(value, name) → value` that converts the text of the wire or raises Stripe's refusal.
-A text that is empty clears the field: kinds give None for it where that is allowed.
+A text that is empty clears the field: kinds give None for it where that is allowed. Kinds with a rule of their own are
+objects that say it, so that the tables of parameters can be compared with Stripe's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -21,13 +23,20 @@ _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _PART = re.compile(r"\[([^\[\]]*)\]")
 _INTEGER = re.compile(r"-?\d{1,18}")
 _DEEPEST = 12
+_MOST_PAIRS = 5000
 _SCRIPTS = ("data", "javascript", "vbscript")
 
 
 def decode(encoded: str) -> dict[str, Any]:
     """`a[b][0][c]=1&d=2` as nested dicts of texts; list positions stay as keys ("0", "1", …)."""
     nested: dict[str, Any] = {}
-    for name, value in parse_qsl(encoded, keep_blank_values=True, max_num_fields=5000):
+    try:
+        pairs = parse_qsl(encoded, keep_blank_values=True, max_num_fields=_MOST_PAIRS, errors="strict")
+    except UnicodeDecodeError as problem:
+        raise unreadable("Invalid request: the parameters are not UTF-8.") from problem
+    except ValueError as problem:
+        raise unreadable(f"Invalid request: more than {_MOST_PAIRS} parameters.") from problem
+    for name, value in pairs:
         _place(nested, _parts(name), value, name)
     return nested
 
@@ -53,10 +62,32 @@ def _place(nested: dict[str, Any], parts: list[str], value: str, name: str) -> N
 
 
 def read(values: Mapping[str, Any], shape: Shape, required: tuple[str, ...] = (), prefix: str = "") -> dict[str, Any]:
-    """The values by their kinds; unknown and missing ones are refused by name."""
-    unknown = [_full(prefix, name) for name in values if name not in shape]
+    """The values by their kinds; unknown and missing ones are refused by name, unknown ones first and all together."""
+    unknown = list(_unknown(values, shape, prefix))
     if unknown:
         raise unknown_parameters(unknown)
+    return _read(values, shape, required, prefix)
+
+
+def _unknown(values: Mapping[str, Any], shape: Shape, prefix: str) -> Iterator[str]:
+    """The names at any depth that no table has."""
+    for name, value in values.items():
+        if name not in shape:
+            yield _full(prefix, name)
+        elif isinstance(value, dict):
+            yield from _unknown_inside(value, shape[name], _full(prefix, name))
+
+
+def _unknown_inside(values: Mapping[str, Any], kind: Kind, name: str) -> Iterator[str]:
+    if isinstance(kind, Fields):
+        yield from _unknown(values, kind.shape, name)
+    elif isinstance(kind, Items):
+        for position, value in values.items():
+            if isinstance(value, dict):
+                yield from _unknown_inside(value, kind.each, f"{name}[{position}]")
+
+
+def _read(values: Mapping[str, Any], shape: Shape, required: tuple[str, ...], prefix: str) -> dict[str, Any]:
     for name in required:
         if name not in values:
             raise missing_parameter(_full(prefix, name))
@@ -73,20 +104,27 @@ def _plain(value: Any, name: str) -> str:
     return value
 
 
-def text(limit: int = 5000, *, clearable: bool = True) -> Kind:
+@dataclass(frozen=True)
+class Text:
     """A text of at most `limit` characters; an empty one is None, or refused where it cannot be unset."""
 
-    def kind(value: Any, name: str) -> str | None:
+    limit: int
+    clearable: bool
+
+    def __call__(self, value: Any, name: str) -> str | None:
+        """The text, or None for an empty one."""
         plain = _plain(value, name)
-        if len(plain) > limit:
-            raise unreadable(
-                f"Invalid string: {plain[:20]}...; must be at most {limit} characters", name, "parameter_invalid_string"
-            )
-        if not plain and not clearable:
+        if len(plain) > self.limit:
+            message = f"Invalid string: {plain[:20]}...; must be at most {self.limit} characters"
+            raise unreadable(message, name, "parameter_invalid_string")
+        if not plain and not self.clearable:
             raise empty(name)
         return plain or None
 
-    return kind
+
+def text(limit: int = 5000, *, clearable: bool = True) -> Text:
+    """The kind of a text."""
+    return Text(limit, clearable)
 
 
 def empty(name: str) -> Exception:
@@ -107,20 +145,28 @@ def integer(value: Any, name: str) -> int:
     return int(plain)
 
 
-def whole(least: int, most: int | None = None) -> Kind:
+@dataclass(frozen=True)
+class Whole:
     """A whole number within bounds."""
 
-    def kind(value: Any, name: str) -> int:
+    least: int
+    most: int | None
+
+    def __call__(self, value: Any, name: str) -> int:
+        """The number."""
         number = integer(value, name)
-        if number < least:
-            message = f"This value must be greater than or equal to {least}."
+        if number < self.least:
+            message = f"This value must be greater than or equal to {self.least}."
             raise unreadable(message, name, "parameter_invalid_integer")
-        if most is not None and number > most:
-            message = f"This value must be less than or equal to {most}."
+        if self.most is not None and number > self.most:
+            message = f"This value must be less than or equal to {self.most}."
             raise unreadable(message, name, "parameter_invalid_integer")
         return number
 
-    return kind
+
+def whole(least: int, most: int | None = None) -> Whole:
+    """The kind of a whole number within bounds."""
+    return Whole(least, most)
 
 
 def decimal(value: Any, name: str) -> Decimal:
@@ -148,17 +194,27 @@ def flag(value: Any, name: str) -> bool:
     return plain in ("true", "True")
 
 
-def choice(*allowed: str) -> Kind:
+@dataclass(frozen=True)
+class Choice:
     """One of a few words."""
-    listed = allowed[0] if len(allowed) == 1 else ", ".join(allowed[:-1]) + ", or " + allowed[-1]
 
-    def kind(value: Any, name: str) -> str:
+    allowed: tuple[str, ...]
+
+    def __call__(self, value: Any, name: str) -> str:
+        """The word."""
         plain = _plain(value, name)
-        if plain not in allowed:
-            raise unreadable(f"Invalid {name}: must be one of {listed}", name)
+        if plain not in self.allowed:
+            raise unreadable(f"Invalid {name}: must be one of {self._listed()}", name)
         return plain
 
-    return kind
+    def _listed(self) -> str:
+        *others, last = self.allowed
+        return f"{', '.join(others)}, or {last}" if others else last
+
+
+def choice(*allowed: str) -> Choice:
+    """The kind of one of a few words."""
+    return Choice(allowed)
 
 
 def url(value: Any, name: str) -> str | None:
@@ -180,33 +236,52 @@ def email(value: Any, name: str) -> str | None:
     return plain or None
 
 
-def fields(shape: Shape, required: tuple[str, ...] = ()) -> Kind:
-    """A hash with the given fields; an empty text clears it."""
+@dataclass(frozen=True, eq=False)
+class Fields:
+    """A hash with the given fields; an empty text clears it, or is refused where it cannot be unset."""
 
-    def kind(value: Any, name: str) -> dict[str, Any] | None:
+    shape: Shape
+    required: tuple[str, ...]
+    clearable: bool
+
+    def __call__(self, value: Any, name: str) -> dict[str, Any] | None:
+        """The hash with its values read, or None."""
         if value == "":
+            if not self.clearable:
+                raise empty(name)
             return None
         if not isinstance(value, dict):
             raise unreadable(f"Invalid object: {value}", name)
-        return read(value, shape, required, name)
-
-    return kind
+        return _read(value, self.shape, self.required, name)
 
 
-def items(each: Kind, most: int = 1000) -> Kind:
+def fields(shape: Shape, required: tuple[str, ...] = (), *, clearable: bool = False) -> Fields:
+    """The kind of a hash."""
+    return Fields(shape, required, clearable)
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
     """A list, on the wire `x[]=…` or `x[0]=…`; an empty text is an empty list."""
 
-    def kind(value: Any, name: str) -> list[Any]:
+    each: Kind
+    most: int
+
+    def __call__(self, value: Any, name: str) -> list[Any]:
+        """The values in their order."""
         if value == "":
             return []
         if not isinstance(value, dict) or not all(key.isdecimal() for key in value):
             raise unreadable("Invalid array", name)
-        if len(value) > most:
-            raise unreadable(f"Array too long: at most {most} items are allowed", name)
+        if len(value) > self.most:
+            raise unreadable(f"Array too long: at most {self.most} items are allowed", name)
         ordered = sorted(value.items(), key=lambda item: int(item[0]))
-        return [each(one, f"{name}[{position}]") for position, (_, one) in enumerate(ordered)]
+        return [self.each(one, f"{name}[{position}]") for position, (_, one) in enumerate(ordered)]
 
-    return kind
+
+def items(each: Kind, most: int = 1000) -> Items:
+    """The kind of a list."""
+    return Items(each, most)
 
 
 def metadata(value: Any, name: str) -> dict[str, str] | None:
@@ -249,7 +324,16 @@ def moment_range(value: Any, name: str) -> dict[str, int]:
 
 
 ADDRESS: Shape = {part: text() for part in ("city", "country", "line1", "line2", "postal_code", "state")}
+SHIPPING: Shape = {
+    "address": fields(ADDRESS),
+    **{part: text() for part in ("carrier", "name", "phone", "tracking_number")},
+}
 LIST: Shape = {"limit": whole(1, 100), "starting_after": text(), "ending_before": text()}
+
+
+def full_shipping(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Where goods are sent, with all of its fields."""
+    return {**dict.fromkeys(SHIPPING), **given, "address": full_address(given["address"])}
 
 
 def full_address(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

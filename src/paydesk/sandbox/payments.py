@@ -10,20 +10,18 @@ from .cards import NEEDS_AUTHENTICATION, Decline, refused
 from .charges import add_charge, add_pending_charge, end_pending_charge, settle_charge
 from .errors import Json, StripeError
 from .events import emit
-from .ids import random_text
+from .intent_parts import ask_the_bank
 from .later import DEEDS, later
 from .local_methods import DEBIT_TAKES_S, debit_outcome
 from .methods import behaviour
 from .present import public
+from .saving import note_origin, save_after_payment
 
 AUTHENTICATION_FAILED = (
     "We are unable to authenticate your payment method. Please choose a different payment method and try again."
 )
 
 
-_AFTERMATHS = {
-    "4000000000000259": "dispute", "4000000000001976": "inquiry", "4000000000005423": "fraud_warning",
-}  # fmt: skip
 _HELD_FOR_S = 7 * 24 * 3600
 
 
@@ -72,14 +70,7 @@ def must_authenticate(method: Json, *, off_session: bool) -> bool:
 
 def ask_to_authenticate(account: Account, intent: Json, method: Json, return_url: str | None) -> None:
     """Put the intent into `requires_action`, with the address of the 3-D Secure page."""
-    ticket = random_text(40)
-    url = f"{account.public_url}/c/3ds/{ticket}"
-    if return_url:
-        action: Json = {"redirect_to_url": {"return_url": return_url, "url": url}, "type": "redirect_to_url"}
-    else:
-        action = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url}}
-    account.change(intent, status="requires_action", payment_method=method["id"], next_action=action,
-                   last_payment_error=None, _ticket=ticket)  # fmt: skip
+    ask_the_bank(account, intent, method, return_url)
     emit(account, "payment_intent.requires_action", intent)
 
 
@@ -96,10 +87,13 @@ def take_payment(
         card = behaviour(method)
         decline = card.charge or card.attach
     account.change(intent, payment_method=method["id"], next_action=None, _ticket=None)
+    if decline is None:
+        save_after_payment(account, intent, method)
     charge = add_charge(account, intent, method, decline, authenticated=authenticated)
     account.change(intent, latest_charge=charge["id"])
     if decline is not None:
         raise decline_intent(account, intent, method, decline, charge)
+    note_origin(account, method, charge=charge["id"])
     if charge["captured"]:
         succeed(account, intent)
     else:
@@ -126,16 +120,18 @@ def _hold(account: Account, intent: Json, charge: Json) -> None:
 
 def aftermath(account: Account, method: Json, charge: Json) -> None:
     """What some test cards and accounts bring on when they are charged: a dispute, an inquiry, a warning of fraud."""
-    deed = _AFTERMATHS.get(method.get("_number", ""))
-    if deed is None and method["type"] == "sepa_debit" and debit_outcome(method)[1]:
-        deed = "dispute"
-    if deed is not None:
+    if method["type"] == "card":
+        deed = behaviour(method).aftermath
+    else:
+        deed = "dispute" if method["type"] == "sepa_debit" and debit_outcome(method)[1] else ""
+    if deed:
         later(account, account.clock.now(), deed, charge["id"])
 
 
 def start_debit(account: Account, intent: Json, method: Json) -> None:
     """A debit from a bank account: `processing` now, the result days later."""
     account.change(intent, payment_method=method["id"], next_action=None, last_payment_error=None, _ticket=None)
+    save_after_payment(account, intent, method)
     charge = add_pending_charge(account, intent, method)
     account.change(intent, status="processing", latest_charge=charge["id"])
     emit(account, "payment_intent.processing", intent)
@@ -192,38 +188,25 @@ def refuse_action(account: Account, intent: Json, method: Json) -> StripeError:
 
 def fail_at_bank(account: Account, intent: Json) -> None:
     """The buyer did not authorize the payment on the bank's page."""
-    method = account.find("payment_method", intent["payment_method"] or "")
-    error = StripeError(
-        "The customer did not approve the payment with the bank.",
-        kind="invalid_request_error",
-        code="payment_intent_payment_attempt_failed",
-        extra={"payment_method": public(method)} if method else {},
-    )
-    fail_intent(account, intent, error)
+    _fail_by_buyer(account, intent, "payment_intent_payment_attempt_failed",
+                   "The customer did not approve the payment with the bank.")  # fmt: skip
 
 
 def fail_unanswered(account: Account, intent: Json) -> None:
     """The buyer did not approve the payment in time."""
-    method = account.find("payment_method", intent["payment_method"] or "")
-    error = StripeError(
-        "The customer did not approve the payment in time.",
-        kind="invalid_request_error",
-        code="payment_intent_payment_attempt_expired",
-        extra={"payment_method": public(method)} if method else {},
-    )
-    fail_intent(account, intent, error)
+    _fail_by_buyer(account, intent, "payment_intent_payment_attempt_expired",
+                   "The customer did not approve the payment in time.")  # fmt: skip
 
 
 def fail_authentication(account: Account, intent: Json) -> None:
     """The buyer failed or gave up 3-D Secure."""
+    _fail_by_buyer(account, intent, "payment_intent_authentication_failure", AUTHENTICATION_FAILED)
+
+
+def _fail_by_buyer(account: Account, intent: Json, code: str, message: str) -> None:
     method = account.find("payment_method", intent["payment_method"] or "")
-    error = StripeError(
-        AUTHENTICATION_FAILED,
-        kind="invalid_request_error",
-        code="payment_intent_authentication_failure",
-        extra={"payment_method": public(method)} if method else {},
-    )
-    fail_intent(account, intent, error)
+    shown = {"payment_method": public(method)} if method else {}
+    fail_intent(account, intent, StripeError(message, kind="invalid_request_error", code=code, extra=shown))
 
 
 def fail_intent(account: Account, intent: Json, error: StripeError) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing, post
-from .customers import live_customer
 from .errors import Json, invalid, missing_parameter
 from .events import emit, emit_update
 from .ids import random_text
+from .live_customers import live_customer
 from .params import Kind, Shape, choice, fields, flag, items, merged_metadata, metadata, text, url, whole
+from .words import PORTAL_LOCALES
 
 _UPDATES = ("address", "email", "name", "phone", "shipping", "tax_id")
 _REASONS = (
@@ -21,28 +22,41 @@ _REASONS = (
 _PRORATION = choice("always_invoice", "create_prorations", "none")
 _QUANTITY = fields({"enabled": flag, "maximum": whole(1), "minimum": whole(0)}, ("enabled",))
 _PRODUCT: Shape = {"adjustable_quantity": _QUANTITY, "prices": items(text(clearable=False)), "product": text()}
-_SCHEDULE: Shape = {"conditions": items(fields({"type": choice("decreasing_item_amount", "shortening_interval")}))}
+_SCHEDULE: Shape = {
+    "conditions": items(fields({"type": choice("decreasing_item_amount", "shortening_interval")}, ("type",)))
+}
+_CUSTOMER_UPDATE: Shape = {"allowed_updates": items(choice(*_UPDATES)), "enabled": flag}
+_CANCEL: Shape = {
+    "cancellation_reason": fields({"enabled": flag, "options": items(choice(*_REASONS))}, ("enabled",)),
+    "enabled": flag,
+    "mode": choice("at_period_end", "immediately"),
+    "proration_behavior": _PRORATION,
+}
+_CHANGE: Shape = {
+    "billing_cycle_anchor": choice("now", "unchanged"),
+    "default_allowed_updates": items(choice("price", "promotion_code", "quantity")),
+    "enabled": flag,
+    "products": items(fields(_PRODUCT, ("prices", "product")), 10),
+    "proration_behavior": _PRORATION,
+    "schedule_at_period_end": fields(_SCHEDULE),
+    "trial_update_behavior": choice("continue_trial", "end_trial"),
+}
 _FEATURES: Shape = {
-    "customer_update": fields({"allowed_updates": items(choice(*_UPDATES)), "enabled": flag}),
+    "customer_update": fields(_CUSTOMER_UPDATE),
     "invoice_history": fields({"enabled": flag}, ("enabled",)),
     "payment_method_update": fields({"enabled": flag}, ("enabled",)),
-    "subscription_cancel": fields({
-        "cancellation_reason": fields({"enabled": flag, "options": items(choice(*_REASONS))}),
-        "enabled": flag,
-        "mode": choice("at_period_end", "immediately"),
-        "proration_behavior": _PRORATION,
-    }),
+    "subscription_cancel": fields(_CANCEL),
     "subscription_pause": fields({"enabled": flag}),
-    "subscription_update": fields({
-        "billing_cycle_anchor": choice("now", "unchanged"),
-        "default_allowed_updates": items(choice("price", "promotion_code", "quantity")),
-        "enabled": flag,
-        "products": items(fields(_PRODUCT, ("prices", "product")), 10),
-        "proration_behavior": _PRORATION,
-        "schedule_at_period_end": fields(_SCHEDULE),
-        "trial_update_behavior": choice("continue_trial", "end_trial"),
-    }),
-}  # fmt: skip
+    "subscription_update": fields(_CHANGE),
+}
+# A new configuration says of each feature whether it is on; an update may leave that as it is.
+_REASON = fields({"enabled": flag, "options": items(choice(*_REASONS))}, ("enabled", "options"))
+_NEW_FEATURES: Shape = {
+    **_FEATURES,
+    "customer_update": fields(_CUSTOMER_UPDATE, ("enabled",)),
+    "subscription_cancel": fields({**_CANCEL, "cancellation_reason": _REASON}, ("enabled",)),
+    "subscription_update": fields(_CHANGE, ("enabled",)),
+}
 _PROFILE: Shape = {"headline": text(60), "privacy_policy_url": url, "terms_of_service_url": url}
 _COMMON: Shape = {
     "business_profile": fields(_PROFILE),
@@ -88,7 +102,7 @@ _FLOW: Shape = {
     "after_completion": _AFTER,
     "subscription_cancel": fields({
         **_OF_SUBSCRIPTION,
-        "retention": fields({"coupon_offer": _COUPON_OFFER, "type": choice("coupon_offer")}, ("type",)),
+        "retention": fields({"coupon_offer": _COUPON_OFFER, "type": choice("coupon_offer")}, ("coupon_offer", "type")),
     }, ("subscription",)),
     "subscription_update": fields(_OF_SUBSCRIPTION, ("subscription",)),
     "subscription_update_confirm": fields({
@@ -237,12 +251,13 @@ def _flow(account: Account, given: Json, customer: str) -> Json:
 
 
 OPERATIONS: list[Operation] = [
-    post("/v1/billing_portal/configurations", _create_configuration, _COMMON, ("features",)),
-    listing("/v1/billing_portal/configurations", _list_configurations, {"active": flag, "is_default": flag}),
+    post("/v1/billing_portal/configurations", _create_configuration,
+         {**_COMMON, "features": fields(_NEW_FEATURES)}, ("features",)),
+    listing("/v1/billing_portal/configurations", _list_configurations, {"active": flag, "is_default": flag}, dated=False),
     get("/v1/billing_portal/configurations/{id}", _retrieve_configuration),
     post("/v1/billing_portal/configurations/{id}", _update_configuration, {**_COMMON, "active": flag}),
     post("/v1/billing_portal/sessions", _create_session, {
         "configuration": text(clearable=False), "customer": text(clearable=False),
-        "flow_data": fields(_FLOW, ("type",)), "locale": text(10), "return_url": url,
+        "flow_data": fields(_FLOW, ("type",)), "locale": choice(*PORTAL_LOCALES), "return_url": url,
     }, ("customer",)),
 ]  # fmt: skip

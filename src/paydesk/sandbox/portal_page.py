@@ -19,12 +19,14 @@ from .ids import random_text
 from .methods import add_method
 from .params import decode, read
 from .payments import OWNERS, Owner
+from .portal_information import allowed_changes, form_fields, may_change
 from .present import rendered
 from .setup_intents import add_setup_intent, confirm_setup
 from .world import World
 
 _LIVES_S = 3600
 _OVER = ("canceled", "incomplete_expired")
+_RUNNING = ("active", "past_due", "trialing")
 
 
 class Visit:
@@ -152,6 +154,8 @@ def _shown(visit: Visit, part: str) -> Response:
         return _overview(visit)
     if part == "card" and visit.features["payment_method_update"]["enabled"]:
         return _card_page(visit, None)
+    if part == "information" and may_change(visit.features):
+        return _information_page(visit, None, None)
     if kind == "cancel" and visit.features["subscription_cancel"]["enabled"]:
         cancel = visit.features["subscription_cancel"]
         return _portal_page("portal_cancel.html", visit, subscription=visit.subscription(rest), mode=cancel["mode"])
@@ -190,7 +194,20 @@ def _overview(visit: Visit) -> Response:
         "portal.html", visit, customer=customer, invoices=invoices, subscriptions=subscriptions,
         methods=[{"name": paid_with(row), "default": row["id"] == default, "card": row.get("card")} for row in methods],
         changeable={row["id"]: bool(visit.offers(row)) for row in subscriptions},
+        pausable={row["id"]: _may_pause(visit, row) for row in subscriptions}, editable=bool(may_change(visit.features)),
     )  # fmt: skip
+
+
+def _may_pause(visit: Visit, subscription: Json) -> bool:
+    """Whether the customer may pause a subscription: allowed, running, and of the kind that can be paused."""
+    flexible = subscription["billing_mode"]["type"] == "flexible"
+    return bool(visit.features["subscription_pause"]["enabled"]) and flexible and subscription["status"] in _RUNNING
+
+
+def _information_page(visit: Visit, given: Json | None, error: StripeError | None) -> Response:
+    customer = visit.call("GET", f"/v1/customers/{visit.session['customer']}")
+    shown = form_fields(visit.features, customer, given)
+    return _portal_page("portal_information.html", visit, fields=shown, error=error.message if error else None)
 
 
 def _card_page(visit: Visit, error: StripeError | None) -> Response:
@@ -237,6 +254,8 @@ def _changed(visit: Visit, part: str, form: Json) -> Response:
     kind, _, rest = part.partition("/")
     if part == "card" and visit.features["payment_method_update"]["enabled"]:
         return _saved_card(visit, form)
+    if part == "information" and may_change(visit.features):
+        return _saved_information(visit, form)
     subscription = visit.subscription(rest)
     path = f"/v1/subscriptions/{subscription['id']}"
     if kind == "cancel" and visit.features["subscription_cancel"]["enabled"]:
@@ -244,14 +263,27 @@ def _changed(visit: Visit, part: str, form: Json) -> Response:
             visit.call("DELETE", path)
         else:
             visit.call("POST", path, cancel_at_period_end="true")
+    elif kind == "resume" and subscription["status"] == "paused" and visit.features["subscription_pause"]["enabled"]:
+        visit.call("POST", f"{path}/resume")
     elif kind == "resume":
         visit.call("POST", path, cancel_at_period_end="false")
+    elif kind == "pause" and _may_pause(visit, subscription):
+        visit.call("POST", f"{path}/pause")
     elif kind == "plan" and any(row["id"] == form.get("price") for row in visit.offers(subscription)):
         changed = {"0": {"id": subscription["item"]["id"], "price": form["price"]}}
         proration = visit.features["subscription_update"]["proration_behavior"]
         visit.call("POST", path, items=changed, proration_behavior=proration)
     else:
         raise unknown_url("POST", part)
+    return RedirectResponse(_after(visit), 303)
+
+
+def _saved_information(visit: Visit, form: Json) -> Response:
+    """The customer's own words about name, address and the like; what Stripe refuses is said on the page."""
+    try:
+        visit.call("POST", f"/v1/customers/{visit.session['customer']}", **allowed_changes(visit.features, form))
+    except StripeError as error:
+        return _information_page(visit, form, error)
     return RedirectResponse(_after(visit), 303)
 
 

@@ -21,62 +21,105 @@ _LISTS = ("list", "search_result")
 # (kind of object, field) → the kind that the id in this field names.
 EXPANDABLE: dict[tuple[str, str], str] = {
     ("balance_transaction", "source"): "charge",
+    ("billing_portal.session", "configuration"): "billing_portal.configuration",
     ("charge", "balance_transaction"): "balance_transaction",
     ("charge", "customer"): "customer",
     ("charge", "failure_balance_transaction"): "balance_transaction",
     ("charge", "payment_intent"): "payment_intent",
+    ("charge", "payment_method_details.card.mandate"): "mandate",
+    ("charge", "payment_method_details.ideal.generated_sepa_debit"): "payment_method",
+    ("charge", "payment_method_details.ideal.generated_sepa_debit_mandate"): "mandate",
     ("checkout.session", "customer"): "customer",
+    ("checkout.session", "discounts.coupon"): "coupon",
+    ("checkout.session", "discounts.promotion_code"): "promotion_code",
     ("checkout.session", "invoice"): "invoice",
     ("checkout.session", "payment_intent"): "payment_intent",
     ("checkout.session", "setup_intent"): "setup_intent",
     ("checkout.session", "subscription"): "subscription",
     ("customer", "default_source"): "card",
     ("customer", "invoice_settings.default_payment_method"): "payment_method",
+    ("customer", "test_clock"): "test_helpers.test_clock",
+    ("customer_balance_transaction", "checkout_session"): "checkout.session",
+    ("customer_balance_transaction", "customer"): "customer",
+    ("customer_balance_transaction", "invoice"): "invoice",
+    ("discount", "customer"): "customer",
+    ("discount", "promotion_code"): "promotion_code",
+    ("discount", "source.coupon"): "coupon",
     ("dispute", "charge"): "charge",
     ("dispute", "payment_intent"): "payment_intent",
+    ("invoice", "customer"): "customer",
+    ("invoice", "default_payment_method"): "payment_method",
+    ("invoice", "default_source"): "card",
+    ("invoice", "discounts"): "discount",
+    ("invoice", "from_invoice.invoice"): "invoice",
+    ("invoice", "latest_revision"): "invoice",
+    ("invoice", "parent.subscription_details.subscription"): "subscription",
+    ("invoice", "test_clock"): "test_helpers.test_clock",
+    ("invoice", "total_discount_amounts.discount"): "discount",
+    ("invoice", "total_pretax_credit_amounts.discount"): "discount",
+    ("invoice_payment", "invoice"): "invoice",
+    ("invoice_payment", "payment.charge"): "charge",
+    ("invoice_payment", "payment.payment_intent"): "payment_intent",
+    ("invoiceitem", "customer"): "customer",
+    ("invoiceitem", "discounts"): "discount",
+    ("invoiceitem", "invoice"): "invoice",
+    ("invoiceitem", "pricing.price_details.price"): "price",
+    ("invoiceitem", "proration_details.discount_amounts.discount"): "discount",
+    ("invoiceitem", "test_clock"): "test_helpers.test_clock",
     ("item", "price.product"): "product",
+    ("line_item", "discount_amounts.discount"): "discount",
+    ("line_item", "discounts"): "discount",
+    ("line_item", "pretax_credit_amounts.discount"): "discount",
+    ("line_item", "pricing.price_details.price"): "price",
+    ("line_item", "subscription"): "subscription",
     ("mandate", "payment_method"): "payment_method",
     ("payment_intent", "customer"): "customer",
     ("payment_intent", "latest_charge"): "charge",
     ("payment_intent", "payment_method"): "payment_method",
+    ("payment_intent", "source"): "card",
+    ("payment_method", "card.generated_from.setup_attempt"): "setup_attempt",
     ("payment_method", "customer"): "customer",
+    ("payment_method", "sepa_debit.generated_from.charge"): "charge",
+    ("payment_method", "sepa_debit.generated_from.setup_attempt"): "setup_attempt",
+    ("plan", "product"): "product",
     ("price", "product"): "product",
-    ("radar.early_fraud_warning", "charge"): "charge",
-    ("radar.early_fraud_warning", "payment_intent"): "payment_intent",
-    ("setup_intent", "customer"): "customer",
-    ("setup_intent", "mandate"): "mandate",
-    ("setup_intent", "payment_method"): "payment_method",
     ("product", "default_price"): "price",
-    ("customer", "test_clock"): "test_helpers.test_clock",
-    ("customer_balance_transaction", "customer"): "customer",
-    ("customer_balance_transaction", "invoice"): "invoice",
-    ("discount", "promotion_code"): "promotion_code",
-    ("discount", "source.coupon"): "coupon",
-    ("invoice", "customer"): "customer",
-    ("invoice", "default_payment_method"): "payment_method",
-    ("invoice", "discounts"): "discount",
-    ("invoice", "parent.subscription_details.subscription"): "subscription",
-    ("invoice_payment", "invoice"): "invoice",
-    ("invoice_payment", "payment.payment_intent"): "payment_intent",
-    ("invoiceitem", "customer"): "customer",
-    ("invoiceitem", "invoice"): "invoice",
-    ("line_item", "pricing.price_details.price"): "price",
     ("promotion_code", "customer"): "customer",
     ("promotion_code", "promotion.coupon"): "coupon",
-    ("subscription", "customer"): "customer",
-    ("subscription", "default_payment_method"): "payment_method",
-    ("subscription", "discounts"): "discount",
-    ("subscription", "latest_invoice"): "invoice",
-    ("subscription", "pending_setup_intent"): "setup_intent",
-    ("subscription_item", "price.product"): "product",
+    ("radar.early_fraud_warning", "charge"): "charge",
+    ("radar.early_fraud_warning", "payment_intent"): "payment_intent",
     ("refund", "balance_transaction"): "balance_transaction",
     ("refund", "charge"): "charge",
+    ("refund", "customer"): "customer",
     ("refund", "failure_balance_transaction"): "balance_transaction",
     ("refund", "payment_intent"): "payment_intent",
     ("refund", "payment_method"): "payment_method",
+    ("setup_attempt", "customer"): "customer",
+    ("setup_attempt", "payment_method"): "payment_method",
+    ("setup_attempt", "payment_method_details.ideal.generated_sepa_debit"): "payment_method",
+    ("setup_attempt", "payment_method_details.ideal.generated_sepa_debit_mandate"): "mandate",
+    ("setup_attempt", "setup_intent"): "setup_intent",
+    ("setup_intent", "customer"): "customer",
+    ("setup_intent", "latest_attempt"): "setup_attempt",
+    ("setup_intent", "mandate"): "mandate",
+    ("setup_intent", "payment_method"): "payment_method",
+    ("setup_intent", "single_use_mandate"): "mandate",
+    ("subscription", "billing_schedules.applies_to.price"): "price",
+    ("subscription", "customer"): "customer",
+    ("subscription", "default_payment_method"): "payment_method",
+    ("subscription", "default_source"): "card",
+    ("subscription", "discounts"): "discount",
+    ("subscription", "latest_invoice"): "invoice",
+    ("subscription", "pending_setup_intent"): "setup_intent",
+    ("subscription", "pending_update.discounts"): "discount",
+    ("subscription", "test_clock"): "test_helpers.test_clock",
+    ("subscription_item", "discounts"): "discount",
+    ("subscription_item", "price.product"): "product",
 }
 # (kind of object, field) → what makes the list or hash; filled by the modules that own them.
 INCLUDABLE: dict[tuple[str, str], Callable[[Account, Json], Json | None]] = {}
+# What the source of a balance transaction can be, beside a charge.
+_OTHER_SOURCES = ("refund", "dispute")
 # What older versions could expand beside that.
 _EXPANDABLE_BEFORE = {
     ("charge", "invoice"): "invoice",
@@ -140,18 +183,18 @@ class _View:
     def _expand_field(self, node: Json, field: list[str], rest: list[str], path: str) -> bool:
         """Expand one field (dotted inside plain hashes); False when this kind has no such field."""
         kind = str(node.get("object", ""))
-        holder, name = _holder(node, field), field[-1]
+        holders, name = _holders(node, field), field[-1]
         include = INCLUDABLE.get((kind, ".".join(field)))
         if include is not None:
             if name not in node:
                 found = include(self.account, node)
                 node[name] = self.shown_list(found) if found and "data" in found else found
         elif target := _expandable(node, kind, ".".join(field)):
-            if holder is not None:
+            for holder in holders:
                 holder[name] = self._looked_up(target, holder.get(name))
-        elif holder is None or not isinstance(holder.get(name), dict) or "object" not in holder[name]:
+        elif not any(isinstance(holder.get(name), dict) and "object" in holder[name] for holder in holders):
             return False
-        if holder is not None:
+        for holder in holders:
             self._expand_inside(holder.get(name), rest, path)
         return True
 
@@ -167,7 +210,10 @@ class _View:
             return [self._looked_up(kind, one) for one in value]
         if not isinstance(value, str):
             return value
-        row = self.account.find(kind, value) or self.account.find("refund", value)
+        found = (self.account.find(one, value) for one in (kind, *_OTHER_SOURCES))
+        row = next((one for one in found if one is not None), None)
+        if row is not None and row.get("deleted"):
+            return {"id": row["id"], "object": row["object"], "deleted": True}
         return value if row is None else self.shown(row)
 
 
@@ -177,11 +223,11 @@ def _expandable(node: Json, kind: str, field: str) -> str | None:
     return EXPANDABLE.get((kind, field)) or before
 
 
-def _holder(node: Json, field: list[str]) -> Json | None:
-    """The hash in which the last part of a dotted field stands, or None."""
+def _holders(node: Json, field: list[str]) -> list[Json]:
+    """The hashes in which the last part of a dotted field stands: one, or each of a list; none where it is not there."""
+    holders: list[Any] = [node]
     for part in field[:-1]:
-        inner: Any = node.get(part)
-        if not isinstance(inner, dict):
-            return None
-        node = inner
-    return node
+        inner = [holder.get(part) for holder in holders]
+        holders = [one for value in inner for one in (value if isinstance(value, list) else [value])]
+        holders = [one for one in holders if isinstance(one, dict)]
+    return holders

@@ -12,6 +12,7 @@ from .balance import book_failed_refund, book_refund
 from .calls import Call, Operation, get, listing, post
 from .errors import Json, StripeError, invalid, missing_parameter
 from .events import emit
+from .exchange import share
 from .ids import random_text
 from .later import DEEDS, later
 from .method_rules import RULES
@@ -37,7 +38,30 @@ def make_refund(call: Call) -> Json:
     """Refund a charge, or the charge of an intent: all that is left, or an amount."""
     charge = _charge_of(call.account, call.params)
     amount = _refundable(call.account, charge, call.params.get("amount"))
-    refund = call.account.add("refund", {
+    refund = _added(call.account, charge, amount, {
+        "metadata": merged_metadata({}, call.params.get("metadata")),
+        "reason": call.params.get("reason"),
+        "status": "pending" if _takes_s(call.account, charge) else "succeeded",
+    })  # fmt: skip
+    call.account.change(refund, balance_transaction=book_refund(call.account, refund)["id"])
+    _tell(call.account, refund, charge)
+    _plan(call.account, refund, charge)
+    return refund
+
+
+def give_back_uncaptured(account: Account, charge: Json) -> None:
+    """What a capture leaves of a held amount goes back to the buyer: a refund that moves no money of the seller's.
+
+    It stands on the charge and in the list of its refunds; the capture alone tells of it.
+    """
+    rest = charge["amount"] - charge["amount_captured"]
+    _added(account, charge, rest, {"metadata": {}, "reason": None, "status": "succeeded"})
+    account.change(charge, amount_refunded=rest)
+
+
+def _added(account: Account, charge: Json, amount: int, values: Json) -> Json:
+    refund = account.add("refund", {
+        **share(charge, amount, charge["amount"]),
         "amount": amount,
         "balance_transaction": None,
         "charge": charge["id"],
@@ -45,19 +69,14 @@ def make_refund(call: Call) -> Json:
         "customer": charge["customer"],
         "customer_account": None,
         "destination_details": _destination(charge),
-        "metadata": merged_metadata({}, call.params.get("metadata")),
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
-        "reason": call.params.get("reason"),
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": "pending" if _takes_s(call.account, charge) else "succeeded",
         "transfer_reversal": None,
+        **values,
     })  # fmt: skip
     del refund["livemode"]  # a refund of Stripe's has no such field
-    call.account.change(refund, balance_transaction=book_refund(call.account, refund)["id"])
-    _tell(call.account, refund, charge)
-    _plan(call.account, refund, charge)
     return refund
 
 
@@ -168,7 +187,7 @@ def _refundable(account: Account, charge: Json, amount: int | None) -> int:
         )
     if not charge["paid"]:
         raise invalid(f"Charge {charge['id']} has not been paid and cannot be refunded.", "charge")
-    rest = charge["amount_captured"] - charge["amount_refunded"]
+    rest = charge["amount"] - charge["amount_refunded"]
     if rest == 0:
         raise StripeError(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
     wanted = rest if amount is None else amount
@@ -186,7 +205,7 @@ def _tell(account: Account, refund: Json, charge: Json) -> None:
     """Note the refund on its charge and tell what happened, in Stripe's order."""
     emit(account, "refund.created", refund)
     total = charge["amount_refunded"] + refund["amount"]
-    previous = account.change(charge, amount_refunded=total, refunded=total == charge["amount_captured"])
+    previous = account.change(charge, amount_refunded=total, refunded=total == charge["amount"])
     emit(account, "charge.refunded", charge, previous)
     if refund["status"] == "succeeded":
         _tell_update(account, refund, account.change(refund, destination_details=_referenced(refund)))

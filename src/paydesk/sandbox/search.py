@@ -19,7 +19,7 @@ from typing import Any
 from .accounts import Account
 from .calls import Call, Operation, get
 from .errors import Json, invalid
-from .params import text, whole
+from .params import Shape, text, whole
 
 _MOST_CLAUSES = 10
 _SHORTEST_PART = 3
@@ -199,7 +199,7 @@ def _last_of(page: str) -> str:
 
 def _operation(kind: str) -> Operation:
     url = f"/v1/{kind}s/search"
-    shape = {"query": text(clearable=False), "limit": whole(1, 100), "page": text(clearable=False)}
+    shape: Shape = {"query": text(clearable=False), "limit": whole(1, 100), "page": text(clearable=False)}
     return get(url, partial(_search, kind, url), shape, required=("query",))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .errors import Json
 from .params import Kind, Shape, choice, fields, flag, integer, items, merged_metadata, metadata, text, url
+from .words import COUNTRIES, FONTS, METHOD_TYPES
 
 _TURNED = choice("auto", "never")
 _ON = choice("enabled", "disabled")
@@ -31,14 +32,16 @@ _INVOICE_DATA: Shape = {
     "footer": text(),
     "issuer": _ISSUER,
     "metadata": metadata,
-    "rendering_options": fields({"amount_tax_display": text(), "template": text()}),
+    "rendering_options": fields(
+        {"amount_tax_display": choice("exclude_tax", "include_inclusive_tax"), "template": text()}, clearable=True
+    ),
 }
 _BRANDING: Shape = {
     "background_color": text(7),
     "border_style": choice("pill", "rectangular", "rounded"),
     "button_color": text(7),
     "display_name": text(),
-    "font_family": text(),
+    "font_family": choice(*FONTS),
     "icon": _PICTURE,
     "logo": _PICTURE,
 }
@@ -62,7 +65,7 @@ EXTRAS: dict[str, Kind] = {
     "consent_collection": fields(_CONSENT),
     "custom_fields": items(fields(_CUSTOM_FIELD, ("key", "label", "type")), 3),
     "customer_update": fields(dict.fromkeys(("address", "name", "shipping"), _TURNED)),
-    "excluded_payment_method_types": items(text(clearable=False), 100),
+    "excluded_payment_method_types": items(choice(*METHOD_TYPES), 100),
     "integration_identifier": text(200),
     "invoice_creation": fields({"enabled": flag, "invoice_data": fields(_INVOICE_DATA)}, ("enabled",)),
     "name_collection": fields({"business": _NAME, "individual": _NAME}),
@@ -72,7 +75,9 @@ EXTRAS: dict[str, Kind] = {
     ),
     "permissions": fields({"update_shipping_details": choice("client_only", "server_only")}),
     "saved_payment_method_options": fields(_SAVED),
-    "shipping_address_collection": fields({"allowed_countries": items(text(2), 300)}, ("allowed_countries",)),
+    "shipping_address_collection": fields(
+        {"allowed_countries": items(choice(*COUNTRIES), 300)}, ("allowed_countries",)
+    ),
     "tax_id_collection": fields({"enabled": flag, "required": choice("if_supported", "never")}, ("enabled",)),
     "wallet_options": fields({"link": fields({"display": _TURNED})}),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from .errors import Json
+from .exchange import KNOWN
 from .versions import LATEST, VERSION_FORMAT
 
 
@@ -12,11 +13,13 @@ from .versions import LATEST, VERSION_FORMAT
 class Settings:
     """`api_version` is the accounts' default, for requests and webhooks that name none. `rate_limit_per_s` refuses
     more requests than that in a second of an account with 429; 0 refuses none, Stripe's test mode has 25.
-    `search_delay_s` hides an object from searches for so long after its last change."""
+    `search_delay_s` hides an object from searches for so long after its last change. `settlement_currency` is the one
+    in which the seller is paid, so that payments in others are exchanged; empty pays each in its own."""
 
     api_version: str = LATEST
     rate_limit_per_s: int = 0
     search_delay_s: float = 0.0
+    settlement_currency: str = ""
 
     def take(self, given: Json) -> None:
         """Set what is given, all or nothing; ValueError says what is wrong."""
@@ -36,6 +39,8 @@ def _checked(name: str, value: object) -> str | int | float:
     """A value that its setting may have."""
     if name == "api_version" and isinstance(value, str) and VERSION_FORMAT.fullmatch(value):
         return value
+    if name == "settlement_currency" and (value == "" or value in KNOWN):
+        return str(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if name == "rate_limit_per_s" and number and isinstance(value, int) and 0 <= value <= 100_000:
         return value

@@ -2,141 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import lists
 from .accounts import Account
-from .calls import Call, Operation, get, listing, post
+from .calls import Call, Operation, delete, get, listing, post
 from .cards import NEEDS_AUTHENTICATION, refused
-from .catalog import PRICE_DATA, add_price
-from .coupons import DISCOUNTS, chosen, end_discount, redeem
-from .customers import live_customer
-from .errors import Json, StripeError, invalid, missing_parameter
+from .catalog import add_price
+from .coupons import check_usable, chosen, deleted_discount, end_discount, redeem
+from .errors import Json, StripeError, invalid, missing_parameter, no_such
 from .invoice_lines import price_amount
 from .invoices import method_for
+from .live_customers import live_customer
 from .methods import behaviour
-from .params import (
-    Kind,
-    Shape,
-    choice,
-    fields,
-    flag,
-    integer,
-    items,
-    merged_metadata,
-    metadata,
-    moment_range,
-    text,
-    whole,
-)
+from .params import merged_metadata
 from .payments import OWNERS, Owner, must_authenticate
 from .periods import DAY_S
 from .present import INCLUDABLE
 from .setup_intents import add_setup_intent
-from .subscription_changes import carry_out, work_out
+from .subscription_changes import (
+    add_extras,
+    carry_out,
+    carry_out_when_paid,
+    early_end_parts,
+    invoices_at_once,
+    work_out,
+)
+from .subscription_params import CREATE, FILTER, UPDATE
 from .subscription_rows import (
     ENDED,
     check_items,
     current_period,
+    item_list,
     items_of,
+    last_end,
     payment_settings,
+    period_from,
     plan,
     recurring_price,
 )
 from .subscriptions import Order, change, end_trial, remind_if_near, start
 
-
-def _moment_or(*words: str) -> Kind:
-    """A time in seconds, or one of a few words."""
-
-    def kind(value: Any, name: str) -> int | str:
-        return str(value) if value in words else integer(value, name)
-
-    return kind
-
-
-_cancel_at = _moment_or("min_period_end", "max_period_end", "max_billed_until", "")
-_ITEM: Shape = {
-    "discounts": DISCOUNTS,
-    "metadata": metadata,
-    "plan": text(clearable=False),
-    "price": text(clearable=False),
-    "price_data": fields(PRICE_DATA, ("currency",)),
-    "quantity": whole(0, 999_999),
-    "tax_rates": items(text(), 5),
-}
-_EXTRA: Shape = {
-    "metadata": metadata, "price": text(clearable=False), "price_data": fields(PRICE_DATA, ("currency",)),
-    "quantity": whole(1, 999_999),
-}  # fmt: skip
-DETAILS: Shape = {
-    "comment": text(5000),
-    "feedback": choice("customer_service", "low_quality", "missing_features", "other", "switched_service",
-                       "too_complex", "too_expensive", "unused"),
-}  # fmt: skip
-TRIAL_SETTINGS: Kind = fields(
-    {
-        "end_behavior": fields({
-            "billing_cycle_anchor": choice("now", "unchanged"),
-            "missing_payment_method": choice("cancel", "create_invoice", "pause"),
-        }),
-    },
-    ("end_behavior",),
-)  # fmt: skip
-BILLING_MODE: Kind = fields(
-    {
-        "flexible": fields({"proration_discounts": choice("included", "itemized")}),
-        "type": choice("classic", "flexible"),
-    },
-    ("type",),
-)
-PRORATION: Shape = {
-    "proration_behavior": choice("always_invoice", "create_prorations", "none"), "proration_date": integer,
-}  # fmt: skip
-_BEHAVIOR = choice("allow_incomplete", "default_incomplete", "error_if_incomplete")
-_COMMON: Shape = {
-    "add_invoice_items": items(fields(_EXTRA), 20),
-    "automatic_tax": fields({"enabled": flag}, ("enabled",)),
-    "cancel_at": _cancel_at,
-    "cancel_at_period_end": flag,
-    "collection_method": choice("charge_automatically", "send_invoice"),
-    "days_until_due": whole(0, 730),
-    "default_payment_method": text(),
-    "description": text(500),
-    "discounts": DISCOUNTS,
-    "metadata": metadata,
-    "off_session": flag,
-    "payment_behavior": _BEHAVIOR,
-    "payment_settings": fields({
-        "payment_method_types": items(text(clearable=False), 20),
-        "save_default_payment_method": choice("off", "on_subscription"),
-    }),
-    "proration_behavior": PRORATION["proration_behavior"],
-    "trial_end": _moment_or("now"),
-    "trial_from_plan": flag,
-    "trial_settings": TRIAL_SETTINGS,
-}  # fmt: skip
-_CREATE: Shape = {
-    **_COMMON,
-    "billing_cycle_anchor": integer,
-    "billing_mode": BILLING_MODE,
-    "currency": text(3, clearable=False),
-    "customer": text(clearable=False),
-    "items": items(fields(_ITEM), 20),
-    "trial_period_days": whole(0, 730),
-}
-_UPDATE: Shape = {
-    **_COMMON,
-    "billing_cycle_anchor": fields({"type": choice("now", "unchanged")}, ("type",)),
-    "cancellation_details": fields(DETAILS),
-    "items": items(fields({**_ITEM, "deleted": flag, "id": text(clearable=False)}), 20),
-    "pause_collection": fields(
-        {"behavior": choice("keep_as_draft", "mark_uncollectible", "void"), "resumes_at": integer}, ("behavior",)
-    ),
-    "proration_date": integer,
-}
-_STATUSES = ("active", "all", "canceled", "ended", "incomplete", "incomplete_expired", "past_due", "paused",
-             "trialing", "unpaid")  # fmt: skip
+FLEXIBLE_SINCE = "2025-09-30"
+# What changes the items or the cycle of a subscription, and so perhaps what is owed for it.
+_OF_THE_CYCLE = {"add_invoice_items", "billing_cycle_anchor", "items", "proration_behavior", "proration_date",
+                 "trial_end", "trial_from_plan"}  # fmt: skip
 
 
 def existing(account: Account, subscription_id: str, param: str = "id", status: int = 404) -> Json:
@@ -150,9 +58,14 @@ def _create(call: Call) -> Json:
         raise missing_parameter("customer")
     if not given.get("items"):
         raise missing_parameter("items")
+    if given.get("payment_behavior") == "pending_if_incomplete":
+        raise invalid("`pending_if_incomplete` can only be used to update a subscription.", "payment_behavior")
+    if call.version < FLEXIBLE_SINCE:
+        given.setdefault("billing_mode", {"type": "classic"})
     customer = live_customer(account, given["customer"])
-    _check_method(account, customer, given)
+    check_method(account, customer, given)
     order = ordered(account, customer, given)
+    _check_due_days(given, given.get("collection_method", "charge_automatically"))
     collects = given.get("payment_behavior") != "default_incomplete"
     sends = given.get("collection_method") == "send_invoice"
     if not sends and collects and not order.trial_end:
@@ -200,16 +113,29 @@ def ordered(account: Account, customer: Json, given: Json) -> Order:
     for place, one in enumerate(given["items"]):
         price = recurring_price(account, one, f"items[{place}]", add_price)
         prices.append((price, one))
-    check_items([price for price, _ in prices])
+    mode = (given.get("billing_mode") or {}).get("type", "flexible")
+    check_items([price for price, _ in prices], mixed=mode == "flexible")
     if customer["currency"] not in (None, prices[0][0]["currency"]) and customer.get("_subscriptions"):
         raise invalid(
             "You cannot combine currencies on a single customer. This customer has an active subscription or invoice "
             f"item with currency {customer['currency']}.", "items",
         )  # fmt: skip
+    ends = trial_end(account, given, prices[0][0])
     return Order(
-        customer, prices, given, trial_end=trial_end(account, given, prices[0][0]), anchor=_anchor(account, given),
-        extras=_extras(account, given), discounts=chosen(account, given.get("discounts"), customer["id"]),
+        customer, prices, given, trial_end=ends,
+        anchor=_anchor(account, given, ends, [price for price, _ in prices]),
+        item_discounts=[chosen(account, one.get("discounts"), customer["id"], f"items[{place}][discounts]")
+                        for place, one in enumerate(given["items"])],
+        extras=_extras(account, given), discounts=_discounts(account, customer, given, prices),
     )  # fmt: skip
+
+
+def _discounts(account: Account, customer: Json, given: Json, prices: list[tuple[Json, Json]]) -> list[Json]:
+    """The discounts of a new subscription; each must be for its amount and currency."""
+    found = chosen(account, given.get("discounts"), customer["id"])
+    amount = sum(price_amount(price, one.get("quantity", 1)) for price, one in prices)
+    check_usable(account, found, customer["id"], (amount, prices[0][0]["currency"]))
+    return found
 
 
 def trial_end(account: Account, given: Json, price: Json) -> int | None:
@@ -234,9 +160,16 @@ def _future(moment: int, now: int, param: str) -> int:
     return moment
 
 
-def _anchor(account: Account, given: Json) -> int | None:
-    moment = given.get("billing_cycle_anchor")
-    return None if moment is None else _future(moment, account.clock.now_s(), "billing_cycle_anchor")
+def _anchor(account: Account, given: Json, trial: int | None, prices: list[Json]) -> int | None:
+    """The given anchor; it may not be later than the first period would end without it."""
+    moment, begin = given.get("billing_cycle_anchor"), trial or account.clock.now_s()
+    if moment is None:
+        return None
+    _future(moment, account.clock.now_s(), "billing_cycle_anchor")
+    if any(moment > period_from(begin, price, begin)[1] for price in prices):
+        raise invalid("billing_cycle_anchor cannot be later than the next natural billing date of the price.",
+                      "billing_cycle_anchor")  # fmt: skip
+    return int(moment)
 
 
 def _extras(account: Account, given: Json) -> list[tuple[Json, int]]:
@@ -255,7 +188,7 @@ def _extras(account: Account, given: Json) -> list[tuple[Json, int]]:
     return found
 
 
-def _check_method(account: Account, customer: Json, given: Json) -> None:
+def check_method(account: Account, customer: Json, given: Json) -> None:
     """A default payment method must belong to the customer."""
     if given.get("default_payment_method"):
         method = account.get("payment_method", given["default_payment_method"], "default_payment_method",
@@ -310,9 +243,11 @@ def cancellation_values(account: Account, subscription: Json, given: Json) -> Js
         moment = current_period(subscription)[1]
     elif given.get("cancel_at"):
         at = given["cancel_at"]
-        moment = _future(at, now, "cancel_at") if isinstance(at, int) else current_period(subscription)[1]
+        ends = {"min_period_end": current_period(subscription)[1]}
+        moment = _future(at, now, "cancel_at") if isinstance(at, int) else ends.get(at, last_end(subscription))
     elif "cancel_at_period_end" not in given and "cancel_at" not in given:
-        return {}
+        moves = subscription["cancel_at_period_end"] and subscription["cancel_at"] != current_period(subscription)[1]
+        return {"cancel_at": current_period(subscription)[1]} if moves else {}
     if moment is None:
         return {"cancel_at": None, "cancel_at_period_end": False, "canceled_at": None,
                 "cancellation_details": {**details, "reason": None}}  # fmt: skip
@@ -329,8 +264,11 @@ def update(account: Account, subscription: Json, given: Json) -> Json:
     """Change a subscription as the parameters say; also what the customer portal does."""
     if subscription["status"] in ENDED and set(given) - {"cancellation_details", "metadata"}:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
+    _refuse_unfit(subscription, given)
+    _check_due_days(given, given.get("collection_method", subscription["collection_method"]))
+    _check_pause(account, given)
     customer = account.get("customer", subscription["customer"], "customer")
-    _check_method(account, customer, given)
+    check_method(account, customer, given)
     if _trial_ends_unpaid(account, subscription, customer, given):
         account.change(subscription, trial_end=account.clock.now_s())
         end_trial(account, subscription)
@@ -338,16 +276,53 @@ def update(account: Account, subscription: Json, given: Json) -> Json:
     worked_out = work_out(account, subscription, given)
     if isinstance(given.get("trial_end"), int):
         _future(given["trial_end"], account.clock.now_s(), "trial_end")
-    if given.get("payment_behavior") == "error_if_incomplete" and (worked_out.fresh or worked_out.parts):
+    extras = _extras(account, given)
+    if given.get("payment_behavior") == "error_if_incomplete" and invoices_at_once(worked_out, given):
         method = method_for(account, subscription, customer)
         if method is None:
             raise no_way_to_pay()
         refuse_if_declining(method)
+    if given.get("payment_behavior") == "pending_if_incomplete":
+        add_extras(account, subscription, extras)
+        carry_out_when_paid(account, subscription, worked_out, given)
+        return subscription
     values = _plain_values(account, subscription, customer, given)
-    values |= cancellation_values(account, {**subscription, **values}, given)
+    after = {**subscription, **values, "items": item_list(subscription["id"], worked_out.items)}
+    values |= cancellation_values(account, after, given)
+    worked_out.parts += early_end_parts(account, after, values, given)
+    add_extras(account, subscription, extras)
     carry_out(account, subscription, worked_out, given, values,
               collects=given.get("payment_behavior") != "default_incomplete")  # fmt: skip
     return subscription
+
+
+def _refuse_unfit(subscription: Json, given: Json) -> None:
+    """Refuse what the state of the subscription or the chosen behaviour does not allow."""
+    if subscription["status"] == "incomplete" and _OF_THE_CYCLE & set(given):
+        raise invalid("A subscription with status `incomplete` cannot be changed until its first invoice is paid.",
+                      min(_OF_THE_CYCLE & set(given)))  # fmt: skip
+    if given.get("payment_behavior") != "pending_if_incomplete":
+        return
+    if subscription["collection_method"] != "charge_automatically":
+        raise invalid("`pending_if_incomplete` needs `collection_method=charge_automatically`.", "payment_behavior")
+    unfit = set(given) - _OF_THE_CYCLE - {"payment_behavior", "off_session"}
+    unfit |= {f"items[{place}][{name}]" for place, one in enumerate(given.get("items") or [])
+              for name in set(one) - {"id", "plan", "price", "price_data", "quantity", "deleted"}}  # fmt: skip
+    if unfit:
+        raise invalid(f"`{min(unfit)}` cannot be updated with `payment_behavior=pending_if_incomplete`.", min(unfit))
+
+
+def _check_due_days(given: Json, collection_method: str | None) -> None:
+    """Only what is sent has days until it is due."""
+    if "days_until_due" in given and collection_method != "send_invoice":
+        raise invalid("You can only set `days_until_due` when `collection_method` is `send_invoice`.", "days_until_due")
+
+
+def _check_pause(account: Account, given: Json) -> None:
+    """A pause of collection ends in the future."""
+    until = (given.get("pause_collection") or {}).get("resumes_at")
+    if until is not None:
+        _future(until, account.clock.now_s(), "pause_collection[resumes_at]")
 
 
 def _trial_ends_unpaid(account: Account, subscription: Json, customer: Json, given: Json) -> bool:
@@ -381,12 +356,26 @@ def _plain_values(account: Account, subscription: Json, customer: Json, given: J
 
 def _new_discounts(account: Account, subscription: Json, customer: Json, given: list[Json]) -> list[str]:
     picked = chosen(account, given, customer["id"])
+    amount = sum(price_amount(item["price"], item["quantity"]) for item in items_of(subscription))
+    check_usable(account, picked, customer["id"], (amount, subscription["currency"]))
     kept = {one["discount"]["id"] for one in picked if "discount" in one}
     for discount_id in subscription["discounts"]:
         if discount_id not in kept:
             end_discount(account, account.get("discount", discount_id, "discount"))
     made = [redeem(account, one, customer=customer["id"], subscription=subscription["id"]) for one in picked]
     return [discount["id"] for discount in made]
+
+
+def _delete_discount(call: Call) -> Json:
+    """Take the discounts from a subscription; gives the last one."""
+    account, subscription = call.account, existing(call.account, call.id)
+    if not subscription["discounts"]:
+        raise no_such("discount for subscription", call.id, "id", 404)
+    found = [account.get("discount", one, "discount") for one in subscription["discounts"]]
+    for discount in found:
+        end_discount(account, discount)
+    change(account, subscription, discounts=[])
+    return deleted_discount(found[-1])
 
 
 def _list(call: Call) -> Json:
@@ -426,23 +415,10 @@ def _of_customer(account: Account, customer: Json) -> Json:
 
 INCLUDABLE["customer", "subscriptions"] = _of_customer
 
-_FILTER: Shape = {
-    "collection_method": choice("charge_automatically", "send_invoice"),
-    "current_period_end": moment_range,
-    "current_period_start": moment_range,
-    "customer": text(),
-    "plan": text(),
-    "price": text(),
-    "status": choice(*_STATUSES),
-    "test_clock": text(),
-}
-
 OPERATIONS: list[Operation] = [
-    post("/v1/subscriptions", _create, _CREATE),
-    listing("/v1/subscriptions", _list, _FILTER),
+    post("/v1/subscriptions", _create, CREATE),
+    listing("/v1/subscriptions", _list, FILTER),
     get("/v1/subscriptions/{id}", lambda call: existing(call.account, call.id)),
-    post("/v1/subscriptions/{id}", _update, _UPDATE),
+    post("/v1/subscriptions/{id}", _update, UPDATE),
+    delete("/v1/subscriptions/{id}/discount", _delete_discount),
 ]
-ITEM = _ITEM
-UPDATE_ITEMS = _UPDATE["items"]
-BEHAVIOR = _BEHAVIOR

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from .accounts import Account
 from .catalog import add_price
+from .coupons import chosen
 from .errors import Json, invalid, no_such
-from .events import emit
-from .invoice_items import add_item, proration_values
-from .invoice_lines import item_line, price_amount, product_name
+from .events import emit, emit_update
+from .invoice_items import add_item, item_values, proration_values
+from .invoice_lines import price_amount, pricing_of, product_name
 from .invoices import collect, finalize, take_pending
 from .params import merged_metadata
+from .plan_shape import plan_of
 from .subscription_rows import (
+    FIRST_PAYMENT_S,
+    Maker,
     Period,
     check_items,
     current_period,
@@ -24,69 +28,105 @@ from .subscription_rows import (
     item_list,
     items_of,
     know_items,
+    mixes,
     new_item,
-    period_from,
+    period_at,
+    period_of,
+    placed,
+    placed_from,
     plan,
-    plan_of,
     recurring_price,
     without_own,
 )
-from .subscriptions import add_subscription_invoice, credit_lines, remind_if_near
+from .subscriptions import (
+    add_subscription_invoice,
+    credit_lines,
+    drop_pending,
+    period_line,
+    redeem_for_item,
+    remind_if_near,
+)
 
 
 @dataclass
 class Change:
-    """What a change comes to: items in their period, and the prorations. `fresh` begins a new cycle now."""
+    """What a change comes to: items in their periods, and the prorations. `fresh` begins a new cycle now."""
 
     items: list[Json]
-    period: Period
     anchor: int
     status: str
     trial_end: int | None
     fresh: bool = False
     parts: list[Json] = field(default_factory=list)
+    discounted: dict[str, list[Json]] = field(
+        default_factory=dict
+    )  # the new discounts of items, as `chosen` gives them
 
 
-def work_out(account: Account, subscription: Json, given: Json) -> Change:
-    """What `items`, `trial_end`, `billing_cycle_anchor` and the proration parameters come to."""
+def work_out(account: Account, subscription: Json, given: Json, made: Maker = add_price) -> Change:
+    """What `items`, `trial_end`, `billing_cycle_anchor` and the proration parameters come to.
+
+    `made` makes the price that `price_data` describes."""
     now = account.clock.now_s()
-    since = given.get("proration_date") or now
-    old, period = items_of(subscription), current_period(subscription)
-    new = _new_items(account, subscription, given.get("items") or [])
-    check_items([item["price"] for item in new])
+    since = _since(subscription, given, now)
+    old, new = items_of(subscription), _new_items(account, subscription, given.get("items") or [], made)
+    check_items([item["price"] for item in new], mixed=mixes(subscription))
     trialing = subscription["status"] == "trialing"
     trial_end = given.get("trial_end")
-    change = Change(new, period, subscription["billing_cycle_anchor"], subscription["status"],
-                    subscription["trial_end"])  # fmt: skip
+    change = Change(new, subscription["billing_cycle_anchor"], subscription["status"], subscription["trial_end"])
+    change.discounted = _discounted(account, subscription, given.get("items") or [], new)
     if isinstance(trial_end, int):
         change.status, change.trial_end, change.anchor = "trialing", trial_end, trial_end
-        change.period = (now, trial_end)
+        change.items = [placed(item, (now, trial_end)) for item in new]
     elif trial_end == "now" and trialing:
         change.fresh, change.trial_end = True, now
     elif (given.get("billing_cycle_anchor") or {}).get("type") == "now" or _resets(old, new, trialing=trialing):
         change.fresh = True
         change.trial_end = now if trialing else subscription["trial_end"]
     if change.fresh:
-        change.anchor, change.period, change.status = now, period_from(now, new, now), "active"
+        change.anchor, change.items = now, placed_from(now, new, now)
+        change.status = "active" if trialing else subscription["status"]
     if not trialing and given.get("proration_behavior", "create_prorations") != "none":
         whole_new = [] if change.fresh or change.status == "trialing" else new
         change.parts = _parts(account, subscription, old, whole_new, since)
-    change.items = [{**item, "billed_until": change.period[1], "current_period_start": change.period[0],
-                     "current_period_end": change.period[1]} for item in change.items]  # fmt: skip
     return change
 
 
+def _discounted(account: Account, subscription: Json, given: list[Json], new: list[Json]) -> dict[str, list[Json]]:
+    """The discounts that items are given, by the item's id."""
+    known = {item["id"] for item in items_of(subscription)}
+    added = iter([item["id"] for item in new if item["id"] not in known])
+    found = {}
+    for place, one in enumerate(given):
+        item_id = one.get("id") or next(added)
+        if "discounts" in one and not one.get("deleted"):
+            where = f"items[{place}][discounts]"
+            found[item_id] = chosen(account, one["discounts"], subscription["customer"], where)
+    return found
+
+
+def _since(subscription: Json, given: Json, now: int) -> int:
+    """The moment from which is prorated; one outside the paid-up period is refused."""
+    since = int(given.get("proration_date") or now)
+    start, end = current_period(subscription)
+    if "proration_date" in given and not start <= since <= end:
+        raise invalid("Cannot specify a proration_date outside of the current subscription period.", "proration_date")
+    return since
+
+
 def _resets(old: list[Json], new: list[Json], *, trialing: bool) -> bool:
-    """Another interval begins a new cycle, and so does the step from free to paid; a trial goes on."""
+    """Another interval for all items begins a new cycle, and so does the step from free to paid; a trial goes on."""
     if trialing:
         return False
     free = all(price_amount(item["price"], item["quantity"]) == 0 for item in old)
     paid = any(price_amount(item["price"], item["quantity"]) > 0 for item in new)
-    return interval_of(old) != interval_of(new) or (free and paid)
+    before, after = ({interval_of(item["price"]) for item in items} for items in (old, new))
+    return (len(after) == 1 and before != after) or (free and paid)
 
 
-def _new_items(account: Account, subscription: Json, given: list[Json]) -> list[Json]:
+def _new_items(account: Account, subscription: Json, given: list[Json], made: Maker) -> list[Json]:
     """The items as they shall be: the given ones changed, added or taken away, the others as they are."""
+    now = account.clock.now_s()
     rows = {item["id"]: item for item in items_of(subscription)}
     for place, one in enumerate(given):
         param = f"items[{place}]"
@@ -96,21 +136,31 @@ def _new_items(account: Account, subscription: Json, given: list[Json]) -> list[
             if one.get("deleted"):
                 del rows[one["id"]]
             else:
-                rows[one["id"]] = _changed_item(account, rows[one["id"]], one, param)
+                rows[one["id"]] = _changed_item(account, subscription, rows[one["id"]], one, param, made)
         else:
-            price = recurring_price(account, one, param, add_price)
-            item = new_item(account, subscription["id"], price, one, current_period(subscription))
+            price = recurring_price(account, one, param, made)
+            item = new_item(account, subscription["id"], price, one, _period_now(subscription, price, now))
             rows[item["id"]] = item
     if not rows:
         raise invalid("A subscription must have at least one item.", "items")
     return list(rows.values())
 
 
-def _changed_item(account: Account, item: Json, given: Json, param: str) -> Json:
+def _period_now(subscription: Json, price: Json, now: int) -> Period:
+    """The period into which a price comes now: that of an item with the same interval, else its own regular one."""
+    for item in items_of(subscription):
+        if interval_of(item["price"]) == interval_of(price) or subscription["status"] == "trialing":
+            return period_of(item)
+    return period_at(subscription["billing_cycle_anchor"], price, now)
+
+
+def _changed_item(account: Account, subscription: Json, item: Json, given: Json, param: str, made: Maker) -> Json:
     changed = dict(item)
     if given.get("price") or given.get("price_data") or given.get("plan"):
-        price = recurring_price(account, given, param, add_price)
+        price = recurring_price(account, given, param, made)
         changed |= {"price": without_own(price), "plan": plan_of(price)}
+        if interval_of(price) != interval_of(item["price"]):
+            changed = placed(changed, _period_now(subscription, price, account.clock.now_s()))
     if "quantity" in given:
         changed["quantity"] = given["quantity"]
     if "metadata" in given:
@@ -145,25 +195,15 @@ def _title(account: Account, item: Json) -> str:
 def carry_out(account: Account, subscription: Json, change: Change, given: Json, values: Json, *,
               collects: bool = True) -> None:  # fmt: skip
     """Make a change: prorations as invoice items, an invoice where one is due now, then the update's event."""
-    customer = account.get("customer", subscription["customer"], "customer")
-    for part in change.parts:
-        if part["amount"]:
-            add_item(account, customer, proration_values(account, subscription, customer, part))
-    old_period = current_period(subscription)
-    previous = account.change(
-        subscription, **values, items=item_list(subscription["id"], change.items), billing_cycle_anchor=change.anchor,
-        status=change.status, trial_end=change.trial_end,
-    )  # fmt: skip
-    if isinstance(given.get("trial_end"), int):
-        start = subscription["trial_start"] or account.clock.now_s()
-        previous |= account.change(subscription, trial_start=start, _reminded=False)
-    know_items(account, subscription)
-    invoice = _invoice(account, subscription, customer, change, given, old_period)
+    period = current_period(subscription)
+    if change.fresh or change.parts:
+        drop_pending(account, subscription)
+    _keep_parts(account, subscription, change)
+    previous = make(account, subscription, change, values, restarts=isinstance(given.get("trial_end"), int))
+    invoice = draft(account, subscription, change, given, period)
     if invoice is not None:
         previous |= account.change(subscription, latest_invoice=invoice["id"])
-    shown = {name: value for name, value in previous.items() if name[0] != "_"}
-    if shown:
-        emit(account, "customer.subscription.updated", subscription, shown)
+    tell(account, subscription, previous)
     if isinstance(given.get("trial_end"), int):
         remind_if_near(account, subscription)
     if invoice is not None:
@@ -173,17 +213,139 @@ def carry_out(account: Account, subscription: Json, change: Change, given: Json,
     plan(account, subscription)
 
 
-def _invoice(account: Account, subscription: Json, customer: Json, change: Change, given: Json,
-             period: Period) -> Json | None:  # fmt: skip
+def invoices_at_once(change: Change, given: Json) -> bool:
+    """Whether a change makes an invoice now."""
+    return change.fresh or (given.get("proration_behavior") == "always_invoice" and bool(change.parts))
+
+
+def add_extras(account: Account, subscription: Json, extras: list[tuple[Json, int]]) -> None:
+    """Put what is sold once, beside a running subscription, on its next invoice."""
+    customer = account.get("customer", subscription["customer"], "customer")
+    for price, quantity in extras:
+        parent = {"subscription_details": {"subscription": subscription["id"], "subscription_item": None},
+                  "type": "subscription_details"}  # fmt: skip
+        add_item(account, customer, item_values(
+            account, customer, price_amount(price, quantity), price["currency"], parent=parent, quantity=quantity,
+            description=product_name(account, price), pricing=pricing_of(price),
+        ))  # fmt: skip
+
+
+def early_end_parts(account: Account, subscription: Json, values: Json, given: Json) -> list[Json]:
+    """The credits for the paid-up time after a `cancel_at` that was just set into the running period.
+
+    What an earlier one gave is taken back as long as it waits."""
+    if "cancel_at" not in values or given.get("proration_behavior") == "none":
+        return []
+    _take_back_early_end(account, subscription)
+    until = values["cancel_at"]
+    if until is None or subscription["status"] in ("incomplete", "trialing"):
+        return []
+    amounts = [(item, -price_amount(item["price"], item["quantity"]), f"Unused time on {_title(account, item)}")
+               for item in items_of(subscription) if item["current_period_end"] > until]  # fmt: skip
+    return [{**part, "early_end": True} for part in credit_lines(account, subscription, until, amounts)]
+
+
+def _take_back_early_end(account: Account, subscription: Json) -> None:
+    customer = account.get("customer", subscription["customer"], "customer")
+    for item_id in subscription.get("_early_end") or []:
+        row = account.find("invoiceitem", item_id)
+        if row is not None and item_id in customer.get("_pending", []):
+            emit(account, "invoiceitem.deleted", row)
+            account.change(customer, _pending=[one for one in customer["_pending"] if one != item_id])
+            account.remove("invoiceitem", item_id)
+
+
+def carry_out_when_paid(account: Account, subscription: Json, change: Change, given: Json) -> None:
+    """Make a change only when its invoice is paid; until then it stands in `pending_update`, for 23 hours at most.
+
+    Without an invoice of its own it is made at once.
+    """
+    if not invoices_at_once(change, given):
+        carry_out(account, subscription, change, given, {})
+        return
+    drop_pending(account, subscription)
+    _keep_parts(account, subscription, change)
+    invoice = draft(account, subscription, change, given, current_period(subscription), more={"_updates": True})
+    assert invoice is not None, "a fresh cycle and invoiced prorations always have lines"  # noqa: S101
+    account.change(subscription, _update={**asdict(change), "parts": []}, _update_invoice=invoice["id"])
+    finalize(account, invoice)
+    collect(account, invoice)
+    if invoice["status"] == "open":
+        _wait(account, subscription, change, given, invoice)
+
+
+def _wait(account: Account, subscription: Json, change: Change, given: Json, invoice: Json) -> None:
+    """Note what the update will be when its invoice is paid, and until when; tells it."""
+    until = min(account.clock.now_s() + FIRST_PAYMENT_S, current_period(subscription)[1])
+    shown = dict.fromkeys(("cancel_at_period_end", "discount", "discounts", "metadata"))
+    pending = {
+        **shown,
+        "billing_cycle_anchor": change.anchor if change.anchor != subscription["billing_cycle_anchor"] else None,
+        "expires_at": until,
+        "subscription_items": change.items if given.get("items") else None,
+        "trial_end": change.trial_end if change.trial_end != subscription["trial_end"] else None,
+        "trial_from_plan": given.get("trial_from_plan"),
+    }
+    tell(account, subscription, account.change(subscription, pending_update=pending, latest_invoice=invoice["id"]))
+    plan(account, subscription)
+
+
+def apply_pending(account: Account, subscription: Json, invoice: Json) -> None:
+    """The invoice of a pending update is paid: make the change, and tell it."""
+    waited = subscription["pending_update"] is not None
+    change = Change(**subscription["_update"])
+    values = {"_update": None, "_update_invoice": None, "pending_update": None, "latest_invoice": invoice["id"]}
+    previous = make(account, subscription, change, values, restarts=False)
+    if waited:
+        emit(account, "customer.subscription.pending_update_applied", subscription)
+    tell(account, subscription, previous)
+    plan(account, subscription)
+
+
+def make(account: Account, subscription: Json, change: Change, values: Json, *, restarts: bool) -> Json:
+    """Give a subscription the items and the cycle of a change, and further values; gives what was there before.
+
+    `restarts` begins a trial."""
+    items = [{**item, "discounts": redeem_for_item(account, subscription, item["id"], change.discounted[item["id"]])}
+             if item["id"] in change.discounted else item for item in change.items]  # fmt: skip
+    previous = account.change(
+        subscription, **values, items=item_list(subscription["id"], items), billing_cycle_anchor=change.anchor,
+        status=change.status, trial_end=change.trial_end,
+    )  # fmt: skip
+    if restarts:
+        start = subscription["trial_start"] or account.clock.now_s()
+        previous |= account.change(subscription, trial_start=start, _reminded=False)
+    know_items(account, subscription)
+    return previous
+
+
+def tell(account: Account, subscription: Json, previous: Json) -> None:
+    """Tell an update of a subscription, unless nothing that shows has changed."""
+    emit_update(account, "customer.subscription.updated", subscription, without_own(previous))
+
+
+def _keep_parts(account: Account, subscription: Json, change: Change) -> None:
+    """Put the prorations of a change on the next invoice."""
+    customer = account.get("customer", subscription["customer"], "customer")
+    rows = [(part, add_item(account, customer, proration_values(account, subscription, customer, part)))
+            for part in change.parts if part["amount"]]  # fmt: skip
+    early = [row["id"] for part, row in rows if part.get("early_end")]
+    if early:
+        account.change(subscription, _early_end=early)
+
+
+def draft(account: Account, subscription: Json, change: Change, given: Json, period: Period, *,
+          more: Json | None = None) -> Json | None:  # fmt: skip
     """The draft that a change needs at once: for a fresh cycle, or when prorations are to be invoiced always."""
-    now = account.clock.now_s()
+    customer, now = account.get("customer", subscription["customer"], "customer"), account.clock.now_s()
     lines = []
     if change.fresh:
-        lines = [item_line(account, subscription, item, change.period) for item in change.items]
+        lines = [period_line(account, subscription, item, change.anchor) for item in change.items]
     elif given.get("proration_behavior") != "always_invoice":
         return None
     lines = take_pending(account, customer, subscription["currency"], subscription["id"]) + lines
     if not lines:
         return None
+    values = {"automatically_finalizes_at": None, "auto_advance": True, **(more or {})}
     return add_subscription_invoice(account, subscription, "subscription_update", lines, period=(period[0], now),
-                                    given={"automatically_finalizes_at": None, "auto_advance": True})  # fmt: skip
+                                    given=values)  # fmt: skip

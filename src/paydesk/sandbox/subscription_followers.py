@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from .accounts import Account
-from .dunning import plan_retry, rules, set_delinquent
+from .billing_settings import rules
+from .dunning import plan_retry, set_delinquent
 from .errors import Json
 from .events import emit
 from .invoices import FOLLOWERS, finalize, give_up, stop_advancing, subscription_id, void
 from .methods import attach
+from .subscription_changes import apply_pending, tell
 from .subscription_rows import ENDED, plan
-from .subscriptions import change, end, set_paused, set_resumed
+from .subscriptions import change, drop_pending, end, set_paused, set_resumed
 
 
 def _of(account: Account, invoice: Json) -> Json:
@@ -20,6 +22,8 @@ def _paid(account: Account, invoice: Json) -> None:
     """A paid invoice: the subscription is in good order again."""
     subscription = _of(account, invoice)
     _keep_method(account, subscription, invoice)
+    if subscription.get("_update_invoice") == invoice["id"]:
+        apply_pending(account, subscription, invoice)
     latest = subscription["latest_invoice"] in (None, invoice["id"])
     if invoice["amount_paid"] and not subscription.get("_starting"):
         customer = account.get("customer", subscription["customer"], "customer")
@@ -71,7 +75,7 @@ def _processing(account: Account, invoice: Json) -> None:
 def _failed(account: Account, invoice: Json) -> None:
     """A failed invoice: the subscription owes, or is at the end of the schedule."""
     subscription = _of(account, invoice)
-    if subscription["status"] in ENDED or invoice["billing_reason"] == "subscription_create":
+    if subscription["status"] in ENDED or invoice["billing_reason"] == "subscription_create" or invoice.get("_updates"):
         return
     customer = account.get("customer", subscription["customer"], "customer")
     if subscription["latest_invoice"] == invoice["id"] and subscription["status"] == "active":
@@ -79,6 +83,14 @@ def _failed(account: Account, invoice: Json) -> None:
         change(account, subscription, status="past_due")
     if invoice.get("_exhausted") and subscription["status"] == "past_due":
         _after_retries(account, subscription)
+
+
+def _due(account: Account, invoice: Json) -> None:
+    """An invoice that was sent is past its due date."""
+    subscription = _of(account, invoice)
+    if subscription["latest_invoice"] == invoice["id"] and subscription["status"] == "active":
+        set_delinquent(account, account.get("customer", subscription["customer"], "customer"), delinquent=True)
+        change(account, subscription, status="past_due")
 
 
 def _after_retries(account: Account, subscription: Json) -> None:
@@ -102,6 +114,9 @@ def _action(account: Account, invoice: Json) -> None:
 def _closed(account: Account, invoice: Json) -> None:
     """An invoice was voided or written off: nothing is owed for it."""
     subscription = _of(account, invoice)
+    if subscription.get("_update_invoice") == invoice["id"]:
+        tell(account, subscription, drop_pending(account, subscription))
+        return
     if subscription["latest_invoice"] != invoice["id"] or subscription["status"] in ENDED:
         return
     if subscription["status"] == "incomplete" and invoice["status"] == "void":
@@ -130,5 +145,5 @@ def _finalizing(account: Account, invoice: Json) -> None:
 
 FOLLOWERS.update(
     paid=_paid, planning=plan_retry, failed=_failed, action=_action, processing=_processing, closed=_closed,
-    finalizing=_finalizing,
+    due=_due, finalizing=_finalizing,
 )  # fmt: skip

@@ -7,7 +7,8 @@ from .accounts import Account
 from .calls import Call, Operation, get, listing, post
 from .errors import Json, invalid, no_such
 from .params import Shape, flag, items, text
-from .subscription_calls import BEHAVIOR, ITEM, PRORATION, existing, update
+from .subscription_calls import existing, update
+from .subscription_params import BEHAVIOR, ITEM, PRORATION
 from .subscription_rows import items_of
 
 _HOW: Shape = {**PRORATION, "payment_behavior": BEHAVIOR}
@@ -68,7 +69,7 @@ OPERATIONS: list[Operation] = [
     post("/v1/subscription_items", _create, {**ITEM, **_HOW, "subscription": text(clearable=False)},
          ("subscription",)),
     Operation("GET", "/v1/subscription_items", _list,
-              {**listing("", _list).shape, "subscription": text(clearable=False)}, ("subscription",)),
+              {**listing("", _list, dated=False).shape, "subscription": text(clearable=False)}, ("subscription",)),
     get("/v1/subscription_items/{id}", _retrieve),
     post("/v1/subscription_items/{id}", _update, {**ITEM, **_HOW}),
     Operation("DELETE", "/v1/subscription_items/{id}", _delete,

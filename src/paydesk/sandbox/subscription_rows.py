@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from .accounts import Account
+from .billing_settings import rules
 from .errors import Json, invalid, missing_parameter
 from .ids import new_id
 from .later import later
 from .lists import list_of
 from .params import merged_metadata
-from .periods import DAY_S, next_boundary, previous_boundary
+from .periods import DAY_S, boundary, next_boundary, previous_boundary
+from .plan_shape import plan_of
 
 FIRST_PAYMENT_S = 23 * 3600
 TRIAL_REMINDER_S = 3 * DAY_S
 ENDED = ("canceled", "incomplete_expired")
 
 Period = tuple[int, int]
+Maker = Callable[[Account, Json, str], Json]
 
 
-def recurring_price(account: Account, given: Json, param: str, made: Any) -> Json:
+def recurring_price(account: Account, given: Json, param: str, made: Maker) -> Json:
     """The recurring price of an item, by id or made by `made` from `price_data`; others are refused."""
     if given.get("price_data"):
-        price: Json = made(account, given["price_data"], f"{param}[price_data]")
+        price = made(account, given["price_data"], f"{param}[price_data]")
     elif given.get("price") or given.get("plan"):
         name = "price" if given.get("price") else "plan"
         price = account.get("price", given[name], f"{param}[{name}]")
@@ -72,33 +75,15 @@ def without_own(row: Json) -> Json:
     return {name: value for name, value in row.items() if not name.startswith("_")}
 
 
-def plan_of(price: Json) -> Json:
-    """The older `plan` object that still stands beside an item's price."""
-    recurring = price["recurring"]
-    names = ("active", "billing_scheme", "created", "currency", "id", "livemode", "metadata", "nickname", "product",
-             "tiers_mode")  # fmt: skip
-    return {name: price[name] for name in names} | {
-        "amount": price["unit_amount"],
-        "amount_decimal": price["unit_amount_decimal"],
-        "interval": recurring["interval"],
-        "interval_count": recurring["interval_count"],
-        "meter": recurring["meter"],
-        "object": "plan",
-        "transform_usage": None,
-        "trial_period_days": recurring["trial_period_days"],
-        "usage_type": recurring["usage_type"],
-    }
-
-
-def check_items(prices: list[Json]) -> None:
-    """Refuse prices that cannot be on one subscription."""
+def check_items(prices: list[Json], *, mixed: bool = False) -> None:
+    """Refuse prices that cannot be on one subscription; `mixed` ones may be billed at different intervals."""
     currencies = {price["currency"] for price in prices}
     if len(currencies) > 1:
         raise invalid(
             f"You cannot combine currencies on a single subscription: {', '.join(sorted(currencies))}.", "items"
         )
     intervals = {(price["recurring"]["interval"], price["recurring"]["interval_count"]) for price in prices}
-    if len(intervals) > 1:
+    if len(intervals) > 1 and not mixed:
         raise invalid(
             "Currently, all prices on a subscription must have the same `recurring.interval` and "
             "`recurring.interval_count`. If you meant to update an existing subscription item, specify its id.",
@@ -118,13 +103,11 @@ def subscription_values(given: Json) -> Json:
         "pause_collection", "pending_invoice_item_interval", "pending_setup_intent", "pending_update",
         "schedule", "status_details", "transfer_data", "trial_end", "trial_start",
     )  # fmt: skip
-    mode = (given.get("billing_mode") or {}).get("type", "flexible")
-    flexible = {"proration_discounts": "included", **((given.get("billing_mode") or {}).get("flexible") or {})}
     trial = {"missing_payment_method": "create_invoice"}
     trial |= (given.get("trial_settings") or {}).get("end_behavior") or {}
     return dict.fromkeys(names) | {
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
-        "billing_mode": {"flexible": flexible if mode == "flexible" else None, "type": mode},
+        "billing_mode": billing_mode(given.get("billing_mode") or {}),
         "billing_schedules": [],
         "cancel_at_period_end": False,
         "cancellation_details": {"comment": None, "feedback": None, "feedback_option": None, "reason": None},
@@ -136,6 +119,13 @@ def subscription_values(given: Json) -> Json:
         "payment_settings": payment_settings(given.get("payment_settings")),
         "trial_settings": {"end_behavior": trial},
     }  # fmt: skip
+
+
+def billing_mode(given: Json) -> Json:
+    """The field `billing_mode` of a subscription."""
+    mode = given.get("type", "flexible")
+    flexible = {"proration_discounts": "included", **(given.get("flexible") or {})}
+    return {"flexible": flexible if mode == "flexible" else None, "type": mode}
 
 
 def payment_settings(given: Json | None) -> Json:
@@ -156,37 +146,65 @@ def item_list(subscription: str, items: list[Json]) -> Json:
     return list_of(items, f"/v1/subscription_items?subscription={subscription}")
 
 
-def current_period(subscription: Json) -> Period:
-    """The paid-up period: start and end."""
-    item = subscription["items"]["data"][0]
+def mixes(subscription: Json) -> bool:
+    """Whether the items of a subscription may be billed at different intervals."""
+    return bool(subscription["billing_mode"]["type"] == "flexible")
+
+
+def period_of(item: Json) -> Period:
+    """The paid-up period of one item."""
     return item["current_period_start"], item["current_period_end"]
 
 
-def with_period(subscription: Json, period: Period) -> Json:
-    """The field `items` with every item in a period."""
-    moved = [{**item, "billed_until": period[1], "current_period_start": period[0], "current_period_end": period[1]}
-             for item in items_of(subscription)]  # fmt: skip
-    return item_list(subscription["id"], moved)
+def current_period(subscription: Json) -> Period:
+    """The paid-up period of the item that is due next; of the shortest where several are."""
+    return min((period_of(item) for item in items_of(subscription)), key=lambda period: (period[1], -period[0]))
 
 
-def interval_of(items: list[Json]) -> tuple[str, int]:
-    """Interval and count by which the items are billed."""
-    recurring = items[0]["price"]["recurring"]
-    return recurring["interval"], recurring["interval_count"]
+def last_end(subscription: Json) -> int:
+    """When the longest paid-up period ends."""
+    return max(int(item["current_period_end"]) for item in items_of(subscription))
 
 
-def period_at(anchor: int, items: list[Json], moment: int) -> Period:
-    """The regular period in which a moment lies."""
-    interval, count = interval_of(items)
+def placed(item: Json, period: Period) -> Json:
+    """An item in a period."""
+    return {**item, "billed_until": period[1], "current_period_start": period[0], "current_period_end": period[1]}
+
+
+def placed_from(anchor: int, items: list[Json], moment: int, until: int | None = None) -> list[Json]:
+    """Every item in the time from a moment to the next boundary of its own price, or to an earlier end."""
+    return [placed(item, period_from(anchor, item["price"], moment, until)) for item in items]
+
+
+def due_items(subscription: Json) -> list[Json]:
+    """The items whose period ends first: those that the next renewal bills."""
+    end = current_period(subscription)[1]
+    return [item for item in items_of(subscription) if item["current_period_end"] == end]
+
+
+def interval_of(price: Json) -> tuple[str, int]:
+    """Interval and count by which a price is billed."""
+    return price["recurring"]["interval"], price["recurring"]["interval_count"]
+
+
+def shortest_interval(items: list[Json]) -> tuple[str, int]:
+    """The interval of the item that is billed most often."""
+    return min((interval_of(item["price"]) for item in items), key=lambda one: boundary(0, one[0], one[1], 1))
+
+
+def period_at(anchor: int, price: Json, moment: int) -> Period:
+    """The regular period of a price in which a moment lies."""
+    interval, count = interval_of(price)
     return (
         previous_boundary(anchor, interval, count, moment),
         next_boundary(anchor, interval, count, moment),
     )
 
 
-def period_from(anchor: int, items: list[Json], moment: int) -> Period:
-    """The time from a moment to the next regular boundary."""
-    return moment, next_boundary(anchor, *interval_of(items), moment)
+def period_from(anchor: int, price: Json, moment: int, until: int | None = None) -> Period:
+    """The time from a moment to the next regular boundary of a price, or to an earlier end."""
+    end = next_boundary(anchor, *interval_of(price), moment)
+    return moment, end if until is None or until <= moment else min(end, until)
 
 
 def next_due(subscription: Json) -> int | None:
@@ -200,6 +218,8 @@ def next_due(subscription: Json) -> int | None:
         until: int | None = subscription.get("_resume_until")
         return until
     moments = [current_period(subscription)[1], subscription["cancel_at"]]
+    if subscription["pending_update"]:
+        moments.append(subscription["pending_update"]["expires_at"])
     if status == "trialing":
         moments.append(None if subscription.get("_reminded") else subscription["trial_end"] - TRIAL_REMINDER_S)
     if subscription["pause_collection"]:
@@ -213,3 +233,14 @@ def plan(account: Account, subscription: Json) -> None:
     if moment is not None and moment != subscription.get("_planned"):
         account.change(subscription, _planned=moment)
         later(account, moment, "subscription.due", subscription["id"])
+    _plan_upcoming(account, subscription)
+
+
+def _plan_upcoming(account: Account, subscription: Json) -> None:
+    """Have the renewal told some days before; a period shorter than that has no such event."""
+    days, (start, end) = rules(account)["upcoming_days"], current_period(subscription)
+    if days is None or subscription["status"] in (*ENDED, "incomplete") or subscription.get("_upcoming") == end:
+        return
+    if end - days * DAY_S > start:
+        account.change(subscription, _upcoming=end)
+        later(account, end - days * DAY_S, "subscription.upcoming", subscription["id"])

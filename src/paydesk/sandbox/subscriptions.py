@@ -27,6 +27,7 @@ from .invoices import (
 )
 from .later import DEEDS
 from .params import merged_metadata
+from .plan_shape import plan_of
 from .present import public
 from .subscription_rows import (
     ENDED,
@@ -34,6 +35,7 @@ from .subscription_rows import (
     TRIAL_REMINDER_S,
     Period,
     current_period,
+    due_items,
     item_list,
     items_of,
     know_items,
@@ -41,10 +43,11 @@ from .subscription_rows import (
     next_due,
     period_at,
     period_from,
+    period_of,
+    placed,
+    placed_from,
     plan,
-    plan_of,
     subscription_values,
-    with_period,
     without_own,
 )
 
@@ -60,6 +63,7 @@ class Order:
     anchor: int | None = None
     extras: list[tuple[Json, int]] = field(default_factory=list)
     discounts: list[Json] = field(default_factory=list)
+    item_discounts: list[list[Json]] = field(default_factory=list)
 
 
 def start(account: Account, order: Order, *, collects: bool, adopt: Json | None = None,
@@ -78,7 +82,9 @@ def start(account: Account, order: Order, *, collects: bool, adopt: Json | None 
                                        given={"automatically_finalizes_at": None})  # fmt: skip
     account.change(subscription, latest_invoice=invoice["id"])
     finalize(account, invoice, adopt=adopt)
-    if invoice["status"] == "open" and collects and invoice["collection_method"] == "charge_automatically":
+    if invoice["collection_method"] == "send_invoice":
+        collect(account, invoice)
+    elif invoice["status"] == "open" and collects:
         attempt(account, invoice, method or method_for(account, subscription, order.customer))
     if invoice["collection_method"] == "send_invoice" and subscription["status"] == "incomplete":
         account.change(subscription, status="active")
@@ -99,10 +105,15 @@ def finish_start(account: Account, subscription: Json) -> None:
 def _added(account: Account, order: Order) -> Json:
     """The subscription with items, period and discounts, not paid yet."""
     now, given, subscription_id_ = account.clock.now_s(), order.given, new_id("subscription")
-    anchor = order.trial_end or order.anchor or now
-    stub = [{"price": price} for price, _ in order.prices]
-    period = (now, order.trial_end) if order.trial_end else period_from(anchor, stub, now)
-    items = [new_item(account, subscription_id_, price, one, period) for price, one in order.prices]
+    behavior = ((given.get("trial_settings") or {}).get("end_behavior") or {}).get("billing_cycle_anchor")
+    anchor = order.anchor or (order.trial_end if behavior != "unchanged" else None) or now
+    trial = (now, order.trial_end) if order.trial_end else None
+    until = given.get("cancel_at") if isinstance(given.get("cancel_at"), int) else None
+    items = [new_item(account, subscription_id_, price, one, trial or period_from(anchor, price, now, until))
+             for price, one in order.prices]  # fmt: skip
+    holder = {"id": subscription_id_, "customer": order.customer["id"]}
+    for item, found in zip(items, order.item_discounts, strict=False):
+        item["discounts"] = redeem_for_item(account, holder, item["id"], found)
     subscription = account.add("subscription", {
         **subscription_values(given),
         **{name: given[name] for name in ("default_payment_method", "description", "days_until_due") if name in given},
@@ -133,14 +144,23 @@ def first_lines(account: Account, subscription: Json, order: Order) -> list[Json
     now = account.clock.now_s()
     lines = []
     for item in items_of(subscription):
-        period = (item["current_period_start"], item["current_period_end"])
-        amount = None
-        if order.anchor and not order.trial_end and order.anchor > now:
-            whole = period_at(order.anchor, items_of(subscription), now)
-            amount = prorated(price_amount(item["price"], item["quantity"]), whole, now)
-            amount = 0 if order.given.get("proration_behavior") == "none" else amount
-        lines.append(item_line(account, subscription, item, period, trial=bool(order.trial_end), amount=amount))
+        if order.trial_end:
+            lines.append(item_line(account, subscription, item, period_of(item), trial=True))
+        elif order.anchor and order.anchor > now and order.given.get("proration_behavior") == "none":
+            lines.append(item_line(account, subscription, item, period_of(item), amount=0))
+        else:
+            lines.append(period_line(account, subscription, item, subscription["billing_cycle_anchor"]))
     return lines + [extra_line(account, subscription, price, quantity, now) for price, quantity in order.extras]
+
+
+def period_line(account: Account, subscription: Json, item: Json, anchor: int) -> Json:
+    """The line of an item for its period; one that is cut short at either end costs its part of the regular one."""
+    period = period_of(item)
+    regular, amount = period_at(anchor, item["price"], period[0]), None
+    if period != regular:
+        whole = price_amount(item["price"], item["quantity"])
+        amount = prorated(whole, regular, period[0]) - prorated(whole, regular, period[1])
+    return item_line(account, subscription, item, period, amount=amount)
 
 
 def extra_line(account: Account, subscription: Json, price: Json, quantity: int, now: int) -> Json:
@@ -164,12 +184,12 @@ def active_discounts(account: Account, subscription: Json) -> list[Json]:
 
 def invoice_fields(subscription: Json, period: Period, now: int) -> Json:
     """What an invoice takes over from its subscription."""
-    sends = subscription["collection_method"] == "send_invoice"
+    sends, days = subscription["collection_method"] == "send_invoice", subscription["days_until_due"]
     return {
         "collection_method": subscription["collection_method"],
         "default_payment_method": None,
         "description": subscription["invoice_settings"]["description"],
-        "due_date": now + (subscription["days_until_due"] or 30) * 86400 if sends else None,
+        "due_date": now + (30 if days is None else days) * 86400 if sends else None,
         "footer": subscription["invoice_settings"]["footer"],
         "parent": {
             "quote_details": None,
@@ -210,6 +230,21 @@ def _use_up(account: Account, subscription: Json, discounts: list[Json], invoice
         else:
             kept.append(discount_id)
     account.change(subscription, discounts=kept)
+    used = {one for line in invoice["lines"]["data"] for one in line["discounts"]}
+    if any(used & set(item["discounts"]) for item in items_of(subscription)):
+        left = [{**item, "discounts": [one for one in item["discounts"] if one not in used or not _once(account, one)]}
+                for item in items_of(subscription)]  # fmt: skip
+        account.change(subscription, items=item_list(subscription["id"], left))
+
+
+def _once(account: Account, discount_id: str) -> bool:
+    """Whether a discount counts for one invoice only."""
+    return bool(coupon_of(account, account.get("discount", discount_id, "discount"))["duration"] == "once")
+
+
+def redeem_for_item(account: Account, subscription: Json, item_id: str, found: list[Json]) -> list[str]:
+    """Make the discounts of one item of a subscription; gives their ids."""
+    return [redeem(account, one, customer=subscription["customer"], subscription_item=item_id)["id"] for one in found]
 
 
 def _happen(account: Account, subscription_id_: str) -> None:
@@ -227,13 +262,15 @@ def _happen(account: Account, subscription_id_: str) -> None:
 
 
 def _step(account: Account, subscription: Json, now: int) -> None:
-    status, pause = subscription["status"], subscription["pause_collection"]
-    if status == "incomplete":
+    status, pause, pending = (subscription[name] for name in ("status", "pause_collection", "pending_update"))
+    if pending and pending["expires_at"] <= now:
+        expire_pending(account, subscription)
+    elif status == "incomplete":
         _expire(account, subscription, now)
     elif status == "paused":
         _give_up_resuming(account, subscription)
     elif subscription["cancel_at"] is not None and subscription["cancel_at"] <= now:
-        end(account, subscription)
+        end_on_time(account, subscription)
     elif pause and pause["resumes_at"] is not None and pause["resumes_at"] <= now:
         change(account, subscription, pause_collection=None)
     elif status == "trialing" and now < subscription["trial_end"]:
@@ -296,24 +333,61 @@ def set_paused(account: Account, subscription: Json, reason: str) -> None:
 def renew(account: Account, subscription: Json, status: str | None = None) -> None:
     """The next period begins: its draft invoice, then the subscription's update."""
     old = current_period(subscription)
-    items = items_of(subscription)
-    period = period_from(subscription["billing_cycle_anchor"], items, old[1])
-    lines = [item_line(account, subscription, item, period) for item in items]
+    anchor = subscription["billing_cycle_anchor"]
+    renewed = placed_from(anchor, due_items(subscription), old[1], subscription["cancel_at"])
+    lines = [period_line(account, subscription, item, anchor) for item in renewed]
     customer = account.get("customer", subscription["customer"], "customer")
     lines += take_pending(account, customer, subscription["currency"], subscription["id"])
     before = list(subscription["discounts"])
     unpaid = subscription["status"] == "unpaid"
     given = {"auto_advance": False, "automatically_finalizes_at": None} if unpaid else {}
     invoice = add_subscription_invoice(account, subscription, "subscription_cycle", lines, period=old, given=given)
-    values = {"items": with_period(subscription, period), "latest_invoice": invoice["id"]}
+    values = {"items": with_periods(subscription, renewed), "latest_invoice": invoice["id"]}
     previous = account.change(subscription, **values, **({"status": status} if status else {}))
     if before != subscription["discounts"]:
         previous["discounts"] = before
     emit(account, "customer.subscription.updated", subscription, previous)
 
 
+def with_periods(subscription: Json, renewed: list[Json]) -> Json:
+    """The field `items`, with some of the items in their new periods."""
+    periods = {item["id"]: period_of(item) for item in renewed}
+    return item_list(subscription["id"], [placed(item, periods.get(item["id"], period_of(item)))
+                                          for item in items_of(subscription)])  # fmt: skip
+
+
+def end_on_time(account: Account, subscription: Json) -> None:
+    """The end that was chosen beforehand has come: what still waits to be invoiced is invoiced for the last time."""
+    period = current_period(subscription)
+    end(account, subscription)
+    customer = account.get("customer", subscription["customer"], "customer")
+    lines = take_pending(account, customer, subscription["currency"], subscription["id"])
+    if lines:
+        invoice = add_subscription_invoice(account, subscription, "subscription_cycle", lines, period=period)
+        account.change(subscription, latest_invoice=invoice["id"])
+
+
+def drop_pending(account: Account, subscription: Json) -> Json:
+    """Give up an update that waits for its payment; its invoice is void. Gives what showed of it."""
+    invoice = account.find("invoice", subscription.get("_update_invoice") or "")
+    if subscription.get("_update") is None:
+        return {}
+    previous = account.change(subscription, pending_update=None, _update=None, _update_invoice=None)
+    if invoice is not None and invoice["status"] == "open":
+        void(account, invoice, tell=False)
+    return without_own(previous)
+
+
+def expire_pending(account: Account, subscription: Json) -> None:
+    """An update was not paid in time."""
+    previous = drop_pending(account, subscription)
+    emit(account, "customer.subscription.pending_update_expired", subscription)
+    emit_update(account, "customer.subscription.updated", subscription, previous)
+
+
 def end(account: Account, subscription: Json, *, reason: str | None = None, details: Json | None = None) -> None:
     """End a subscription for good; its open invoices are not collected any more. Tells it."""
+    drop_pending(account, subscription)
     now = account.clock.now_s()
     known = {**subscription["cancellation_details"], **(details or {})}
     if reason or known["reason"] is None:
@@ -331,9 +405,10 @@ def credit_lines(account: Account, subscription: Json, since: int, amounts: list
     discounts = active_discounts(account, subscription)
     found = []
     for item, whole, description in amounts:
-        period = (item["current_period_start"], item["current_period_end"])
-        amount = prorated(after_percentages(account, whole, discounts), period, since)
-        found.append({"item": item, "amount": amount, "description": description, "period": (since, period[1])})
+        until, value = item["current_period_end"], after_percentages(account, whole, discounts)
+        regular = period_at(subscription["billing_cycle_anchor"], item["price"], until - 1)
+        amount = prorated(value, regular, since) - prorated(value, regular, until)
+        found.append({"item": item, "amount": amount, "description": description, "period": (since, until)})
     return found
 
 

@@ -15,7 +15,7 @@ from .events import emit
 from .later import DEEDS, later
 from .params import Shape, integer, text
 from .periods import DAY_S, next_boundary
-from .subscription_rows import ENDED, interval_of, items_of
+from .subscription_rows import ENDED, items_of, shortest_interval
 
 KIND = "test_helpers.test_clock"
 _KEPT_S = 30 * DAY_S
@@ -110,7 +110,7 @@ def _farthest(account: Account, row: Json) -> int:
         for one in customer.get("_subscriptions", []):
             subscription = account.get("subscription", one, "subscription")
             if subscription["status"] not in ENDED:
-                interval, count = interval_of(items_of(subscription))
+                interval, count = shortest_interval(items_of(subscription))
                 ends.append(next_boundary(row["frozen_time"], interval, 2 * count, row["frozen_time"]))
     return min(ends)
 
@@ -154,7 +154,7 @@ DEEDS["test_clock.advance"] = _move
 _ADVANCE: Shape = {"frozen_time": integer}
 OPERATIONS: list[Operation] = [
     post("/v1/test_helpers/test_clocks", _create, {"frozen_time": integer, "name": text(300)}, ("frozen_time",)),
-    listing("/v1/test_helpers/test_clocks", _list),
+    listing("/v1/test_helpers/test_clocks", _list, dated=False),
     get("/v1/test_helpers/test_clocks/{id}", _existing),
     delete("/v1/test_helpers/test_clocks/{id}", _delete),
     post("/v1/test_helpers/test_clocks/{id}/advance", _advance, _ADVANCE, ("frozen_time",)),

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import Json
-from .older_invoices import INVOICE_STEPS, invoice_of_intent
+from .exchange import as_it_was_presented
+from .older_invoices import INVOICE_STEPS, invoice_of_intent, newer_billing_params
 
 if TYPE_CHECKING:
     from .accounts import Account
@@ -191,13 +192,19 @@ def _coupon(coupon: Json | str | None, account: Account) -> Json | str | None:
 
 
 def _session_before_basil(row: Json, _: Account) -> None:
+    as_it_was_presented(row)
     row["shipping_details"] = (row.get("collected_information") or {}).get("shipping_details")
 
 
 def _payment_before_basil(row: Json, account: Account) -> None:
-    """Charges and payment intents told their invoice."""
+    """Charges and payment intents told their invoice, and their amount as the buyer was shown it."""
+    as_it_was_presented(row)
     intent = row["id"] if row["object"] == "payment_intent" else row["payment_intent"]
     row["invoice"] = invoice_of_intent(account, intent)
+
+
+def _refund_before_basil(row: Json, _: Account) -> None:
+    as_it_was_presented(row)
 
 
 def _price_before_basil(row: Json, _: Account) -> None:
@@ -208,8 +215,9 @@ def _price_before_basil(row: Json, _: Account) -> None:
 def _subscription_before_basil(row: Json, account: Account) -> None:
     """The period stood on the subscription, and its one discount as an object."""
     items = (row.get("items") or {}).get("data") or []
-    row["current_period_start"] = min((item["current_period_start"] for item in items), default=row["created"])
-    row["current_period_end"] = min((item["current_period_end"] for item in items), default=row["created"])
+    periods = [(item["current_period_end"], -item["current_period_start"]) for item in items]
+    end, start = min(periods, default=(row["created"], -row["created"]))
+    row["current_period_start"], row["current_period_end"] = -start, end
     row["discount"] = _first_discount(row, account)
     row["billing_thresholds"] = None
 
@@ -245,12 +253,14 @@ _CHANGED: dict[tuple[str, str], Step] = {
     (_BASIL, "checkout.session"): _session_before_basil,
     (_BASIL, "charge"): _payment_before_basil,
     (_BASIL, "payment_intent"): _payment_before_basil,
+    (_BASIL, "refund"): _refund_before_basil,
     (_BASIL, "price"): _price_before_basil,
     (_BASIL, "subscription"): _subscription_before_basil,
     (_BASIL, "subscription_item"): _item_before_basil,
     (_BASIL, "invoice"): _invoice_before_basil,
     (_BASIL, "line_item"): INVOICE_STEPS["line_item"],
     (_BASIL, "invoiceitem"): INVOICE_STEPS["invoiceitem"],
+    (_BASIL, "plan"): INVOICE_STEPS["plan"],
     (_FEATURES_RENAMED, "product"): _product_before_renaming,
     (_FEATURES_RENAMED, "invoice"): _invoice_before_renaming,
 }
@@ -263,10 +273,10 @@ def newer_params(path: str, given: Json, version: str) -> Json:
 
     The official CLI names no version and still says `coupon` for a promotion code, so that is taken in every version.
     """
-    renamed = dict(given)
+    renamed = newer_billing_params(path, given, _date(version))
     if path == "/v1/promotion_codes" and "coupon" in renamed and "promotion" not in renamed:
         renamed["promotion"] = {"type": "coupon", "coupon": renamed.pop("coupon")}
-    if _date(version) < _BASIL and path.startswith("/v1/subscriptions"):
+    if _date(version) < _BASIL and path.startswith(("/v1/subscriptions", "/v1/invoices/create_preview")):
         for name in ("coupon", "promotion_code"):
             if name in renamed and "discounts" not in renamed:
                 value = renamed.pop(name)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import orjson
 
 from . import later
-from .accounts import Account
+from .accounts import NAMES, Account
 from .chaos import Chaos
-from .checkout import expire_session
 from .clock import Clock, Timeline
 from .deliveries import Courier, plan
 from .endpoints import use_configured
@@ -21,7 +19,6 @@ from .errors import Json, no_such, unauthorized
 from .journal import Journal, Row
 from .listening import Listeners
 from .settings import Settings
-from .test_clocks import clock_of_request, time_of
 
 _SECRET_KEY = re.compile(r"(sk|rk)_test_\w+", re.ASCII)
 _PUBLISHABLE_KEY = re.compile(r"pk_test_\w+", re.ASCII)
@@ -45,7 +42,6 @@ class World:
         self.courier = Courier(self, gap_factor)
         self.accounts: dict[str, Account] = {}
         self.requests: deque[Json] = deque(maxlen=_LOG_LENGTH)
-        self._pages: dict[str, tuple[Account, str]] = {}
         self._position = 0
         self._load()
 
@@ -60,24 +56,27 @@ class World:
         return self._opened(key)
 
     def _opened(self, key: str) -> Account:
-        account = Account(key, self.clock, self.public_url, self.timeline.at, self.settings)
-        self.accounts[key] = account
+        account = self._account(key)
         account.add("_account", {"_key": key}, object_id=account.id)
         if self.webhook is not None:
             use_configured(account, *self.webhook)
         return account
 
+    def _account(self, key: str) -> Account:
+        account = Account(key, self.clock, self.public_url, self.timeline.at, self.settings, self.journal.body)
+        self.accounts[key] = account
+        return account
+
     def account_of_page(self, page_id: str) -> Account | None:
         """The account to which a Checkout session (or its page id) belongs, or None."""
-        found = self._pages.get(page_id)
-        return found[0] if found else None
+        return next((account for account in self.accounts.values() if _session_of(account, page_id)), None)
 
     def session_of_page(self, account: Account, page_id: str) -> Json:
         """The session that `cs_…` or `ppage_…` names, in this account."""
-        owner, session_id = self._pages.get(page_id, (None, ""))
-        if owner is not account:
+        session = _session_of(account, page_id)
+        if session is None:
             raise no_such("payment_page", page_id, "session", 404)
-        return account.get("checkout.session", session_id, "session", status=404)
+        return session
 
     def intent_of_ticket(self, ticket: str) -> tuple[Account, Json] | None:
         """The payment intent or setup intent that waits for this page of a bank, with its account."""
@@ -86,16 +85,6 @@ class World:
             if intent is not None:
                 return account, intent
         return None
-
-    def know_session(self, account: Account, session: Json) -> None:
-        """Make a session findable by its page, and have it expire by itself."""
-        self._pages[session["id"]] = self._pages[session["_page"]] = (account, session["id"])
-        if session["status"] == "open":
-            account.at(session["expires_at"], partial(self._expire, account, session))
-
-    def _expire(self, account: Account, session: Json) -> None:
-        if session["status"] == "open":
-            expire_session(account, session)
 
     def flush(self) -> None:
         """Write what changed to the file, then send what is new. Called at the end of each piece of work."""
@@ -112,16 +101,23 @@ class World:
             for delivery, journey in zip(fresh, journeys, strict=True):
                 self.courier.start(account, delivery, journey)
 
-    def _rows(
-        self, account: Account, changed: dict[tuple[str, str], Json | None]
-    ) -> tuple[list[Row], list[tuple[str, str, str]]]:
-        """Changed objects as rows of the journal, and the keys of those removed."""
+    def _rows(self, account: Account, changed: dict[tuple[str, str], Json | None]) -> tuple[list[Row], list[int]]:
+        """Changed objects as rows of the journal, and the positions of those removed."""
         rows: list[Row] = []
+        removed: list[int] = []
         for (kind, object_id), row in changed.items():
+            known = account.table(kind).position
             if row is not None:
-                self._position += 1
-                rows.append((account.key, kind, object_id, self._position, row))
-        return rows, [(account.key, kind, object_id) for (kind, object_id), row in changed.items() if row is None]
+                position = known.get(object_id) or self._next_position()
+                known[object_id] = position
+                rows.append((position, account.key, kind, object_id, row.get(NAMES.get(kind, "")) or None, row))
+            elif object_id in known:
+                removed.append(known.pop(object_id))
+        return rows, removed
+
+    def _next_position(self) -> int:
+        self._position += 1
+        return self._position
 
     def move_clock(self, target: float) -> None:
         """Move the clock forward; what is due on the way happens in order."""
@@ -143,27 +139,20 @@ class World:
         self.settings.take(Settings().shown())
         self.chaos = Chaos()
         self.accounts.clear()
-        self._pages.clear()
         self.requests.clear()
         self.timeline.clear()
         self.clock.offset_s = 0.0
         self.journal.erase()
 
     def _load(self) -> None:
-        """Take up what the file holds: objects, sessions still open; the clock goes on from its offset."""
+        """Take up what the file holds, and what is still to happen; the clock goes on from its offset."""
         self.clock.offset_s = float(self.journal.setting("offset_s") or 0)
         self.settings.take(orjson.loads(self.journal.setting("settings") or "{}"))
-        for key, _, _, position, row in self.journal.rows():
-            account = self.accounts.get(key) or Account(
-                key, self.clock, self.public_url, self.timeline.at, self.settings
-            )
-            self.accounts[key] = account
-            account.restore(row)
-            self._position = max(self._position, position)
+        for position, key, kind, object_id, name in self.journal.heads():
+            account = self.accounts.get(key) or self._account(key)
+            account.take_up(kind, object_id, name, position)
+            self._position = position
         for account in self.accounts.values():
-            for session in account.all("checkout.session"):
-                with time_of(account, clock_of_request(account, session["id"], {})):
-                    self.know_session(account, session)
             later.resume(account)
             if self.webhook is not None:
                 use_configured(account, *self.webhook)
@@ -179,3 +168,7 @@ class World:
             for delivery in account.all("_delivery"):
                 if delivery["status"] == "waiting":
                     yield account, delivery
+
+
+def _session_of(account: Account, page_id: str) -> Json | None:
+    return account.find("checkout.session", page_id) or account.find_named("checkout.session", page_id)

@@ -40,6 +40,7 @@ function eventLine(row) {
   const actions = [["Resend", `/_sandbox/events/${row.id}/resend`, {}]];
   if (row.type === "charge.succeeded") {
     actions.push(["Refund", "/_sandbox/refunds", { charge: row.about }], ["Dispute", "/_sandbox/disputes", { charge: row.about, status: "needs_response" }]);
+    if (row.about.startsWith("ch_")) actions.push(["Fraud warning", "/_sandbox/fraud_warnings", { charge: row.about }]);
   }
   if (row.type === "charge.dispute.created") {
     actions.push(["Win", "/_sandbox/disputes", { charge: row.charge, status: "won" }], ["Lose", "/_sandbox/disputes", { charge: row.charge, status: "lost" }]);
