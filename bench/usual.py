@@ -10,14 +10,15 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
-import asyncpg
 import stripe
 from fastapi import Depends, FastAPI, HTTPException, Request
 from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from bench.orm import engine, open_session
 
 SCHEMA = "bench_usual"
 SECRET = os.environ["STRIPE_WEBHOOK_SECRET"]
@@ -39,15 +40,6 @@ class StripeEvent(Base):
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-async def connect() -> Any:
-    """Open one connection; asyncpg itself reads DATABASE_URL, so that every form of it (sockets too) works."""
-    return await asyncpg.connect(os.environ["DATABASE_URL"])
-
-
-engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_size=20, max_overflow=0)
-sessions = async_sessionmaker(engine, expire_on_commit=False)
-
-
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Make the table anew, and close the pool at the end."""
@@ -57,12 +49,6 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await connection.run_sync(Base.metadata.create_all)
     yield
     await engine.dispose()
-
-
-async def open_session() -> AsyncIterator[AsyncSession]:
-    """Give each request its own session."""
-    async with sessions() as session:
-        yield session
 
 
 app = FastAPI(lifespan=lifespan)

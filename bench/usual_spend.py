@@ -4,19 +4,18 @@ Durable like Paydesk's and exact, so the comparison is fair; it has no idempoten
 every start, in the schema `bench_spend` of DATABASE_URL. Run by uvicorn.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-import asyncpg
 from fastapi import Depends, FastAPI, HTTPException
 from pydantic import BaseModel
 from sqlalchemy import BigInteger, ForeignKey, func, select, text
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from bench.orm import engine, open_session
 from bench.spend import BALANCE, WALLETS, customer
 
 SCHEMA = "bench_spend"
@@ -54,15 +53,6 @@ class Spending(BaseModel):
     amount: int
 
 
-async def connect() -> Any:
-    """Open one connection; asyncpg itself reads DATABASE_URL, so that every form of it (sockets too) works."""
-    return await asyncpg.connect(os.environ["DATABASE_URL"])
-
-
-engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_size=20, max_overflow=0)
-sessions = async_sessionmaker(engine, expire_on_commit=False)
-
-
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Make the tables and wallets anew, and close the pool at the end."""
@@ -74,12 +64,6 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await connection.execute(Wallet.__table__.insert(), rows)  # type: ignore[attr-defined]
     yield
     await engine.dispose()
-
-
-async def open_session() -> AsyncIterator[AsyncSession]:
-    """Give each request its own session."""
-    async with sessions() as session:
-        yield session
 
 
 app = FastAPI(lifespan=lifespan)

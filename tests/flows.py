@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from faults import Actor, Flow, Step, drain
 from invariants import unpaid
-from paydesk import checkout
+from paydesk import checkout, edge
 from paydesk.channels.base import Address
+from paydesk.errors import StoreUnavailable
 from paydesk.stripe.envelope import envelope
 from paydesk.web.application import build
 
@@ -41,25 +44,55 @@ def order_in_chat(product: str) -> Step:
     return step
 
 
-def order_by_api(product: str) -> Step:
+def order_by_api(product: str, **more: Any) -> Step:
     """`POST /v1/checkouts` with an idempotency key, sent again when no answer came."""
 
     async def step(actor: Actor) -> None:
-        service = actor.service
-        transport = httpx.ASGITransport(app=build(service))
-        key = service.settings.api_key
-        headers = {
-            "Authorization": f"Bearer {key.reveal() if key else ''}",
-            "Idempotency-Key": f"{actor.name}-{product}",
-        }
-        body = {"customer": {"channel": "web", "external_id": actor.name}, "items": [{"price": product}]}
-        async with httpx.AsyncClient(transport=transport, base_url="http://desk", headers=headers) as client:
-            answer = await client.post("/v1/checkouts", json=body)
-        if answer.status_code != 201:
-            raise AssertionError(answer.text)
-        actor.keep(f"order {product}", answer.json()["id"])
+        body = {"customer": who(actor), "items": [{"price": product}], **more}
+        order = await post(actor, "/v1/checkouts", body, key=product)
+        actor.keep(f"order {product}", order["id"])
 
     return step
+
+
+def who(actor: Actor) -> dict[str, str]:
+    """Where the actor is met."""
+    return {"channel": "web", "external_id": actor.name}
+
+
+async def post(actor: Actor, path: str, body: dict[str, Any], *, key: str) -> dict[str, Any]:
+    """Return what our API answers to a POST under a key of the actor's; raises `StoreUnavailable` when it could not."""
+    service = actor.service
+    ours = service.settings.api_key
+    headers = {"Authorization": f"Bearer {ours.reveal() if ours else ''}", "Idempotency-Key": f"{actor.name}-{key}"}
+    transport = httpx.ASGITransport(app=build(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://desk", headers=headers) as client:
+        answer = await client.post(path, json=body)
+    if answer.status_code >= 500:
+        raise StoreUnavailable(answer.text)
+    if not answer.is_success:
+        raise AssertionError(f"POST {path}: {answer.text}")
+    return dict(answer.json())
+
+
+@dataclass(frozen=True)
+class Beforehand:
+    """Steps that lead to what a flow is about, as one: nobody is disturbed in them."""
+
+    steps: tuple[Step, ...]
+
+    async def __call__(self, actor: Actor) -> None:
+        """Take the steps; whoever observes the edge looks away meanwhile."""
+        observer = edge._observer
+        edge.observe(None)
+        for step in self.steps:
+            await step(actor)
+        edge.observe(observer)
+
+
+def beforehand(*steps: Step) -> Step:
+    """Return steps as one that is not cut."""
+    return Beforehand(steps)
 
 
 def pay(product: str, *cards: str) -> Step:
@@ -79,10 +112,17 @@ def pay(product: str, *cards: str) -> Step:
 
 async def hear(actor: Actor) -> None:
     """Stripe sends what it has to tell of this person's orders, all at once."""
-    orders = _orders(actor)
     events = (await actor.at_stripe("GET", "/v1/events", limit="100"))["data"]
-    bodies = [json.dumps(event).encode() for event in events[::-1]]
-    await asyncio.gather(*(_deliver(actor, body) for body in bodies if any(order.encode() in body for order in orders)))
+    bodies = [json.dumps(event) for event in events[::-1]]
+    names = _names(bodies, _orders(actor))
+    mine = [body.encode() for body in bodies if any(name in body for name in names)]
+    await asyncio.gather(*(_deliver(actor, body) for body in mine))
+
+
+def _names(bodies: Collection[str], orders: Collection[str]) -> set[str]:
+    """Return the orders and their payments and charges at Stripe: what is told of a dispute names no order."""
+    ours = [body for body in bodies if any(order in body for order in orders)]
+    return {*orders, *(name for body in ours for name in re.findall(r"\"((?:pi|ch)_[A-Za-z0-9]+)\"", body))}
 
 
 async def _deliver(actor: Actor, body: bytes) -> None:

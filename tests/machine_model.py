@@ -309,7 +309,9 @@ class Purse:
 
     def new_day(self, day: int) -> None:
         """What ends, ends; holds that nobody has ended are released."""
-        for number in [n for n, kept in self.holds.items() if kept.ends <= day]:
+        lapsed = [number for number, kept in self.holds.items() if kept.ends <= day]
+        self.unsure |= len(lapsed) > 1 and self.debt > 0  # the first of them pays, whichever that is
+        for number in lapsed:
             self.end(number, 0, day)
         for pot in self.pots:
             if pot.ends[0] <= day:
@@ -454,7 +456,7 @@ class Model:
 
     @property
     def unsure(self) -> bool:
-        """Whether it depends on seconds which credits were spent first: then nobody knows what is left."""
+        """Whether it depends on seconds which credits went first: then nobody knows what is left."""
         return any(purse.unsure for purse in self.purses.values())
 
     def new_day(self, day: int) -> None:

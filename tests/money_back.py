@@ -6,6 +6,7 @@ Import the fixture `shop`.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,8 +99,9 @@ def dispute(shop: Desk, order: dict[str, Any], status: str) -> dict[str, Any]:
 
 
 def calm(shop: Desk) -> None:
-    """Return when every event that the sandbox has told of is settled, with what follows from it."""
+    """Return when every event that the sandbox has told of is settled, with what follows from it, and no timer is due."""
     until(lambda: _heard(shop), patience_s=30, what="the news")
+    until(lambda: shop.get("/v1/status")["timers"]["due"] == 0, patience_s=30, what="an end of timers")
     shop.quiet()
 
 
@@ -179,9 +181,10 @@ def _names(event: dict[str, Any], names: set[str]) -> bool:
 
 def changes_nothing(shop: Desk, order: dict[str, Any]) -> None:
     """Telling everything again leaves everything as it is."""
-    before = state(shop, order)
+    before = json.loads(state(shop, order))
     tell_again(shop, order)
-    assert state(shop, order) == before
+    after = json.loads(state(shop, order))
+    assert after == before, {what: (before[what], after[what]) for what in before if before[what] != after[what]}
 
 
 def books_hold(shop: Desk) -> None:

@@ -157,8 +157,9 @@ TAMPERED = {
         UNPAID: "source ord_1:0:0: worth 70 while order ord_1 is open"}),
     "a grant taken away": ("DELETE FROM grant_", {GRANTED: "source ord_1:0:1: worth 86400 and not granted"}),
     "a longer pass": ("UPDATE grant_ SET seconds = 1000000", {GRANT: "grant ord_1:0:1: its source is worth 86400"}),
-    "an event": ("INSERT INTO inbox (source, external_id, kind, lane, body, livemode) VALUES ('stripe', 'evt_1', 'x', 1, '', "
-                 "false)", {"a finished event stays known for ever": "event evt_1 is in the inbox and was never seen"}),
+    "an event": (
+        "INSERT INTO inbox (source, external_id, kind, lane, body, livemode) SELECT 'stripe', 'evt_1', 'x', 1, '', false", {
+        "a finished event stays known for ever": "event evt_1 is in the inbox and was never seen"}),
 }  # fmt: skip
 
 
