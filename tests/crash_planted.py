@@ -1,4 +1,4 @@
-"""Does the harness bite? Ten bugs that desks really have are planted, one at a time, and each must be reported.
+"""Does the harness bite? Fourteen bugs that desks really have are planted, one at a time, and each must be reported.
 
 A bug is planted in a forked child only, while it lives, by putting something else in a function's place. Nothing
 like it is done anywhere else.
@@ -19,12 +19,14 @@ from typing import Any
 import pytest
 
 from conftest import settings_for
-from faults import Journal, Plant, Run, end_of, first_found, fork, in_child, time_passes, unasked
+from faults import Flow, Journal, Plant, Run, end_of, first_found, fork, in_child, time_passes, unasked
 from flows import SHORTEST
+from flows_money import HOLDS, REFUNDS
 from invariants import WITNESS, finished_twice, violations
 from load import AMOUNT, KINDS, Bought, buy, events_of
-from paydesk import customers, edge, inbox, orders, outbox, worker
+from paydesk import asking, customers, edge, inbox, orders, outbox, purses, wallet, worker
 from paydesk.app import open_service
+from paydesk.asking import Call, Find, Object, Send
 from paydesk.channels.base import Action, Receipt
 from paydesk.channels.web import WebChannel
 from paydesk.config import Settings, load
@@ -35,6 +37,7 @@ from paydesk.service import Service
 from paydesk.settle import Work, settle
 from paydesk.store import Store, Tx
 from paydesk.stripe.envelope import envelope
+from paydesk.wallet import Give, Spend, Wallets
 from sandbox_fixtures import Sandbox
 
 Window = tuple[str, str] | None
@@ -125,6 +128,30 @@ async def load_without_a_lock(tx: Tx, people: Any) -> set[str]:
     return {row["id"] for row in rows}
 
 
+async def refund_that_is_not_written_down(tx: Tx, name: str, kind: str, subject: str, params: Object) -> Call:
+    if kind != "refund":
+        return await right_writing(tx, name, kind, subject, params)
+    return Call(name, name, kind, subject, params, "pending", None, None, fresh=True)
+
+
+right_writing = asking.written
+
+
+async def refund_under_a_new_key(store: Store, call: Call, send: Send, find: Find) -> Object:
+    if call.kind != "refund":
+        return await right_answer(store, call, send, find)
+    return await send(call.params, secrets.token_hex(8))
+
+
+right_answer = asking.answer
+
+
+def spend_without_its_key(customer: str, _key: str) -> str:
+    return f"op:{customer}:{secrets.token_hex(8)}"
+
+
+NOT_COMPARED = purses.SPEND.replace("AND a.balance = n.before", "").replace("AND l.remaining = n.before", "")
+
 NO_RECLAIM = inbox.CLAIM.replace("l.leased_until <= now()", "l.claim_id IS NULL")
 NO_UNIQUE_KEY = """
 INSERT INTO inbox (source, external_id, kind, lane, body, livemode)
@@ -189,6 +216,43 @@ async def _drop_unique_keys(settings: Settings) -> None:
 def test_without_a_bug_nothing_is_reported(settings_here: Settings, tmp_path: Path) -> None:
     run = Run(SHORTEST, settings_here, Journal(tmp_path / "journal"))
     assert first_found(run, _points(run, STORING), "") == []
+
+
+# --- those that money shows which goes back and forth ----------------------------------------------------------------
+
+MONEY_BUGS: dict[str, tuple[Flow, Plant, str, str]] = {
+    "refund not written down": (
+        REFUNDS,
+        lambda: planted(asking, "written", refund_that_is_not_written_down),
+        "",
+        "call: ",
+    ),
+    "refund under a new key": (
+        REFUNDS,
+        lambda: planted(asking, "answer", refund_under_a_new_key),
+        "stripe:after",
+        "stripe: ",
+    ),
+    "spend without its key": (HOLDS, lambda: planted(wallet, "_name", spend_without_its_key), "", "effect: "),
+}
+"""The flow, the bug, the name of the points that are cut (none: everything is only asked again), what is found."""
+
+
+@pytest.mark.parametrize("bug", MONEY_BUGS)
+def test_a_bug_planted_in_a_flow_of_money_is_reported(bug: str, settings_here: Settings, tmp_path: Path) -> None:
+    flow, plant, cut, kind = MONEY_BUGS[bug]
+    run = Run(flow, settings_here, Journal(tmp_path / "journal"), plant)
+    points = [number for number, name in enumerate(run.points(), 1) if name == cut]
+    found = first_found(run, points, kind)
+    assert [one for one in found if one.startswith(kind)], found
+
+
+@pytest.mark.parametrize("flow", [REFUNDS, HOLDS], ids=["refunds", "holds"])
+def test_without_a_bug_nothing_is_reported_of_money(flow: Flow, settings_here: Settings, tmp_path: Path) -> None:
+    run = Run(flow, settings_here, Journal(tmp_path / "journal"))
+    run.points()
+    run.end()
+    assert run.found() == []
 
 
 # --- those that need two workers, or a wrong event -------------------------------------------------------------------
@@ -315,6 +379,36 @@ def test_two_workers_on_the_same_people_lose_nothing(scene: Scene) -> None:
 
 def test_a_missing_lock_is_reported(scene: Scene) -> None:
     found = two_workers_race(scene, lambda: planted(customers, "lock", load_without_a_lock))
+    assert [one for one in found if one.startswith("ledger: ")], found
+
+
+# Two writers remember the same wallet, and spend from it in turn.
+
+
+def two_writers_spend(scene: Scene, plant: Plant) -> list[str]:
+    """Let a writer spend from a wallet that another one has changed since it was remembered; return what is found."""
+
+    async def spend_in_turn(service: Service) -> None:
+        person = await customers.find_or_make(service.store, customers.Identity("web", secrets.token_hex(8)))
+        writers = [Wallets(service.store), Wallets(service.store)]
+        for writer in writers:
+            writer.start()
+        await writers[0].run(Give(person, "credits", 10, "gift"))
+        for number in range(6):
+            await writers[number % 2].run(Spend(person, "credits", 1, f"spend {number}"))
+        for writer in writers:
+            await writer.stop()
+
+    assert end_of(scene.play(spend_in_turn, plant)) == 0
+    return scene.found(violations)
+
+
+def test_two_writers_who_remember_the_same_wallet_lose_nothing(scene: Scene) -> None:
+    assert two_writers_spend(scene, nullcontext) == []
+
+
+def test_a_purse_that_is_not_compared_is_reported(scene: Scene) -> None:
+    found = two_writers_spend(scene, lambda: planted(purses, "SPEND", NOT_COMPARED))
     assert [one for one in found if one.startswith("ledger: ")], found
 
 

@@ -154,7 +154,9 @@ def dispute(status: str) -> Step:
     """The buyer's bank opens a dispute about the first purchase, or ends it."""
 
     async def step(actor: Actor) -> None:
-        charge = (await actor.at_stripe("GET", f"/v1/payment_intents/{await intent_of(actor, 'credits-10')}"))["latest_charge"]
+        charge = (await actor.at_stripe("GET", f"/v1/payment_intents/{await intent_of(actor, 'credits-10')}"))[
+            "latest_charge"
+        ]
         known = (await actor.at_stripe("GET", "/v1/disputes", charge=charge))["data"]
         if not known or known[0]["status"] not in (status, "won"):
             answer = await actor.stripe.post("/_sandbox/disputes", json={"charge": charge, "status": status})
@@ -179,7 +181,8 @@ class End:
 
 
 WALLET = """
-SELECT coalesce(sum(balance) FILTER (WHERE kind = 'wallet'), 0)::bigint, coalesce(sum(balance) FILTER (WHERE kind = 'held'), 0)::bigint,
+SELECT coalesce(sum(balance) FILTER (WHERE kind = 'wallet'), 0)::bigint,
+       coalesce(sum(balance) FILTER (WHERE kind = 'held'), 0)::bigint,
        coalesce(-sum(balance) FILTER (WHERE kind = 'debt'), 0)::bigint
 FROM account WHERE owner = $1 AND unit = $2
 """

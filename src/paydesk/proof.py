@@ -186,7 +186,6 @@ async def _stand_still(tx: Tx) -> None:
     await tx.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     await tx.execute("SET LOCAL jit = off")
     await tx.execute("SET LOCAL work_mem = '16MB'")  # what does not fit goes to files
-    await tx.execute("SET LOCAL max_parallel_workers_per_gather = 0")  # each of which would take as much again
 
 
 async def _beside(store: Store, snapshot: str) -> dict[str, str | None]:
