@@ -157,9 +157,9 @@ async def take_steps_over(line: Line, flow: Flow, actor: Actor) -> int:
 
 @pytest.mark.parametrize("name", ["refunds", "holds"])
 async def test_what_was_committed_and_could_not_be_said_is_done_once(
-    name: str, new_database: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    database, flow = new_database(), MONEY_FLOWS[name]
+    flow = MONEY_FLOWS[name]
     found: list[str] = []
     lose, unanswered = 0, 0
     with running_sandbox() as sandbox:

@@ -21,7 +21,7 @@ import pytest
 from conftest import settings_for
 from faults import Flow, Journal, Plant, Run, end_of, first_found, fork, in_child, time_passes, unasked
 from flows import SHORTEST
-from flows_money import HOLDS, REFUNDS
+from flows_money import HOLDS, REFUND_IN_PART
 from invariants import WITNESS, finished_twice, violations
 from load import AMOUNT, KINDS, Bought, buy, events_of
 from paydesk import asking, customers, edge, inbox, orders, outbox, purses, wallet, worker
@@ -222,13 +222,13 @@ def test_without_a_bug_nothing_is_reported(settings_here: Settings, tmp_path: Pa
 
 MONEY_BUGS: dict[str, tuple[Flow, Plant, str, str]] = {
     "refund not written down": (
-        REFUNDS,
+        REFUND_IN_PART,
         lambda: planted(asking, "written", refund_that_is_not_written_down),
         "",
         "call: ",
     ),
     "refund under a new key": (
-        REFUNDS,
+        REFUND_IN_PART,
         lambda: planted(asking, "answer", refund_under_a_new_key),
         "stripe:after",
         "stripe: ",
@@ -247,7 +247,7 @@ def test_a_bug_planted_in_a_flow_of_money_is_reported(bug: str, settings_here: S
     assert [one for one in found if one.startswith(kind)], found
 
 
-@pytest.mark.parametrize("flow", [REFUNDS, HOLDS], ids=["refunds", "holds"])
+@pytest.mark.parametrize("flow", [REFUND_IN_PART, HOLDS], ids=["a refund", "holds"])
 def test_without_a_bug_nothing_is_reported_of_money(flow: Flow, settings_here: Settings, tmp_path: Path) -> None:
     run = Run(flow, settings_here, Journal(tmp_path / "journal"))
     run.points()

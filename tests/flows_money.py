@@ -276,6 +276,14 @@ REFUNDS = Flow(
     ends(End({"credits-10": ("refunded", (333, 666))}, (0, 0, 0), ("paid", "refunded", "refunded"))),
 )  # fmt: skip
 
+REFUND_IN_PART = Flow(
+    "a payment by the API that is refunded in part",
+    (beforehand(reserve_payment, capture_payment, hear, work), refund("part", 333), hear, work),
+    once_more(refund("part", 333)),
+    ends(End({"credits-10": ("partially_refunded", (333,))}, (7, 0, 0), ("paid", "refunded"))),
+)
+"""For trying a planted bug quickly."""
+
 DEBT = Flow(
     "credits that were spent and held when they are refunded in the dashboard, and a debt that is paid",
     (

@@ -27,6 +27,7 @@ class SessionIs:
     amount: int
     currency: str
     failed: bool = False
+    failure_message: str | None = None
     charged_amount: int | None = None
     charged_currency: str | None = None
 

@@ -36,6 +36,7 @@ from paydesk.facts import (
     Ignored,
     Impossible,
     RefundIs,
+    SessionIs,
     TimerFired,
 )
 from paydesk.inbox import DONE, Claim, Outcome, Row
@@ -420,6 +421,8 @@ def _reason(fact: CaseFact, payment: Payment | None, back: Refund | Dispute | No
     """Return why, in Stripe's words: why a payment or refund failed, what a dispute or warning is about."""
     if isinstance(fact, FraudWarning):
         return fact.kind
+    if isinstance(fact, SessionIs):
+        return fact.failure_message
     if isinstance(back, Refund):
         return back.failure_reason or back.status
     if back is not None:

@@ -54,10 +54,16 @@ def read(event: Object, looked: Looked | None = None) -> Reading:
         return Impossible(f"{kind}: {error}"[:400])
 
 
-def _session(kind: str, session: Object, at: datetime, _looked: Looked) -> Reading:
+def _session(kind: str, session: Object, at: datetime, looked: Looked) -> Reading:
+    """Read a session. One whose slow method failed does not say why: its intent does."""
     order = shapes.reference(session)
     if order is None or session.get("mode", "payment") != "payment":
         return FOREIGN
+    intent = shapes.id_of(session, "payment_intent")
+    failed = kind.endswith("async_payment_failed")
+    if failed and intent is not None and Look("payment_intent", intent) not in looked:
+        return Look("payment_intent", intent)
+    error = looked[Look("payment_intent", intent)].get("last_payment_error") if failed and intent is not None else None
     amount, currency = shapes.ordered(session)
     charged = shapes.charged(session)
     return SessionIs(
@@ -66,11 +72,12 @@ def _session(kind: str, session: Object, at: datetime, _looked: Looked) -> Readi
         order=order,
         status=shapes.text(session, "status"),
         payment_status=shapes.text(session, "payment_status"),
-        intent=shapes.id_of(session, "payment_intent"),
+        intent=intent,
         stripe_customer=shapes.id_of(session, "customer"),
         amount=amount,
         currency=currency,
-        failed=kind.endswith("async_payment_failed"),
+        failed=failed,
+        failure_message=shapes.words(error, "message") if isinstance(error, Mapping) else None,
         charged_amount=charged[0] if charged is not None else None,
         charged_currency=charged[1] if charged is not None else None,
     )
