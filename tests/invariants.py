@@ -37,6 +37,10 @@ BROKEN: dict[str, str] = {
         WITH gone AS ({GONE})
         SELECT s.id || ' is worth ' || s.worth FROM source s JOIN gone g ON s.id = 'payment:' || g.id
         WHERE s.worth <> greatest(0, g.of - g.refunded - g.disputed - g.lost)""",
+    "effect: a paid order was paid in full": """
+        SELECT o.id || ' was paid with ' || p.amount || ' ' || p.currency
+        FROM orders o JOIN payment p ON p.id = o.paid_by WHERE o.capture = 'automatic'
+        AND (p.amount, p.currency) <> (coalesce(o.presented_amount, o.amount), coalesce(o.presented_currency, o.currency))""",
     "effect: nothing unpaid is worth anything": """
         SELECT s.id || ' is worth ' || s.worth FROM source s JOIN orders o ON o.id = s.order_id
         WHERE o.paid_at IS NULL AND s.kind IN ('credits', 'pass', 'feature') AND s.worth <> 0""",

@@ -182,8 +182,9 @@ FROM due WHERE l.id = due.id RETURNING l.id, l.deaths
 READ = """
 SELECT id, source, external_id, kind, lane, body, livemode, attempts, alone, received_at FROM inbox
 WHERE lane = ANY($1::smallint[]) AND state IN ('ready','parked') AND next_at <= desk_now()
-ORDER BY id LIMIT $2
+ORDER BY source = 'question', id LIMIT $2
 """
+"""What was told before what we want to know: nobody waits for an answer of Stripe's that only we have asked for."""
 
 
 async def claim(store: Store, *, start_lane: int, lanes_max: int, rows_max: int) -> Claim | None:
@@ -222,7 +223,7 @@ async def release(store: Store, held: Claim) -> None:
 
 
 async def read(store: Store, held: Claim) -> list[Row]:
-    """Return due rows of the leased lanes, oldest first, at most `rows_max`."""
+    """Return due rows of the leased lanes, oldest first and our own questions last, at most `rows_max`."""
     return [Row(*record) for record in await store.fetch(READ, list(held.lanes), held.rows_max)]
 
 

@@ -33,7 +33,7 @@ ROWS_MAX = 500
 DELIVERIES_MAX = 32
 IDLE_S = 1.0
 STRIPE_AWAY_S = 15.0
-LOOKS_MAX = 20
+LOOKS_MAX = 50
 LOOK_S_MAX = 5.0
 LOOKS_IN_A_ROW_MAX = 3  # the dispute, its intent, and one more
 
@@ -167,9 +167,9 @@ class Worker:
         return [*works, *(Work(row, Ignored("foreign: looked in vain")) for row, _ in needing)]
 
     async def _look_for(self, needing: Sequence[tuple[Row, Look]], found: dict[Look, dict[str, object]]) -> list[Row]:
-        """Look once per object, many at a time; return the rows whose look was answered.
+        """Look once per object, so many at a time; return the rows whose look was answered.
 
-        The others wait, and nobody is blamed.
+        Those that Stripe could not answer wait, and nobody is blamed; those whose turn has not come stay due.
         """
         waiting: dict[Look, list[Row]] = defaultdict(list)
         for row, look in needing:
@@ -177,7 +177,7 @@ class Worker:
         looks = list(waiting)[:LOOKS_MAX]
         answers = await asyncio.gather(*(self._look(look) for look in looks))
         found |= {look: answer for look, answer in zip(looks, answers, strict=True) if answer is not None}
-        late = [row.id for look, rows in waiting.items() if look not in found for row in rows]
+        late = [row.id for look in looks if look not in found for row in waiting[look]]
         if late:
             await inbox.postpone(self._store, late, STRIPE_AWAY_S, "waits for a look at Stripe")
         return [row for look, rows in waiting.items() if look in found for row in rows]
