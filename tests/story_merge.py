@@ -199,6 +199,25 @@ async def have(service: Service, *people: str) -> int:
     )
 
 
+async def test_a_key_that_both_have_used_stays_each_ones_own(service: Service) -> None:
+    ann, bob = await person(service), await person(service)
+    for who in (ann, bob):
+        await give(service, who, 10)
+    first = await service.wallets.run(Reserve(ann, "credits", 4, "same"))
+    second = await service.wallets.run(Reserve(bob, "credits", 4, "same"))
+    await merging.merge(service.store, service.vault, bob, ann, actor="test")
+    for who, made in ((ann, first), (bob, second)):
+        again = await service.wallets.run(Reserve(who, "credits", 4, "same"))
+        assert again.replayed
+        assert again.hold is not None
+        assert made.hold is not None
+        assert again.hold.id == made.hold.id
+    spent = await service.wallets.run(Spend(bob, "credits", 1, "only bob's"))
+    other = await service.wallets.run(Spend(ann, "credits", 1, "only bob's"))
+    assert (spent.balance, other.balance, other.replayed) == (11, 10, False)
+    assert (await service.wallets.run(Spend(ann, "credits", 1, "only bob's"))).replayed
+
+
 async def at_once(*work: Awaitable[Any]) -> list[Any]:
     """Await everything together; refusals are results, anything else is an error."""
     results = await asyncio.gather(*work, return_exceptions=True)

@@ -179,6 +179,28 @@ def test_canceling_the_order_cancels_its_payment(desk: Desk) -> None:
     assert confirm_at_stripe(desk, payment).status_code == 400
 
 
+def test_of_what_was_captured_in_part_as_much_can_be_refunded_and_no_more(desk: Desk) -> None:
+    payment = pay(desk, desk.buyer(), capture_method="manual", **PAID)
+    desk.post(f"/v1/payments/{payment['id']}/capture", {"amount": 1500})
+    desk.post("/v1/refunds", {"payment": payment["id"], "amount": 300})
+    desk.settled(payment["order"], "partially_refunded")
+    desk.quiet()
+    assert desk.get(f"/v1/payments/{payment['id']}")["amount_refunded"] == 300
+    rest = desk.post("/v1/refunds", {"payment": payment["id"]})
+    assert rest["amount"] == 1200
+    desk.settled(payment["order"], "refunded")
+    refused(desk.call("POST", "/v1/refunds", json={"payment": payment["id"]}), 409, "already_refunded")
+
+
+def test_a_declined_payment_asked_for_again_under_its_key_is_the_same_payment(desk: Desk) -> None:
+    buyer, key = desk.buyer(), secrets.token_hex(8)
+    asked = {"customer": buyer.who, "amount": 2000, "currency": "usd", "payment_method": DECLINED, "confirm": True}
+    answers = [desk.call("POST", "/v1/payments", json=asked, headers={"Idempotency-Key": key}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [402, 402]
+    first, again = (answer.json()["error"]["payment"] for answer in answers)
+    assert first == again
+
+
 def test_a_hold_that_nobody_captures_cancels_the_order_by_itself(own_desk: Desk) -> None:
     payment = pay(own_desk, own_desk.buyer(), capture_method="manual", **PAID)
     canceled = own_desk.at_stripe("POST", f"/v1/payment_intents/{payment['id']}/cancel")

@@ -30,6 +30,8 @@ class PaydeskError(Exception):
 
     status = 500
     code = "internal_error"
+    resumable = False
+    """Whether the same key goes on with what it has begun, instead of beginning anew."""
     retry_after_s: int | None = None
     """After how many seconds the same request makes sense again."""
 
@@ -161,6 +163,8 @@ class StripeRefused(PaydeskError):
 
 class PaymentRefused(StripeRefused):
     """The buyer's card or bank said no: `code` and `message` are Stripe's, and `payment` can still be paid."""
+
+    resumable = True
 
     def __init__(self, message: str, *, payment: str, code: str | None) -> None:
         super().__init__(message, code=code)

@@ -299,6 +299,8 @@ def _low_balance(desk: Desk, fact: TimerFired, customer: str, row: Row) -> Outco
     key = f"low_balance:{customer}|{unit}:{fact.at.isoformat()}"
     wallet = desk.book.accounts[customer, unit, "wallet"]
     thread = desk.threads.get(customer)
+    if wallet.low_mark is not None and desk.book.balance(customer, unit) >= wallet.low_mark:
+        return Outcome("done", "there is enough again")
     if wallet.low_mark is not None:
         params: dict[str, Any] = {"customer": customer, "unit": unit}
         desk.messages.append(Message(f"topup:{key}", customer, "stripe", customer, "topup", params, inbox_id=row.id))

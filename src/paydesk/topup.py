@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from paydesk import checkout, customers, ids, outbox, payers, payments
+from paydesk import checkout, customers, ids, outbox, payers, payments, timers
 from paydesk.catalog import Catalog
 from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeRefused
 from paydesk.outbox import Message
 from paydesk.store import Store, Tx
 from paydesk.stripe.gateway import Gateway
+from paydesk.timers import Timer
 
 MARK = "paydesk_topup"
 """The metadata key of orders that were made by a top-up; its value is the unit."""
@@ -57,8 +58,8 @@ UPDATE account SET low_mark = $3, told_low = false WHERE owner = $1 AND unit = $
 
 SPENT = """
 SELECT coalesce(sum(amount), 0)::bigint FROM orders
-WHERE customer_id = $1 AND metadata->>$2 = $3 AND canceled_at IS NULL AND id <> $4
-  AND created_at >= date_trunc('month', desk_now(), 'UTC')
+WHERE customer_id = $1 AND metadata->>$2 = $3 AND canceled_at IS NULL AND id <> $4 AND currency = $5
+  AND coalesce(paid_at, desk_now()) >= date_trunc('month', desk_now(), 'UTC')
 """
 
 
@@ -151,8 +152,9 @@ async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, key: str, 
     price = catalog.find_price(wanted.price)
     if price is None:
         return await _give_up(store, wanted, key, "topup_failed", f"{wanted.price} is not sold any more")
-    spent: int = await store.fetchval(SPENT, customer, MARK, wanted.unit, order)
+    spent: int = await store.fetchval(SPENT, customer, MARK, wanted.unit, order, price.currency)
     if spent + price.amount > wanted.month_limit:
+        await store.run(lambda tx: _again_next_month(tx, wanted))
         return await _say(store, wanted, f"{key}:limit", "topup_limit", "the limit of this month is reached")
     try:
         await _buy(store, gateway, catalog, wanted, order)
@@ -170,6 +172,12 @@ async def _buy(store: Store, gateway: Gateway, catalog: Catalog, wanted: TopUp, 
     await payers.stripe_customer(store, gateway, wanted.customer)
     ask = payments.Ask(wanted.payment_method, confirm=True, off_session=True, description=line.name)
     await payments.make(store, gateway, order, ask)
+
+
+async def _again_next_month(tx: Tx, wanted: TopUp) -> None:
+    """Look again when the month is over: the balance is then still low, or it is not."""
+    start = await tx.fetchval("SELECT date_trunc('month', desk_now(), 'UTC') + interval '1 month'")
+    await timers.put(tx, [Timer("low_balance", f"{wanted.customer}|{wanted.unit}", start, wanted.customer)])
 
 
 async def _give_up(store: Store, wanted: TopUp, key: str, template: str, because: str) -> str:

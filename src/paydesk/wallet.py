@@ -36,6 +36,7 @@ class Spend:
     amount: int
     key: str
     memo: str | None = None
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Reserve:
     key: str
     memo: str | None = None
     lasts_s: int = HOLD_S
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Give:
     memo: str | None = None
     expires_at: datetime | None = None
     expires_days: int | None = None
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class Wallets:
     async def _write(self, tx: Tx, operations: list[Operation]) -> list[Outcome]:
         outcomes, batch = await write(tx, operations, self._low_mark)
         for (owner, unit, kind), account in batch.book.accounts.items():
-            if kind == "wallet" and batch.aliases.get(owner) == [owner]:
+            if kind == "wallet" and batch.aliases.get(owner) == [owner] and account.low_mark is None:
                 self._purses.remember(owner, unit, batch.book, _mark(account, self._low_mark(unit)))
         return outcomes
 
@@ -159,7 +162,8 @@ class Wallets:
             if isinstance(outcome, PaydeskError):
                 raise outcome
             if not isinstance(operation, EndHold):
-                operation = replace(operation, customer=outcome.customer)
+                asked = operation.asked or operation.customer
+                operation = replace(operation, customer=outcome.customer, asked=asked)
         raise Conflict("the person is being merged: ask again")
 
 
@@ -239,6 +243,16 @@ def _name(customer: str, key: str) -> str:
     return f"op:{customer}:{key}"
 
 
+def _names(operation: Spend | Reserve | Give, aliases: dict[str, list[str]]) -> list[str]:
+    """Return the names under which an operation may have been done, its own first.
+
+    Asked for somebody who was merged, it is only theirs: the same key of the other person was another request.
+    """
+    asked = operation.asked or operation.customer
+    people = [asked] if asked != operation.customer else aliases[operation.customer]
+    return [_name(person, operation.key) for person in people]
+
+
 async def _load(tx: Tx, now: datetime, operations: Sequence[Operation], locked: set[str], ends: Sequence[str]) -> Batch:
     """Load what these operations touch, under the locks of their people."""
     aliases: dict[str, list[str]] = {person: [person] for person in locked}
@@ -247,8 +261,8 @@ async def _load(tx: Tx, now: datetime, operations: Sequence[Operation], locked: 
     ):
         aliases[person].append(old)
     names = {
-        _name(alias, operation.key): operation.customer
-        for operation in operations if not isinstance(operation, EndHold) for alias in aliases[operation.customer]
+        name: operation.customer
+        for operation in operations if not isinstance(operation, EndHold) for name in _names(operation, aliases)
     }  # fmt: skip
     endings = {_ending(id_): id_ for id_ in ends}
     found = await tx.fetch(KNOWN, sorted({*names, *endings})) if names or endings else []
@@ -291,7 +305,7 @@ def _outcome(batch: Batch, operation: Operation, owners: dict[str, str], moved: 
 
 def _new(batch: Batch, operation: Spend | Reserve | Give) -> Done:
     """Do something for the first time, and remember it for a twin in the same batch."""
-    name = _name(operation.customer, operation.key)
+    name = _name(operation.asked or operation.customer, operation.key)
     cause = Cause(name, 0, operation.customer, operation.unit, memo=operation.memo)
     hold = None
     match operation:
@@ -395,8 +409,8 @@ def _hold_id(name: str) -> str:
 def _before(batch: Batch, operation: Spend | Reserve | Give) -> Done | None:
     """Return what the key did before, if anything; raises `Conflict` when that was something else."""
     kind = {Spend: "spend", Reserve: "hold", Give: "grant"}[type(operation)]
-    for alias in batch.aliases[operation.customer]:
-        before = batch.known.get(_name(alias, operation.key))
+    for name in _names(operation, batch.aliases):
+        before = batch.known.get(name)
         if before is not None:
             if (before.kind, before.unit, before.amount, before.memo, before.expires_at) != (
                 kind, operation.unit, operation.amount, operation.memo, _end_of(operation, before.at),

@@ -6,7 +6,7 @@ in the table is stored and marked `ignored`, so that it can be replayed the day 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -181,8 +181,18 @@ def _refunded(_kind: str, charge: Object, at: datetime, looked: Looked) -> Readi
     look = Look("refunds", shapes.text(charge, "id"))
     if look not in looked:
         return look
-    refunds = looked[look].get("data", ())
+    refunds = _given_back(charge, looked[look].get("data", ()))
     return RefundsAre(at, order, intent, tuple(_refund_is(refund, order, intent, at) for refund in refunds))
+
+
+def _given_back(charge: Object, refunds: Sequence[Object]) -> list[Object]:
+    """Return the refunds of a charge without the one that let go what was reserved and never captured.
+
+    That one moved no money: nothing of it stands in the balance.
+    """
+    released = charge.get("amount", 0) - charge.get("amount_captured", charge.get("amount", 0))
+    rest = [one for one in refunds if not (one.get("amount") == released and one.get("balance_transaction") is None)]
+    return rest if released and len(rest) == len(refunds) - 1 else list(refunds)
 
 
 def _dispute(_kind: str, dispute: Object, at: datetime, looked: Looked) -> Reading:

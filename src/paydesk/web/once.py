@@ -56,7 +56,7 @@ async def once(
     try:
         body = orjson.dumps(await work(started.operation))
     except PaydeskError as error:
-        await _give_up(store, key_id, key, forget=error.status < 500)
+        await _give_up(store, key_id, key, forget=error.status < 500 and not error.resumable)
         raise
     await store.execute(
         "UPDATE idempotency_key SET status = $3, body = $4 WHERE scope = $1 AND key = $2",

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from paydesk import customers, topup
 from paydesk.catalog import CREDITS
 from paydesk.errors import NotFound
+from paydesk.wallet import AMOUNT_MAX
 from paydesk.web import shapes
 from paydesk.web.api import Here, Reader, Seller
 from paydesk.web.once import once
@@ -24,8 +25,10 @@ class TopUpGiven(shapes.Given):
     """What is bought again, when, and for how much money a calendar month at most."""
 
     price: str = Field(max_length=64, description="a price of the catalogue that gives credits")
-    below: int = Field(ge=1, description="buy when less than this is left")
-    month_limit: int = Field(ge=1, description="at most so much a month, in the smallest unit of the price's currency")
+    below: int = Field(ge=1, le=AMOUNT_MAX, description="buy when less than this is left")
+    month_limit: int = Field(
+        ge=1, le=AMOUNT_MAX, description="at most so much a month, in the smallest unit of the price's currency"
+    )
     payment_method: str | None = Field(None, max_length=255, description="a saved card; the newest when not given")
 
 

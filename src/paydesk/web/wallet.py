@@ -19,7 +19,7 @@ import orjson
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from paydesk import books, customers, ids
-from paydesk.catalog import CREDITS, DAYS_MAX
+from paydesk.catalog import CREDITS, DAYS_MAX, Catalog
 from paydesk.clock import iso
 from paydesk.errors import Invalid, NotFound, PaydeskError, TooLarge
 from paydesk.ledger import Hold
@@ -167,14 +167,19 @@ _BY_SHAPE = {_shape(call.path): call for call in CALLS}
 # --- the calls -------------------------------------------------------------------------------------------------------
 
 
+def _units_of(catalog: Catalog) -> set[str]:
+    grants = [one for product in catalog.products.values() for one in product.grants]
+    return {CREDITS} | {one.unit for one in grants if one.kind == "credits"}
+
+
 class WalletCalls:
     """Answers these calls and no others: `call_of` says which one a path is."""
 
     def __init__(self, service: Service, keys: Keys) -> None:
         self._service = service
         self._keys = keys
-        grants = [one for product in service.catalog.products.values() for one in product.grants]
-        self._units = {CREDITS} | {one.unit for one in grants if one.kind == "credits"}
+        self._catalog = service.catalog
+        self._units = _units_of(service.catalog)
 
     def call_of(self, path: str) -> Call | None:
         """Return the call that a path means, `None` for every other path."""
@@ -212,6 +217,9 @@ class WalletCalls:
 
     async def _refuse_unknown(self, operation: Operation) -> None:
         """Raise for an id that nothing can have, and for a unit that neither the catalogue nor the customer has."""
+        if self._catalog is not self._service.catalog:  # it was edited
+            self._catalog = self._service.catalog
+            self._units = _units_of(self._catalog)
         if isinstance(operation, EndHold):
             if not HOLD_ID.fullmatch(operation.hold):
                 raise NotFound("there is no such hold", param="hold")
