@@ -204,10 +204,31 @@ def test_a_deleted_customer_is_still_told_but_not_used(sandbox: Sandbox) -> None
 
 def test_the_clock_moves_forward_only(sandbox: Sandbox) -> None:
     before = httpx.get(f"{sandbox.url}/_sandbox/clock").json()
-    for wrong in ({"advance": "soon"}, {"to": "2020-01-01T00:00:00Z"}, {}, {"advance": "1d", "to": "2030-01-01"}, []):
+    for wrong in ({"advance": "soon"}, {"to": "2020-01-01T00:00:00Z"}, {}, {"advance": "1d", "to": "2030-01-01"}, [],
+                  {"advance": "732d"}, {"advance": "1000000000d"}, {"advance": "9" * 400 + "d"},
+                  {"to": "9999-12-31T23:59:59Z"}):  # fmt: skip
         answer = httpx.post(f"{sandbox.url}/_sandbox/clock", json=wrong)
         assert answer.status_code == 400, wrong
         assert answer.json()["error"]["message"]
     assert httpx.get(f"{sandbox.url}/_sandbox/clock").json()["offset_s"] == before["offset_s"]
     sandbox.advance("90s")
     assert httpx.get(f"{sandbox.url}/_sandbox/clock").json()["offset_s"] == before["offset_s"] + 90
+
+
+def test_a_version_older_than_the_oldest_known_is_refused(sandbox: Sandbox) -> None:
+    old = sandbox.call("GET", "/v1/customers", Stripe_Version="2022-11-15")
+    assert (old.status_code, "2023-10-16" in old.json()["error"]["message"]) == (400, True)
+    assert sandbox.call("GET", "/v1/customers", Stripe_Version="2023-10-16").status_code == 200
+    endpoint = {"url": "http://127.0.0.1:9/", "enabled_events[]": "*", "api_version": "2022-11-15"}
+    assert sandbox.call("POST", "/v1/webhook_endpoints", endpoint).json()["error"]["param"] == "api_version"
+
+
+def test_a_token_as_source_is_the_customers_card(sandbox: Sandbox) -> None:
+    customer = sandbox.call("POST", "/v1/customers", {"source": "tok_visa"}).json()
+    methods = sandbox.call("GET", f"/v1/customers/{customer['id']}/payment_methods").json()["data"]
+    assert [(one["id"], one["card"]["last4"]) for one in methods] == [(customer["default_source"], "4242")]
+    before = sandbox.event_types()
+    for wrong in ({"source": "tok_nothing"}, {"source": "pm_card_visa"}, {"source": "tok_chargeDeclined"},
+                  {"source": "tok_visa", "payment_method": "pm_card_visa"}):  # fmt: skip
+        assert sandbox.call("POST", "/v1/customers", wrong).status_code in (400, 402), wrong
+    assert sandbox.event_types() == before

@@ -45,8 +45,8 @@ def deliveries(sandbox: Sandbox) -> list[dict[str, Any]]:
     return [row for row in feed["deliveries"][::-1] if row["event"] in {event["id"] for event in sandbox.events()}]
 
 
-def disordered(sandbox: Sandbox, receiver: Receiver, seed: int) -> tuple[list[Any], Counter[str]]:
-    """What the chaos planned for thirty webhooks, and how often each arrived."""
+def disordered(sandbox: Sandbox, receiver: Receiver, seed: int) -> tuple[list[Any], list[str]]:
+    """What the chaos planned for thirty webhooks, and the order in which they arrived."""
     receiver.hooks.clear()
     chaos = {"duplicate": 0.3, "drop": 0.2, "reorder": True, "delay_ms": [0, 20], "seed": seed}
     assert tell(sandbox, "chaos", chaos).json() == chaos
@@ -59,7 +59,7 @@ def disordered(sandbox: Sandbox, receiver: Receiver, seed: int) -> tuple[list[An
     time.sleep(0.3)
     names = [json.loads(hook.body)["data"]["object"]["name"] for hook in receiver.hooks]
     assert names != sorted(names, key=int)
-    return plan, Counter(names)
+    return plan, names
 
 
 def test_the_same_seed_brings_the_same_disorder(own: Sandbox, receiver: Receiver) -> None:
@@ -68,13 +68,24 @@ def test_the_same_seed_brings_the_same_disorder(own: Sandbox, receiver: Receiver
     assert disordered(own.other(), receiver, 8)[0] != plan
     copies = [journey["copies"] for journey in plan]
     assert set(copies) == {0, 1, 2}
-    assert [arrived[str(number)] for number in range(30)] == copies
+    assert [Counter(arrived)[str(number)] for number in range(30)] == copies
     lost = own.call("GET", "/v1/events", {"delivery_success": "false", "limit": "100"}).json()["data"]
     assert len(lost) == copies.count(0)
     tell(own, "chaos", {})
     receiver.hooks.clear()
     own.call("POST", "/v1/customers")
     until(lambda: receiver.hooks, what="the webhook")
+
+
+def test_late_webhooks_keep_their_order(own: Sandbox, receiver: Receiver) -> None:
+    tell(own, "chaos", {"duplicate": 0.5, "delay_ms": [0, 200], "seed": 4})
+    listen(own, receiver)
+    for number in range(10):
+        own.call("POST", "/v1/customers", {"name": str(number)})
+    expected = sum(row["chaos"]["copies"] for row in deliveries(own))
+    until(lambda: len(receiver.hooks) >= expected > 10, what=f"{expected} webhooks")
+    names = [int(json.loads(hook.body)["data"]["object"]["name"]) for hook in receiver.hooks]
+    assert names == sorted(names)
 
 
 def test_every_webhook_comes_in_the_version_of_the_chaos(own: Sandbox, receiver: Receiver) -> None:
@@ -141,7 +152,8 @@ def test_a_timeout_does_the_work_and_says_nothing(own: Sandbox) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"duplicate": 2}, {"drop": "x"}, {"reorder": 1}, {"delay_ms": 5}, {"delay_ms": [9, 1]}, {"errors": {"418": 0.1}},
-     {"errors": {"500": 0.9, "429": 0.9}}, {"timeout": True}, {"colour": 1}, {"api_version": "old"}, []],
+     {"errors": {"500": 0.9, "429": 0.9}}, {"timeout": True}, {"colour": 1}, {"api_version": "old"}, [],
+     {"seed": "x"}, {"seed": True}, {"api_version": "2022-11-15"}],
 )  # fmt: skip
 def test_disorder_that_makes_no_sense_is_refused_and_changes_nothing(own: Sandbox, wrong: Any) -> None:
     tell(own, "chaos", {"duplicate": 0.5})

@@ -210,10 +210,18 @@ def test_a_refund_that_fails_later_gives_the_money_back_to_the_seller(ours: Sand
     assert (failed["status"], failed["failure_reason"]) == ("failed", "expired_or_canceled_card")
     assert failed["failure_balance_transaction"]["amount"] == 500
     assert now(ours, f"/v1/charges/{charge}")["amount_refunded"] == 0
-    assert ours.event_types()[-5:] == [
-        "refund.created", "charge.refunded", "refund.updated", "refund.updated", "refund.failed",
+    assert ours.event_types()[-4:] == [
+        "charge.refund.updated", "refund.updated", "charge.refund.updated", "refund.failed",
     ]  # fmt: skip
     assert_event_shapes(ours)
+
+
+def test_a_refund_names_its_payment_once(ours: Sandbox) -> None:
+    intent = pay(ours, "pm_card_visa")
+    both = refused(ours, "/v1/refunds", charge=intent["latest_charge"], payment_intent=intent["id"])
+    assert both["message"] == "You may only specify one of these parameters: charge, payment_intent."
+    neither = refused(ours, "/v1/refunds")["message"]
+    assert neither == "One of the following params should be provided for this request: payment_intent or charge."
 
 
 def test_a_pending_refund_succeeds_or_is_cancelled(ours: Sandbox) -> None:

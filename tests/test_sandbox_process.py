@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -109,6 +110,15 @@ def test_a_port_in_use_and_a_bad_file_are_one_clear_line(tmp_path: Path) -> None
             assert words in done.stderr
 
 
+def test_a_file_in_no_folder_is_refused(tmp_path: Path) -> None:
+    for command in (["paydesk.sandbox"], ["paydesk", "sandbox"]):
+        arguments = ["--port", str(free_port()), "--data", str(tmp_path / "nowhere" / "sandbox.db")]
+        done = subprocess.run([sys.executable, "-m", *command, *arguments], capture_output=True, text=True, timeout=30)
+        assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
+        assert "there is no folder" in done.stderr
+        assert not (tmp_path / "nowhere").exists()
+
+
 def test_a_file_serves_one_process_and_one_format(tmp_path: Path) -> None:
     file, old = tmp_path / "sandbox.db", tmp_path / "old.db"
     with closing(sqlite3.connect(old)) as other:
@@ -166,3 +176,24 @@ def test_the_sandbox_imports_nothing_of_paydesk() -> None:
                 assert node.level == 1 or not str(node.module).startswith("paydesk"), file
             elif isinstance(node, ast.Import):
                 assert not any(alias.name.startswith("paydesk") for alias in node.names), file
+
+
+def test_others_are_answered_while_the_clock_moves_far() -> None:
+    with running_sandbox() as sandbox:
+        price = sandbox.call("POST", "/v1/prices", {
+            "currency": "usd", "unit_amount": "500", "recurring[interval]": "day", "product_data[name]": "x",
+        }).json()["id"]  # fmt: skip
+        customer = sandbox.call("POST", "/v1/customers", {"source": "tok_visa"}).json()
+        params = {"customer": customer["id"], "items[0][price]": price}
+        card = {"default_payment_method": customer["default_source"]}
+        assert sandbox.call("POST", "/v1/subscriptions", params | card).status_code == 200
+        moving = threading.Thread(target=sandbox.advance, args=("700d",))
+        moving.start()
+
+        def under_way() -> bool:
+            answered = sandbox.other().call("GET", "/v1/customers").status_code == 200
+            return answered and 0 < httpx.get(f"{sandbox.url}/_sandbox/clock").json()["offset_s"] < 600 * 86400
+
+        until(under_way, what="an answer on the way")
+        moving.join()
+        assert sandbox.state()["counts"]["invoice"] == 701

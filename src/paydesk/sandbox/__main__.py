@@ -39,7 +39,7 @@ def main(
         serve(host, port, data, pair, ready, public_url=public_url, gap_factor=gap_factor)
     except CannotStart as problem:
         click.echo(str(problem), err=True)
-        raise SystemExit(1) from problem
+        raise SystemExit(problem.exit_status) from problem
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from .errors import Json, StripeError, lock_timeout, rate_limited
-from .versions import VERSION_FORMAT
+from .versions import is_spoken
 
 _SHUFFLE_MS = 1000
 _ERRORS = ("400", "409", "429", "500", "503", "lock_timeout")
@@ -29,10 +29,14 @@ class Mishap:
 
 @dataclass(frozen=True)
 class Journey:
-    """How a webhook travels at first: `copies` 0 is lost for good; `delay_ms` has one number for each copy."""
+    """How a webhook travels at first: `copies` 0 is lost for good; `delays_ms` has one number for each copy.
+
+    Shuffled webhooks are sent in the order of their delays, others in the order of their events.
+    """
 
     copies: int = 1
     delays_ms: tuple[int, ...] = (0,)
+    shuffled: bool = False
 
     def shown(self) -> Json:
         """The journey as JSON."""
@@ -79,7 +83,7 @@ class Chaos:
         )
         delays = (self._delay_ms(), self._delay_ms())  # always two, so that each webhook draws as often
         copies = 0 if lost else 2 if doubled else 1
-        return Journey(copies, delays[:copies])
+        return Journey(copies, delays[:copies], bool(given.get("reorder")))
 
     def _delay_ms(self) -> int:
         least, most = self.given.get("delay_ms") or (0, 0)
@@ -108,8 +112,10 @@ def _check(given: Any) -> None:
         _check_share(name, given.get(name, 0))
     if not isinstance(given.get("reorder", False), bool):
         raise ValueError("reorder is true or false.")  # noqa: TRY004
+    if not isinstance(given.get("seed", 0), int) or isinstance(given.get("seed"), bool):
+        raise ValueError("seed is a whole number.")  # noqa: TRY004
     version = given.get("api_version")
-    if version is not None and not (isinstance(version, str) and VERSION_FORMAT.fullmatch(version)):
+    if version is not None and not (isinstance(version, str) and is_spoken(version)):
         raise ValueError('api_version is a version such as "2023-10-16".')
     _check_errors(given.get("errors", {}))
     _check_delay(given.get("delay_ms", [0, 0]))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 Action = Callable[[], None]
+_STEP_S = 0.05
 
 
 class Clock:
@@ -71,11 +72,24 @@ class Timeline:
         finally:
             self.clock.hold(held)
 
-    def move_to(self, target: float) -> None:
-        """Set the clock forward to `target`; everything due on the way happens first, at its own time."""
-        self.run_until(target)
-        self.clock.offset_s += target - self.clock.now()
+    def step_towards(self, target: float) -> bool:
+        """Set the clock forward on its way to `target`; what is due happens first, in order, each at its own time.
+
+        Stops after a while, so that a caller can see to others before the next step; true when `target` is reached.
+        """
+        pause_at = time.monotonic() + _STEP_S
+        while self._due and self._due[0][0] <= target and time.monotonic() < pause_at:
+            moment = self._due[0][0]
+            self.run_until(moment)
+            self._reach(moment)
+        arrived = not (self._due and self._due[0][0] <= target)
+        if arrived:
+            self._reach(target)
         self._changed.set()
+        return arrived
+
+    def _reach(self, moment: float) -> None:
+        self.clock.offset_s += max(0.0, moment - self.clock.now())
 
     async def run(self, after: Action) -> None:
         """Run actions as real time passes, for ever; `after` is called when some have run."""

@@ -11,7 +11,7 @@ from .customer_discounts import set_discount
 from .errors import Json, invalid
 from .events import emit, emit_update
 from .ids import random_text
-from .methods import attach, refuse_if_declined, usable_method
+from .methods import attach, method_of_token, refuse_if_declined, usable_method
 from .params import (
     ADDRESS,
     Shape,
@@ -50,7 +50,7 @@ _COMMON: Shape = {
     "shipping": fields(_SHIPPING, ("address", "name"), clearable=True),
     "tax_exempt": choice("exempt", "none", "reverse"),
 }
-_NOT_STORED = ("coupon", "expand", "metadata", "payment_method", "promotion_code")
+_NOT_STORED = ("coupon", "expand", "metadata", "payment_method", "promotion_code", "source")
 _DEFAULTS: Json = {
     "address": None,
     "balance": 0,
@@ -105,9 +105,23 @@ def _invoice_settings(account: Account, given: Json) -> Json:
 
 
 def _create(call: Call) -> Json:
+    if "source" in call.params:
+        return _create_with_source(call, call.params)
     if "payment_method" in call.params:
         return _create_with_method(call, call.params)
     return _created(call, call.params)
+
+
+def _create_with_source(call: Call, params: Json) -> Json:
+    """A customer whose default source is the card of a token (`tok_visa`); it is a payment method like others here."""
+    if "payment_method" in params:
+        raise invalid("You may only specify one of these parameters: payment_method, source.")
+    method = method_of_token(call.account, params["source"])
+    refuse_if_declined(method)
+    customer = _created(call, params)
+    attach(call.account, method, customer)
+    call.account.change(customer, default_source=method["id"])
+    return customer
 
 
 def _create_with_method(call: Call, params: Json) -> Json:
@@ -181,7 +195,12 @@ OPERATIONS: list[Operation] = [
     post(
         "/v1/customers",
         _create,
-        {**_COMMON, "payment_method": text(clearable=False), "test_clock": text(clearable=False)},
+        {
+            **_COMMON,
+            "payment_method": text(clearable=False),
+            "source": text(clearable=False),
+            "test_clock": text(clearable=False),
+        },
     ),
     listing("/v1/customers", _list, {"email": email, "test_clock": text()}),
     get("/v1/customers/{id}", _retrieve),

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -21,6 +22,7 @@ import orjson
 from .accounts import Account
 from .chaos import Journey
 from .errors import Json
+from .lanes import Lane
 from .present import public
 from .versions import event_in_version
 
@@ -66,6 +68,7 @@ class Courier:
         self._gap_factor = gap_factor
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns: dict[str, asyncio.Semaphore] = {}
+        self._lanes: dict[str, Lane] = {}  # of endpoints to which disturbed webhooks are on their way
         self._client: httpx.AsyncClient | None = None
 
     def send(self, account: Account, delivery: Json) -> None:
@@ -77,12 +80,19 @@ class Courier:
         if journey is None:
             self.send(account, delivery)
             return
+        name = delivery["endpoint"]
         for copy, delay_ms in enumerate(journey.delays_ms):
-            self._run(self._later(account, delivery, delay_ms / 1000, again=copy > 0))
+            lane = self._lanes.get(name)
+            if lane is None:
+                lane = self._lanes[name] = Lane()
+                self._run(self._drive(name, lane))
+            lane.add(partial(self._attempt, account, delivery, again=copy > 0), delay_ms, shuffled=journey.shuffled)
 
-    async def _later(self, account: Account, delivery: Json, delay_s: float, *, again: bool) -> None:
-        await asyncio.sleep(delay_s)
-        await self._attempt(account, delivery, again=again)
+    async def _drive(self, name: str, lane: Lane) -> None:
+        try:
+            await lane.drive()
+        finally:
+            del self._lanes[name]
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         if self._client is None:

@@ -25,7 +25,7 @@ from .ids import random_text
 from .params import decode, read
 from .present import rendered
 from .test_clocks import clock_of_request, time_of
-from .versions import VERSION_FORMAT, in_version, newer_params
+from .versions import OLDEST, VERSION_FORMAT, in_version, is_spoken, newer_params
 from .world import World
 
 _LARGEST_BODY = 1_000_000
@@ -95,6 +95,10 @@ class Manners:
         version = self._version(request)
         if not VERSION_FORMAT.fullmatch(version):
             raise unreadable(f"Invalid Stripe API version: {version}")
+        if not is_spoken(version):
+            raise unreadable(
+                f"This sandbox does not know the Stripe API version {version}; the oldest one it knows is {OLDEST}."
+            )
         other = request.headers.get("stripe-account")
         if other and other != account.id:
             raise no_access(account.key, other)

@@ -89,6 +89,14 @@ def usable_method(account: Account, method_id: str, param: str = "payment_method
     return _store(account, card, _token_expiry(account), has_cvc=True, given={})
 
 
+def method_of_token(account: Account, token: str) -> Json:
+    """A new payment method of the card that a test token (`tok_…`) stands for."""
+    card = card_of_token(token) if token.startswith("tok_") else None
+    if card is None:
+        raise no_such("token", token, "source")
+    return _store(account, card, _token_expiry(account), has_cvc=True, given={})
+
+
 def behaviour(method: Json) -> Card:
     """How the card of a payment method behaves; only for methods that are cards."""
     return CARDS[method["_number"]]

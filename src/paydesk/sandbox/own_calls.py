@@ -21,6 +21,8 @@ from .world import World
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SPAN = re.compile(r"(\d+)\s*([smhdw])")
 _LATEST = 50
+_FARTHEST_S = 731 * 86400
+_LONGEST_S = 1000 * 366 * 86400
 
 
 def routes(world: World) -> list[Route]:
@@ -30,13 +32,16 @@ def routes(world: World) -> list[Route]:
         return JSONResponse(_state(world))
 
     async def reset(request: Request) -> Response:
-        world.reset()
+        async with world.moving:
+            world.reset()
         return JSONResponse(_state(world))
 
     async def clock(request: Request) -> Response:
         if request.method == "POST":
             try:
-                world.move_clock(_target(world, await request.body()))
+                body = await request.body()
+                async with world.moving:
+                    await world.move_clock(_target(world, body))
             except ValueError as problem:
                 return JSONResponse({"error": {"code": "invalid_clock", "message": str(problem)}}, 400)
         return JSONResponse(_clock(world))
@@ -105,8 +110,14 @@ def _clock(world: World) -> Json:
 
 
 def _target(world: World, body: bytes) -> float:
-    """The moment to which the clock shall move; ValueError with a helpful text."""
-    given = _json_object(body)
+    """The moment to which the clock shall move, at most two years ahead; ValueError with a helpful text."""
+    target = _named_moment(world, _json_object(body))
+    if target > world.clock.now() + _FARTHEST_S:
+        raise ValueError("The clock moves at most two years (731 days) ahead at once; send several shorter moves.")
+    return target
+
+
+def _named_moment(world: World, given: Json) -> float:
     if set(given) == {"advance"}:
         return world.clock.now() + _span_s(str(given["advance"]))
     if set(given) == {"to"}:
@@ -129,11 +140,11 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 
 def _span_s(span: str) -> float:
-    """`31d`, `90s`, `1d12h` in seconds."""
+    """`31d`, `90s`, `1d12h` in seconds; a span that is too long for a date counts as 1000 years."""
     parts = _SPAN.findall(span)
     if not parts or _SPAN.sub("", span).strip():
         raise ValueError(f"{span!r} is no span of time; write 90s, 30m, 12h, 31d or 2w.")
-    return float(sum(int(number) * _UNITS_S[unit] for number, unit in parts))
+    return float(min(sum(int(number) * _UNITS_S[unit] for number, unit in parts), _LONGEST_S))
 
 
 def _state(world: World) -> Json:

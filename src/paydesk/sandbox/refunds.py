@@ -10,7 +10,7 @@ from . import lists
 from .accounts import Account
 from .balance import book_failed_refund, book_refund
 from .calls import Call, Operation, get, listing, post
-from .errors import Json, StripeError, invalid, missing_parameter
+from .errors import Json, StripeError, invalid, unreadable
 from .events import emit
 from .exchange import share
 from .ids import random_text
@@ -136,10 +136,9 @@ def _undo(account: Account, refund: Json, **values: str) -> Json:
 
 
 def _tell_update(account: Account, refund: Json, previous: Json) -> None:
-    """`refund.updated`, and for refunds to a bank account its older twin too."""
+    """`refund.updated` and its older twin."""
     emit(account, "refund.updated", refund, previous)
-    if refund["charge"].startswith("py_"):
-        emit(account, "charge.refund.updated", refund, previous)
+    emit(account, "charge.refund.updated", refund, previous)
 
 
 def _cancel(call: Call) -> Json:
@@ -153,10 +152,12 @@ def _cancel(call: Call) -> Json:
 
 def _charge_of(account: Account, params: Json) -> Json:
     """The charge that is to be refunded."""
+    if "charge" in params and "payment_intent" in params:
+        raise unreadable("You may only specify one of these parameters: charge, payment_intent.")
     if "charge" in params:
         return account.get("charge", params["charge"], "charge")
     if "payment_intent" not in params:
-        raise missing_parameter("payment_intent")
+        raise unreadable("One of the following params should be provided for this request: payment_intent or charge.")
     intent = account.get("payment_intent", params["payment_intent"], "payment_intent")
     charge = account.find("charge", intent["latest_charge"] or "")
     if charge is None or not charge["paid"] or not charge["captured"]:
@@ -227,8 +228,7 @@ def _update(call: Call) -> Json:
     merged = merged_metadata(refund["metadata"], call.params.get("metadata", {}))
     previous = call.account.change(refund, metadata=merged)
     if previous:
-        emit(call.account, "refund.updated", refund, previous)
-        emit(call.account, "charge.refund.updated", refund, previous)
+        _tell_update(call.account, refund, previous)
     return refund
 
 

@@ -17,7 +17,11 @@ from .listening import Listener
 
 
 class CannotStart(Exception):
-    """The sandbox cannot run; the text says why, in one line."""
+    """The sandbox cannot run; the text says why, in one line. `exit_status` is 2 when an option makes no sense."""
+
+    def __init__(self, message: str, exit_status: int = 1) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 class _Server(uvicorn.Server):
@@ -50,6 +54,8 @@ def serve(
     gap_factor: float = 1.0,
 ) -> None:
     """Answer until SIGINT or SIGTERM; raises CannotStart when the port or the file cannot be used."""
+    if data is not None and not data.parent.is_dir():
+        raise CannotStart(f"--data {data}: there is no folder {data.parent}; create it first.", exit_status=2)
     listener = _listener(host, port)
     address = public_url or _address(listener)
     try:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 
 from .errors import Json
 from .exchange import KNOWN
-from .versions import LATEST, VERSION_FORMAT
+from .versions import LATEST, is_spoken
 
 
 @dataclass
@@ -37,7 +37,7 @@ _NAMES = [field.name for field in fields(Settings)]
 
 def _checked(name: str, value: object) -> str | int | float:
     """A value that its setting may have."""
-    if name == "api_version" and isinstance(value, str) and VERSION_FORMAT.fullmatch(value):
+    if name == "api_version" and isinstance(value, str) and is_spoken(value):
         return value
     if name == "settlement_currency" and (value == "" or value in KNOWN):
         return str(value)

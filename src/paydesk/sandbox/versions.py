@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .accounts import Account
 
 LATEST = "2026-10-28.endive"
+OLDEST = "2023-10-16"
 VERSION_FORMAT = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
 
 _FEATURES_RENAMED = "2024-04-10"
@@ -106,6 +107,11 @@ _CAME = {
     (_ACACIA, "test_helpers.test_clock"): "status_details",
     (_FEATURES_RENAMED, "product"): "marketing_features",
 }  # fmt: skip
+
+
+def is_spoken(version: str) -> bool:
+    """Whether the sandbox can answer in a version: one of Stripe's form, and not older than the oldest one known."""
+    return VERSION_FORMAT.fullmatch(version) is not None and _date(version) >= OLDEST
 
 
 def in_version(value: Any, version: str, account: Account) -> Any:

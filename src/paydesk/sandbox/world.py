@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class World:
         self.webhook = webhook
         self.clock = Clock()
         self.timeline = Timeline(self.clock)
+        self.moving = asyncio.Lock()
         self.journal = Journal(data)
         self.settings = Settings()
         self.chaos = Chaos()
@@ -119,11 +121,17 @@ class World:
         self._position += 1
         return self._position
 
-    def move_clock(self, target: float) -> None:
-        """Move the clock forward; what is due on the way happens in order."""
-        self.timeline.move_to(target)
-        self.journal.set_setting("offset_s", repr(self.clock.offset_s))
-        self.flush()
+    async def move_clock(self, target: float) -> None:
+        """Move the clock forward; what is due on the way happens in order, and others are answered meanwhile.
+
+        Hold `moving`: one move ends before the next begins.
+        """
+        arrived = False
+        while not arrived:
+            arrived = self.timeline.step_towards(target)
+            self.journal.set_setting("offset_s", repr(self.clock.offset_s))
+            self.flush()
+            await asyncio.sleep(0)
 
     def take_settings(self, given: Json) -> None:
         """Change settings; ValueError says what is wrong with them."""
