@@ -44,6 +44,12 @@ def done(answer: httpx.Response) -> dict[str, Any]:
     return dict(answer.json())
 
 
+def now_at(desk: Desk) -> datetime:
+    """What time it is for a desk: its sandbox may be ahead."""
+    offset_s: int = desk.sql("SELECT clock_offset_s FROM desk")[0]["clock_offset_s"]
+    return datetime.now(UTC) + timedelta(seconds=offset_s)
+
+
 def near(text: str, moment: datetime) -> bool:
     """Whether a time in an answer is this one, give or take what a request takes."""
     return abs(datetime.fromisoformat(text) - moment) < timedelta(seconds=30)
@@ -52,13 +58,13 @@ def near(text: str, moment: datetime) -> bool:
 def test_what_is_given_can_be_spent_and_every_answer_says_what_is_left(ann: Buyer) -> None:
     given = done(ask(ann, "grant", {"amount": 10, "reason": "welcome"}))
     assert given["id"].startswith("opr_")
-    assert near(given.pop("created_at"), datetime.now(UTC))
+    assert near(given.pop("created_at"), now_at(ann.desk))
     assert given == {
         "id": given["id"], "object": "credit_operation", "type": "grant", "customer": ann.id, "unit": "credits",
         "amount": 10, "balance": 10, "reason": "welcome", "expires_at": None,
     }  # fmt: skip
     spent = done(ask(ann, "spend", {"amount": 3, "reason": "an answer"}))
-    assert near(spent.pop("created_at"), datetime.now(UTC))
+    assert near(spent.pop("created_at"), now_at(ann.desk))
     assert spent == {
         "id": spent["id"], "object": "credit_operation", "type": "spend", "customer": ann.id, "unit": "credits",
         "amount": 3, "balance": 7, "reason": "an answer",
@@ -171,7 +177,7 @@ def test_a_402_does_not_outlive_the_top_up(ann: Buyer) -> None:
 def test_a_key_holds_although_the_gift_it_made_has_ended(timed: Desk) -> None:
     buyer = timed.buyer()
     buyer.say("/start")
-    end = datetime.now(UTC) + timedelta(hours=30)
+    end = now_at(timed) + timedelta(hours=30)
     by_days, by_time = {"amount": 5, "expires_days": 1}, {"amount": 5, "expires_at": end.isoformat()}
     first = [done(ask(buyer, "grant", body, key)) for body, key in ((by_days, "d"), (by_time, "t"))]
     advance(timed, "31h")
@@ -190,7 +196,7 @@ def test_t38_what_has_ended_cannot_be_spent_before_any_sweep(new_database: Calla
         buyer = desk.buyer()
         buyer.say("/start")
         given = done(ask(buyer, "grant", {"amount": 5, "expires_days": 1}))
-        assert near(given["expires_at"], datetime.now(UTC) + timedelta(days=1))
+        assert near(given["expires_at"], now_at(desk) + timedelta(days=1))
         done(ask(buyer, "grant", {"amount": 2}))
         done(ask(buyer, "spend", {"amount": 1}))
         advance(desk, "24h")
@@ -248,7 +254,7 @@ def test_the_ledger_lists_what_was_posted_newest_first(ann: Buyer) -> None:
     done(ask(ann, "spend", {"amount": 4, "reason": "an answer"}, "k1"))
     spent, bought = ledger(ann, unit="credits")
     assert spent.pop("id").isdigit()
-    assert near(spent.pop("created_at"), datetime.now(UTC))
+    assert near(spent.pop("created_at"), now_at(ann.desk))
     assert spent == {
         "object": "ledger_entry", "type": "spend", "customer": ann.id, "unit": "credits", "currency": None, "amount": 4,
         "from": "wallet", "to": "spent", "balance": 6, "source": f"op:{ann.id}:k1", "reason": "an answer",
