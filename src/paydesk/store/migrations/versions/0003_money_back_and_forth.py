@@ -27,14 +27,16 @@ END $$
 def upgrade() -> None:
     """Apply."""
     op.execute(REQUIRE)
-    _create_tables()
+    _create_ledger_tables()
+    _create_topup_table()
+    _create_payment_tables()
     _change_orders()
     _change_entries()
     _change_lots()
     _change_messages()
 
 
-def _create_tables() -> None:
+def _create_ledger_tables() -> None:
     op.create_table(
         "seal",
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -82,6 +84,28 @@ def _create_tables() -> None:
         comment="credits reserved for something whose price is known only afterwards; `parts` says from which lots",
     )
     op.create_index(op.f("ix_hold_customer_id"), "hold", ["customer_id"], unique=False)
+
+
+def _create_topup_table() -> None:
+    op.create_table(
+        "topup",
+        sa.Column("customer_id", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column("price_key", sa.Text(), nullable=False),
+        sa.Column("below", sa.BigInteger(), nullable=False),
+        sa.Column("month_limit", sa.BigInteger(), nullable=False),
+        sa.Column("payment_method", sa.Text(), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("stopped_because", sa.Text(), nullable=True),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("below > 0 AND month_limit > 0", name=op.f("ck_topup_amounts")),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_topup_customer_id")),
+        sa.PrimaryKeyConstraint("customer_id", "unit", name=op.f("pk_topup")),
+        comment="buy again by itself, with a saved card, when a balance falls below so much; at most so much money a month",
+    )
+
+
+def _create_payment_tables() -> None:
     op.create_table(
         "balance_transaction",
         sa.Column("id", sa.Text(), nullable=False),
@@ -130,22 +154,6 @@ def _create_tables() -> None:
         sa.ForeignKeyConstraint(["payment_id"], ["payment.id"], name=op.f("fk_refund_payment_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_refund")),
         comment="a Stripe refund with its newest status; what is refunded is the sum of those neither failed nor canceled",
-    )
-    op.create_table(
-        "topup",
-        sa.Column("customer_id", sa.Text(), nullable=False),
-        sa.Column("unit", sa.Text(), nullable=False),
-        sa.Column("price_key", sa.Text(), nullable=False),
-        sa.Column("below", sa.BigInteger(), nullable=False),
-        sa.Column("month_limit", sa.BigInteger(), nullable=False),
-        sa.Column("payment_method", sa.Text(), nullable=True),
-        sa.Column("enabled", sa.Boolean(), nullable=False),
-        sa.Column("stopped_because", sa.Text(), nullable=True),
-        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("below > 0 AND month_limit > 0", name=op.f("ck_topup_amounts")),
-        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_topup_customer_id")),
-        sa.PrimaryKeyConstraint("customer_id", "unit", name=op.f("pk_topup")),
-        comment="buy again by itself, with a saved card, when a balance falls below so much; at most so much money a month",
     )
     op.create_index(op.f("ix_refund_payment_id"), "refund", ["payment_id"], unique=False)
 
