@@ -177,9 +177,9 @@ def test_the_home_page_shows_requests_events_and_deliveries_live(
     page.goto(sandbox.url)
     expect(page.get_by_role("heading", name="Stripe sandbox")).to_be_visible()
     sandbox.call("POST", "/v1/webhook_endpoints", {"url": receiver.url, "enabled_events[]": "*"})
-    sandbox.call("POST", "/v1/customers", {"name": "Live"})
+    customer = sandbox.call("POST", "/v1/customers", {"name": "Live"}).json()
     until(lambda: receiver.hooks)
-    expect(page.locator("#events li").first).to_contain_text("customer.created")
+    expect(page.locator("#events li").filter(has_text=customer["id"])).to_contain_text("customer.created")
     expect(page.locator("#requests li").first).to_contain_text("POST /v1/customers")
     expect(page.locator("#deliveries li").first).to_contain_text("delivered · 200")
 

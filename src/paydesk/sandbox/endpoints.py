@@ -10,7 +10,7 @@ from .calls import Call, Operation, delete, get, listing, post
 from .errors import Json, invalid
 from .ids import derived_text, random_text
 from .params import Shape, choice, flag, items, merged_metadata, metadata, text
-from .versions import is_spoken
+from .versions import is_version
 from .words import EVENT_TYPES
 
 _COMMON: Shape = {
@@ -82,7 +82,7 @@ def _checked(params: Json) -> Json:
     if "enabled_events" in params and not params["enabled_events"]:
         raise invalid("You must listen to at least one event.", "enabled_events")
     version = params.get("api_version")
-    if version and not is_spoken(version):
+    if version and not is_version(version):
         raise invalid(f"Invalid Stripe API version: {version}", "api_version")
     return params
 

@@ -25,7 +25,7 @@ from .ids import random_text
 from .params import decode, read
 from .present import rendered
 from .test_clocks import clock_of_request, time_of
-from .versions import OLDEST, VERSION_FORMAT, in_version, is_spoken, newer_params
+from .versions import OLDEST, in_version, is_spoken, is_version, newer_params
 from .world import World
 
 _LARGEST_BODY = 1_000_000
@@ -93,7 +93,7 @@ class Manners:
         """Look at key, version and rate; refused when one of them is wrong."""
         account = self._account(request, operation)
         version = self._version(request)
-        if not VERSION_FORMAT.fullmatch(version):
+        if not is_version(version):
             raise unreadable(f"Invalid Stripe API version: {version}")
         if not is_spoken(version):
             raise unreadable(

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass, fields
 
 from .errors import Json
 from .exchange import KNOWN
-from .versions import LATEST, is_spoken
+from .versions import LATEST, is_version
 
 
 @dataclass
 class Settings:
-    """`api_version` is the accounts' default, for requests and webhooks that name none. `rate_limit_per_s` refuses
+    """`api_version` is the accounts' default, for requests and webhooks that name none; an
+    account may be older than the oldest version known here: its events bear its version and come in the oldest shapes
+    known, and requests that name none are refused. `rate_limit_per_s` refuses
     more requests than that in a second of an account with 429; 0 refuses none, Stripe's test mode has 25.
     `search_delay_s` hides an object from searches for so long after its last change. `settlement_currency` is the one
     in which the seller is paid, so that payments in others are exchanged; empty pays each in its own."""
@@ -37,7 +39,7 @@ _NAMES = [field.name for field in fields(Settings)]
 
 def _checked(name: str, value: object) -> str | int | float:
     """A value that its setting may have."""
-    if name == "api_version" and isinstance(value, str) and is_spoken(value):
+    if name == "api_version" and isinstance(value, str) and is_version(value):
         return value
     if name == "settlement_currency" and (value == "" or value in KNOWN):
         return str(value)

@@ -109,9 +109,14 @@ _CAME = {
 }  # fmt: skip
 
 
+def is_version(version: str) -> bool:
+    """Whether this has the form of a version of Stripe's, however old: an account or endpoint may stand at it."""
+    return VERSION_FORMAT.fullmatch(version) is not None
+
+
 def is_spoken(version: str) -> bool:
-    """Whether the sandbox can answer in a version: one of Stripe's form, and not older than the oldest one known."""
-    return VERSION_FORMAT.fullmatch(version) is not None and _date(version) >= OLDEST
+    """Whether the sandbox can answer in a version: one not older than the oldest one known."""
+    return is_version(version) and _date(version) >= OLDEST
 
 
 def in_version(value: Any, version: str, account: Account) -> Any:
