@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paydesk import catalog
+from paydesk import catalog, catalog_file
 from paydesk.catalog import Catalog, Grant, Price
 from paydesk.errors import CatalogError, NotFound
 
@@ -35,7 +35,7 @@ payment_methods = ["card", "ideal"]
 def loaded(tmp_path: Path, text: str, **environ: str) -> Catalog:
     path = tmp_path / "catalog.toml"
     path.write_text(text, encoding="utf-8")
-    return catalog.load(path, environ)
+    return catalog_file.load(path, environ)
 
 
 def test_a_good_catalogue_is_read_as_it_is_written(tmp_path: Path) -> None:
@@ -169,12 +169,12 @@ def test_what_this_version_does_not_sell_yet_is_refused_and_not_sold_wrongly(
 
 def test_no_file_no_text_no_toml_and_no_products_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="there is no catalogue here; make one with: paydesk init"):
-        catalog.load(tmp_path / "nothing.toml")
+        catalog_file.load(tmp_path / "nothing.toml")
     with pytest.raises(CatalogError, match="cannot be read"):
-        catalog.load(tmp_path)
+        catalog_file.load(tmp_path)
     (tmp_path / "latin.toml").write_bytes(b'name = "caf\xe9"')
     with pytest.raises(CatalogError, match="cannot be read"):
-        catalog.load(tmp_path / "latin.toml")
+        catalog_file.load(tmp_path / "latin.toml")
     with pytest.raises(CatalogError, match=r"catalog\.toml: .*line 2"):
         loaded(tmp_path, "[products.ten]\nname = ten\n")
     for empty in ("", "[products]\n", "products = 5\n"):
@@ -191,4 +191,4 @@ def test_no_text_makes_anything_but_a_catalogue_or_a_refusal(
     path = tmp_path_factory.getbasetemp() / "fuzzed.toml"
     path.write_text(text, encoding="utf-8", errors="replace")
     with pytest.raises(CatalogError):
-        catalog.load(path)
+        catalog_file.load(path)

@@ -27,7 +27,7 @@ from paydesk.errors import SettingError, StoreUnavailable
 from paydesk.inbox import Receiver
 from paydesk.privacy import Vault
 from paydesk.service import Service
-from paydesk.shelf import Shelf
+from paydesk.shelf import Shelf, note_plans
 from paydesk.store import Store, embedded
 from paydesk.store.bell import Bell
 from paydesk.store.migrate import migrate
@@ -110,6 +110,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         if not await account.fix(store, gateway, settings):
             again = asyncio.create_task(_fix_later(store, gateway, settings), name="account")
             stack.push_async_callback(_cancelled(again))
+        await note_plans(store, shelf.catalog)
         service = _wire(settings, clock, store, shelf, gateway)
         service.bell.start()
         stack.push_async_callback(service.bell.stop)

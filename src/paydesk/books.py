@@ -67,32 +67,40 @@ ON CONFLICT (source, revision, lot_id) DO UPDATE SET returned = excluded.returne
 """
 
 LOAD_SOURCES = """
-SELECT id, customer_id, order_id, kind, unit, terms, worth, revision, since FROM source
-WHERE order_id = ANY($1::text[]) OR id = ANY($2::text[])
+SELECT id, customer_id, order_id, kind, unit, terms, worth, revision, since, until, claimed_at, subscription_id FROM source
+WHERE order_id = ANY($1::text[]) OR id = ANY($2::text[]) OR subscription_id = ANY($3::text[])
 """
 
 SAVE_SOURCES = """
-INSERT INTO source (id, customer_id, order_id, kind, unit, terms, worth, posted, revision, since)
-SELECT id, customer_id, order_id, kind, unit, terms, worth, worth, revision, since
+INSERT INTO source (id, customer_id, order_id, kind, unit, terms, worth, posted, revision, since, until, claimed_at,
+                    subscription_id)
+SELECT id, customer_id, order_id, kind, unit, terms, worth, worth, revision, since, until, claimed_at, subscription_id
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bigint[], $8::int[],
-            $9::timestamptz[])
-    AS n (id, customer_id, order_id, kind, unit, terms, worth, revision, since)
+            $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[])
+    AS n (id, customer_id, order_id, kind, unit, terms, worth, revision, since, until, claimed_at, subscription_id)
 ON CONFLICT (id) DO UPDATE SET worth = excluded.worth, posted = excluded.posted, revision = excluded.revision,
-    since = excluded.since
+    since = excluded.since, until = excluded.until, claimed_at = excluded.claimed_at
 """
 
 
 # --- sources ---------------------------------------------------------------------------------------------------------
 
 
-async def load_sources(tx: Tx, orders: Iterable[str], ids: Iterable[str] = ()) -> dict[str, Source]:
-    """Return the sources of orders, and those with these ids, by id."""
-    return {row[0]: Source(*row) for row in await tx.fetch(LOAD_SOURCES, sorted(orders), sorted(ids))}
+async def load_sources(
+    tx: Tx, orders: Iterable[str], ids: Iterable[str] = (), subscriptions: Iterable[str] = ()
+) -> dict[str, Source]:
+    """Return the sources of orders and subscriptions, and those with these ids, by id."""
+    rows = await tx.fetch(LOAD_SOURCES, sorted(orders), sorted(ids), sorted(subscriptions))
+    return {row[0]: Source(*row) for row in rows}
 
 
 async def save_sources(tx: Tx, changed: Iterable[Source]) -> None:
     """Insert new sources with their terms, or write what known ones are worth now."""
-    rows = [(s.id, s.customer, s.order, s.kind, s.unit, dict(s.terms), s.worth, s.revision, s.since) for s in changed]
+    rows = [
+        (s.id, s.customer, s.order, s.kind, s.unit, dict(s.terms), s.worth, s.revision, s.since, s.until, s.claimed_at,
+         s.subscription)
+        for s in changed
+    ]  # fmt: skip
     if rows:
         await tx.execute(SAVE_SOURCES, *columns(rows))
 

@@ -45,6 +45,12 @@ class Order:
     presented_currency: str | None
     capture: str
     grants: bool
+    mode: str = "payment"
+
+    @property
+    def billed(self) -> bool:
+        """Say whether an invoice of a subscription has its money: perhaps in several payments, perhaps in none."""
+        return self.mode != "payment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,15 @@ class Returned:
 
 
 def returned_of(case: Case) -> Returned:
-    """Return how much has gone back of the payment that paid the order."""
+    """Return how much has gone back of the payment that paid the order, of an invoice of all that paid it."""
+    if case.order.billed:
+        each = [_returned(case, payment) for payment in case.payments.values() if payment.status == "succeeded"]
+        return Returned(
+            max(case.order.amount, sum(one.of for one in each)),
+            sum(one.refunded for one in each),
+            sum(one.disputed for one in each),
+            sum(one.lost for one in each),
+        )
     payment = case.payments.get(case.order.paid_by or "")
     return Returned() if payment is None else _returned(case, payment)
 
@@ -158,10 +172,11 @@ def money_of(case: Case, intent: str) -> tuple[int, datetime | None]:
     return max(0, payment.amount - back.refunded - back.disputed - back.lost), payment.paid_at
 
 
-def worth(terms: Mapping[str, Any], order: Order, returned: Returned) -> int:
+def worth(terms: Mapping[str, Any], order: Order, returned: Returned, unused: int = 0) -> int:
     """Return what a source is worth now, in its unit: credits, seconds of a pass, or 1 for a feature.
 
-    `terms` are the ones frozen with the order; the catalogue is not read here, ever.
+    `terms` are the ones frozen with the order; the catalogue is not read here, ever. `unused` is how much of what a line
+    of an invoice billed was given back by a later one, because a plan was changed in the middle of a cycle.
     """
     if order.paid_at is None:
         return 0
@@ -170,11 +185,21 @@ def worth(terms: Mapping[str, Any], order: Order, returned: Returned) -> int:
     back = returned.refunded + returned.lost + held_back
     match terms["kind"]:
         case "credits":
-            return left_of(quantity * int(terms["amount"]), returned.of, back)
-        case "pass":
+            return left_of(left_of(_billed(terms), terms.get("billed", 0), unused), returned.of, back)
+        case "pass" | "role" | "member" if "days" in terms:
             return left_of(quantity * int(terms["days"]) * 86_400, returned.of, back)
         case _:
             return 1 if back < returned.of or back == 0 else 0
+
+
+def _billed(terms: Mapping[str, Any]) -> int:
+    """Return the credits of a whole cycle, or of the part of one that was billed, rounded up.
+
+    >>> _billed({"quantity": 1, "amount": 500, "billed": 1000, "full": 3000})
+    167
+    """
+    whole: int = terms["quantity"] * int(terms["amount"])
+    return whole if "full" not in terms else min(whole, -(-whole * terms["billed"] // terms["full"]))
 
 
 def left_of(whole: int, paid: int, back: int) -> int:

@@ -14,18 +14,19 @@ from paydesk.store import Tx
 LOAD = """
 SELECT id, customer_id, status, amount, currency, livemode, channel, external_id, conversation, stripe_customer,
        session, session_status, session_payment_status, paid_by, paid_at, canceled_at, presented_amount,
-       presented_currency, capture, EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.id LIKE o.id || ':%')
+       presented_currency, capture, EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.id LIKE o.id || ':%'), mode
 FROM orders o WHERE id = ANY($1::text[])
 """
 
 SAVE = """
-UPDATE orders o SET status = n.status, session = n.session, session_status = n.session_status,
+UPDATE orders o SET status = n.status, amount = n.amount, currency = n.currency, session = n.session,
+    session_status = n.session_status,
     session_payment_status = n.session_payment_status, paid_by = n.paid_by, paid_at = n.paid_at,
     presented_amount = n.presented_amount, presented_currency = n.presented_currency, canceled_at = n.canceled_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bigint[],
-            $9::text[], $10::timestamptz[])
+            $9::text[], $10::timestamptz[], $11::bigint[], $12::text[])
     AS n (id, status, session, session_status, session_payment_status, paid_by, paid_at, presented_amount,
-          presented_currency, canceled_at)
+          presented_currency, canceled_at, amount, currency)
 WHERE o.id = n.id
 """
 
@@ -103,7 +104,7 @@ async def save(tx: Tx, changes: Iterable[tuple[Case, Case]]) -> None:
     if orders:
         await tx.execute(SAVE, *columns(
             (o.id, o.status, o.session, o.session_status, o.session_payment_status, o.paid_by, o.paid_at,
-             o.presented_amount, o.presented_currency, o.canceled_at) for o in orders
+             o.presented_amount, o.presented_currency, o.canceled_at, o.amount, o.currency) for o in orders
         ))  # fmt: skip
     if payments:
         await tx.execute(SAVE_PAYMENTS, *columns(

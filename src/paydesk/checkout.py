@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from paydesk import calls, customers, ids, mending, money, payers
+from paydesk import calls, customers, ids, mending, money, payers, sessions
 from paydesk.catalog import Catalog, Price, Product
 from paydesk.clock import from_unix
 from paydesk.customers import Thread
@@ -86,6 +86,7 @@ async def create_order(
     """
     amount, currency = _total(new.lines)
     methods = _methods(new.lines)
+    plan = _plan_of(new.lines)
     id_ = id_ or ids.new("ord")
     thread = new.thread or Thread("", "", None)
 
@@ -95,14 +96,15 @@ async def create_order(
             open_already = await _open_order(tx, person, new)
             if open_already is not None:
                 return open_already
+        trial_days = await _trial_days(tx, person, new.lines[0]) if plan is not None else None
         made = await tx.execute(
             "INSERT INTO orders (id, customer_id, amount, currency, livemode, link_token, channel, external_id, "
-            "conversation, success_url, cancel_url, metadata, capture, save_card, payment_methods) "
-            "VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), $9, $10, $11, $12, $13, $14, $15) "
-            "ON CONFLICT DO NOTHING",
+            "conversation, success_url, cancel_url, metadata, capture, save_card, payment_methods, mode, plan, trial_days) "
+            "VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), $9, $10, $11, $12, $13, $14, $15, $16, $17, "
+            "$18) ON CONFLICT DO NOTHING",
             id_,
             person,
-            amount,
+            0 if trial_days else amount,
             currency,
             livemode,
             ids.token(),
@@ -115,6 +117,9 @@ async def create_order(
             new.capture,
             new.save_card,
             methods,
+            "payment" if plan is None else "subscription",
+            plan,
+            trial_days,
         )
         if made:
             await _write_lines(tx, id_, replace(new, customer=person))
@@ -150,6 +155,32 @@ def _total(lines: Sequence[Line]) -> tuple[int, str]:
     return amount, currencies[0]
 
 
+def _plan_of(lines: Sequence[Line]) -> dict[str, Any] | None:
+    """Return what a subscription's price gives and how it repeats, `None` for what is paid once; raises `Invalid`."""
+    repeating = [line.price for line in lines if line.price is not None and line.price.interval is not None]
+    if not repeating:
+        return None
+    if len(lines) > 1:
+        raise Invalid("a subscription is ordered by itself: order the other items apart", param="items")
+    price, product = repeating[0], lines[0].product
+    terms = product.terms() if product is not None else {}
+    return {price.key: {**terms, "interval": price.interval, "interval_count": price.interval_count}}
+
+
+HAD = """
+SELECT EXISTS (
+    SELECT FROM subscription s, jsonb_array_elements(s.items) item
+    WHERE s.customer_id = $1 AND item -> 'terms' ->> 'product' = $2 AND s.status <> 'incomplete_expired')
+"""
+
+
+async def _trial_days(tx: Tx, person: str, line: Line) -> int | None:
+    """Return the days of a trial: one for each person and product."""
+    if line.price is None or not line.price.trial_days or await tx.fetchval(HAD, person, line.price.product):
+        return None
+    return line.price.trial_days
+
+
 async def _write_lines(tx: Tx, order: str, new: NewOrder) -> None:
     """Write lines and, for what each grants, a source with the terms of today, worth nothing yet.
 
@@ -169,13 +200,11 @@ async def _write_lines(tx: Tx, order: str, new: NewOrder) -> None:
             line.price.stripe_price if line.price else None,
             line.currency,
         )
-        for number, grant in enumerate(line.product.grants if line.product else ()):
+        if line.product is None or (line.price is not None and line.price.interval is not None):
+            continue  # what a subscription gives comes with its invoices
+        for number, grant in enumerate(line.product.grants):
             unit = {"credits": grant.unit, "pass": "seconds"}.get(grant.kind, "one")
-            terms = {
-                **grant.terms(),
-                "quantity": line.quantity,
-                "on_dispute": line.product.on_dispute if line.product else "hold",
-            }
+            terms = {**line.product.grant_terms(grant), "quantity": line.quantity}
             await tx.execute(
                 "INSERT INTO source (id, customer_id, order_id, kind, unit, terms) VALUES ($1, $2, $3, $4, $5, $6)",
                 f"{order}:{position}:{number}",
@@ -209,10 +238,10 @@ async def lines(store: Store, order: str) -> list[Record]:
 
 
 OPEN_ORDERS = """
-SELECT o.id, (SELECT coalesce(jsonb_agg(s.terms ORDER BY s.id), '[]') FROM source s WHERE s.order_id = o.id) AS terms
+SELECT o.id, o.plan, (SELECT coalesce(jsonb_agg(s.terms ORDER BY s.id), '[]') FROM source s WHERE s.order_id = o.id) AS terms
 FROM orders o JOIN order_line l ON l.order_id = o.id
 WHERE o.customer_id = $1 AND o.status IN ('open', 'expired') AND l.price_key = $2 AND l.quantity = $3
-  AND l.unit_amount = $4 AND o.currency = $5 AND o.amount = $3 * $4 AND o.success_url IS NULL
+  AND l.unit_amount = $4 AND o.currency = $5 AND (o.amount = $3 * $4 OR o.trial_days IS NOT NULL) AND o.success_url IS NULL
   AND o.channel = $6 AND o.external_id = $7 AND o.conversation IS NOT DISTINCT FROM $8
 ORDER BY o.created_at DESC LIMIT 5
 """
@@ -227,9 +256,9 @@ async def _open_order(tx: Tx, person: str, new: NewOrder) -> str | None:
         OPEN_ORDERS, person, line.price.key, line.quantity, line.unit_amount, line.currency,
         thread.channel, thread.address, thread.conversation,
     )  # fmt: skip
-    policy = {"quantity": line.quantity, "on_dispute": line.product.on_dispute}
-    today = [{**grant.terms(), **policy} for grant in line.product.grants]
-    return next((row["id"] for row in rows if row["terms"] == today), None)
+    today = [{**line.product.grant_terms(grant), "quantity": line.quantity} for grant in line.product.grants]
+    plan = _plan_of(new.lines)
+    return next((row["id"] for row in rows if (row["plan"], row["terms"]) == (plan, [] if plan else today)), None)
 
 
 # --- the session behind an order -------------------------------------------------------------------------------------
@@ -311,39 +340,11 @@ async def _plan_session(store: Store, row: Record, stripe_customer: str, public_
             count,
             stripe_customer,
         )
-        params = _session_params(row, order_lines, stripe_customer, count, public_url)
+        params = sessions.params_of(row, order_lines, stripe_customer, count, public_url)
         await calls.write(tx, f"session:{row['id']}:{count}", "session", row["id"], params)
         return await calls.pending(tx, "session", row["id"])
 
     return await store.run(work)
-
-
-def _session_params(
-    row: Record, order_lines: Sequence[Record], stripe_customer: str, count: int, public_url: str
-) -> dict[str, Any]:
-    """Return the parameters of a session. Metadata does not travel by itself: the intent gets its own (trap T24)."""
-    back = f"{public_url}/r/{row['link_token']}"
-    metadata = {"paydesk_order": row["id"], "paydesk_attempt": str(count)}
-    saved = {"setup_future_usage": "off_session"} if row["save_card"] else {}
-    methods = {"payment_method_types": row["payment_methods"]} if row["payment_methods"] else {}
-    return {
-        "mode": "payment",
-        "customer": stripe_customer,
-        "client_reference_id": row["id"],
-        "metadata": {**row["metadata"], **metadata},
-        "payment_intent_data": {"metadata": metadata, **saved},
-        "line_items": [_line_item(line, row["currency"]) for line in order_lines],
-        "success_url": row["success_url"] or back,
-        "cancel_url": row["cancel_url"] or back,
-        **methods,
-    }
-
-
-def _line_item(line: Record, currency: str) -> dict[str, Any]:
-    if line["stripe_price"] is not None:
-        return {"price": line["stripe_price"], "quantity": line["quantity"]}
-    data = {"currency": currency, "unit_amount": line["unit_amount"], "product_data": {"name": line["name"]}}
-    return {"price_data": data, "quantity": line["quantity"]}
 
 
 async def _make_session(store: Store, gateway: Gateway, row: Record, call: Record) -> Link:

@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 import orjson
 
-from paydesk import account, pushing, status
-from paydesk import catalog as catalogs
+from paydesk import account, catalog_file, pushing, status
 from paydesk.app import open_store
 from paydesk.clock import wall_s
 from paydesk.config import Settings
@@ -98,7 +97,7 @@ def _public_url(settings: Settings) -> Finding:
 
 def _catalogue(settings: Settings) -> Finding:
     try:
-        loaded = catalogs.load(settings.catalog, os.environ)
+        loaded = catalog_file.load(settings.catalog, os.environ)
     except SettingError as error:
         return Finding(False, "catalogue", error.message, "mend that line, or write a fresh one: paydesk init")
     return Finding(True, "catalogue", f"{len(loaded.products)} products, {len(loaded.prices)} prices")
@@ -173,7 +172,7 @@ async def _version(settings: Settings, gateway: Gateway) -> Finding:
 
 
 async def _pushed(settings: Settings, gateway: Gateway) -> Finding:
-    changes = await pushing.plan(gateway, catalogs.load(settings.catalog, os.environ))
+    changes = await pushing.plan(gateway, catalog_file.load(settings.catalog, os.environ))
     if changes:
         return Finding(
             False,

@@ -1,7 +1,8 @@
 """What each person may have, and why: every reason is a row, and access is computed from the reasons and the time.
 
-Passes of one feature add up: the second starts where the first ends. A day is 24 hours, so summer time changes
-nothing. Nothing has to happen for access to end: `access` compares with the time it is asked for.
+A reason is for ever, for so many seconds, or until a moment. Those for so many seconds add up: the second starts where
+the first ends. A day is 24 hours, so summer time changes nothing. Nothing has to happen for access to end: `access`
+compares with the time it is asked for.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from datetime import datetime, timedelta
 from paydesk.ledger import Source
 from paydesk.store import Tx
 
+KINDS = ("pass", "feature", "role", "member")
+"""Kinds of sources that are reasons to have something."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A reason to have a feature: for ever when `seconds` is `None`, else so long."""
+    """A reason to have a feature: for so many `seconds`, else `until` a moment, else for ever."""
 
     source: str
     customer: str
@@ -24,11 +28,12 @@ class Held:
     feature: str
     since: datetime
     seconds: int | None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """May they? Until when (`None`: no end), and because of which sources."""
+    """May they? Until when (`None`: no end is known), and because of which sources."""
 
     allowed: bool
     until: datetime | None
@@ -36,12 +41,10 @@ class Access:
 
 
 def access(reasons: Iterable[Held], now: datetime) -> Access:
-    """Return what reasons for one feature amount to at `now`. `until` is where the last of the passes ends."""
-    lasting = sorted(held.source for held in reasons if held.seconds is None and held.since <= now)
-    spans = _spans([held for held in reasons if held.seconds is not None])
-    running = tuple(source for source, start, end in spans if start <= now < end)
-    if lasting:
-        return Access(True, None, (*lasting, *running))
+    """Return what reasons for one feature amount to at `now`. `until` is where the last of them ends."""
+    reasons = list(reasons)
+    spans = _spans(reasons)
+    running = tuple(source for source, start, end in spans if start <= now and (end is None or now < end))
     end = end_of(reasons)
     if running:
         return Access(True, end, running)
@@ -49,39 +52,53 @@ def access(reasons: Iterable[Held], now: datetime) -> Access:
 
 
 def end_of(reasons: Iterable[Held]) -> datetime | None:
-    """Return when the last pass ends, `None` when there is none or a reason without an end."""
-    reasons = list(reasons)
-    if any(held.seconds is None for held in reasons):
+    """Return when the last reason ends, `None` when there is none or one without an end."""
+    ends = [end for _, _, end in _spans(list(reasons))]
+    if not ends or None in ends:
         return None
-    spans = _spans(reasons)
-    return spans[-1][2] if spans else None
+    return max(end for end in ends if end is not None)
 
 
-def _spans(passes: Sequence[Held]) -> list[tuple[str, datetime, datetime]]:
-    """Return (source, start, end) of passes laid end to end, in the order in which they were bought."""
-    spans: list[tuple[str, datetime, datetime]] = []
-    for held in sorted(passes, key=lambda held: (held.since, held.source)):
-        start = max(held.since, spans[-1][2]) if spans else held.since
-        spans.append((held.source, start, start + timedelta(seconds=held.seconds or 0)))
+def _spans(reasons: Sequence[Held]) -> list[tuple[str, datetime, datetime | None]]:
+    """Return (source, start, end) of reasons: those without an end or with a fixed one first, then those laid end to end
+    in the order in which they were bought."""
+    lasting = sorted((held for held in reasons if held.seconds is None), key=lambda held: held.source)
+    spans: list[tuple[str, datetime, datetime | None]] = [(held.source, held.since, held.until) for held in lasting]
+    end: datetime | None = None
+    for held in sorted(reasons, key=lambda held: (held.since, held.source)):
+        if held.seconds is not None:
+            start = held.since if end is None else max(held.since, end)
+            end = start + timedelta(seconds=held.seconds)
+            spans.append((held.source, start, end))
     return spans
 
 
 def held_by(source: Source) -> Held | None:
-    """Return the reason that `source` is now, `None` when it is worth nothing or is no entitlement."""
-    if source.kind not in ("pass", "feature") or source.worth == 0 or source.since is None:
+    """Return the reason that `source` is now, `None` when it is worth nothing, waits to be claimed, or is no entitlement."""
+    if source.kind not in KINDS or source.worth == 0 or source.since is None:
         return None
-    seconds = source.worth if source.kind == "pass" else None
-    return Held(source.id, source.customer, source.kind, str(source.terms["feature"]), source.since, seconds)
+    since = source.since
+    if source.terms.get("starts") == "claim":
+        if source.claimed_at is None:
+            return None
+        since = max(since, source.claimed_at)
+    timed = "days" in source.terms
+    return Held(
+        source.id, source.customer, source.kind, str(source.terms["feature"]), since,
+        source.worth if timed else None, source.until,
+    )  # fmt: skip
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
 
-LOAD = "SELECT source, customer_id, kind, feature, since, seconds FROM grant_ WHERE customer_id = ANY($1::text[])"
+LOAD = (
+    "SELECT source, customer_id, kind, feature, since, seconds, until FROM grant_ WHERE customer_id = ANY($1::text[])"
+)
 
 SAVE = """
-INSERT INTO grant_ (source, customer_id, kind, feature, since, seconds)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[])
-ON CONFLICT (source) DO UPDATE SET since = excluded.since, seconds = excluded.seconds
+INSERT INTO grant_ (source, customer_id, kind, feature, since, seconds, until)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::timestamptz[])
+ON CONFLICT (source) DO UPDATE SET since = excluded.since, seconds = excluded.seconds, until = excluded.until
 """
 
 
@@ -96,8 +113,10 @@ async def load(tx: Tx, customers: Iterable[str], feature: str | None = None) -> 
 
 async def save(tx: Tx, sources: Iterable[Source]) -> None:
     """Write what changed sources entitle to, and remove the reasons that are gone."""
-    there = {source.id: held_by(source) for source in sources if source.kind in ("pass", "feature")}
-    rows = [(h.source, h.customer, h.kind, h.feature, h.since, h.seconds) for h in there.values() if h is not None]
+    there = {source.id: held_by(source) for source in sources if source.kind in KINDS}
+    rows = [
+        (h.source, h.customer, h.kind, h.feature, h.since, h.seconds, h.until) for h in there.values() if h is not None
+    ]
     gone = [id_ for id_, held in there.items() if held is None]
     if rows:
         await tx.execute(SAVE, *(list(column) for column in zip(*rows, strict=True)))

@@ -15,6 +15,7 @@ class SessionIs:
     """A Checkout session's state. `complete` alone is not paid: `payment_status` decides.
 
     `amount` is what was ordered. `charged_…` are set when the buyer pays in another currency, or less by a coupon.
+    `subscription` is what it has begun: its invoices say what is paid.
     """
 
     at: datetime
@@ -30,6 +31,7 @@ class SessionIs:
     failure_message: str | None = None
     charged_amount: int | None = None
     charged_currency: str | None = None
+    subscription: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class RefundIs:
     failure_reason: str | None
     made_at: datetime
     balance_transaction: str | None = None
+    stripe_customer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class RefundsAre:
     order: str
     intent: str
     refunds: tuple[RefundIs, ...]
+    stripe_customer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class DisputeIs:
     evidence_due_at: datetime | None
     made_at: datetime
     balance: tuple[str, ...] = ()
+    stripe_customer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,7 @@ class FraudWarning:
     order: str
     intent: str
     kind: str
+    stripe_customer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,95 @@ class BalanceIs:
     made_at: datetime
 
 
+# --- subscriptions: always looked at, never read from an event --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ItemIs:
+    """What repeats: a Stripe price with its quantity, and the cycle it is in. `key` is the catalogue's name of the price."""
+
+    id: str
+    price: str
+    key: str | None
+    quantity: int
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LineIs:
+    """A line of an invoice: `amount` before coupons, below zero for what was not used of an item; `full` is the price of
+    its quantity for a whole cycle."""
+
+    id: str
+    item: str | None
+    price: str | None
+    quantity: int
+    amount: int
+    full: int
+    proration: bool
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PaidBy:
+    """A payment of an invoice, as it is now: one of several perhaps."""
+
+    intent: str
+    status: str
+    amount: int
+    currency: str
+    charge: str | None
+    failure_code: str | None
+    failure_message: str | None
+    paid_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceIs:
+    """An invoice of a subscription as it is now. Paid is what has the status `paid`, however it was paid."""
+
+    invoice: str
+    order: str
+    status: str
+    billing_reason: str
+    total: int
+    currency: str
+    paid_at: datetime | None
+    created_at: datetime
+    lines: tuple[LineIs, ...]
+    payments: tuple[PaidBy, ...]
+    attempts: int
+    next_attempt_at: datetime | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionIs:
+    """A subscription as it is now, with the invoices that were looked at with it (the newest one, or the one asked for).
+
+    `order` is ours when we made it. `cancel_at` is when it will end, `ended_at` when it did. `paused` says what becomes of
+    invoices while no money is collected (`void`, `keep_as_draft`, `mark_uncollectible`).
+    """
+
+    at: datetime
+    subscription: str
+    order: str | None
+    stripe_customer: str
+    status: str
+    items: tuple[ItemIs, ...]
+    started_at: datetime
+    trial_end: datetime | None
+    cancel_at: datetime | None
+    ended_at: datetime | None
+    paused: str | None
+    resumes_at: datetime | None
+    payment_method: str | None
+    card_ends_at: datetime | None
+    invoices: tuple[InvoiceIs, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class TimerFired:
     """Desk time has reached `due` for `subject`."""
@@ -151,7 +246,7 @@ class TimerFired:
 
 
 CaseFact = SessionIs | IntentIs | ChargeIs | RefundIs | RefundsAre | DisputeIs | FraudWarning | BalanceIs
-Fact = CaseFact | TimerFired
+Fact = CaseFact | SubscriptionIs | TimerFired
 
 
 # --- what a reader may say instead of a fact -------------------------------------------------------------------------

@@ -97,6 +97,11 @@ def question(kind: str, id_: str, order: str, intent: str, about: str, because: 
     return Envelope(QUESTION, f"{kind}:{id_}", kind, because.lane, orjson.dumps(body), because.livemode)
 
 
+def look_again(kind: str, id_: str, lane: int, because: str, *, livemode: bool) -> Envelope:
+    """Return an envelope that asks to look at an object of Stripe's as it is now, once per reason."""
+    return Envelope(QUESTION, f"{kind}:{id_}:{because}", kind, lane, orjson.dumps({"kind": kind, "id": id_}), livemode)
+
+
 # --- receive ---------------------------------------------------------------------------------------------------------
 
 RECEIVE = """

@@ -49,7 +49,10 @@ class Account:
 
 @dataclass(slots=True)
 class Source:
-    """A thing sold or given, with its frozen terms: `worth` is what it is worth now, and what is posted."""
+    """A thing sold or given, with its frozen terms: `worth` is what it is worth now, and what is posted.
+
+    What a `subscription` gives for as long as it lasts ends `until`; what starts by being claimed has its `claimed_at`.
+    """
 
     id: str
     customer: str
@@ -60,6 +63,9 @@ class Source:
     worth: int = 0
     revision: int = 0
     since: datetime | None = None
+    until: datetime | None = None
+    claimed_at: datetime | None = None
+    subscription: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +124,25 @@ class Book:
 
     # --- what something is worth -----------------------------------------------------------------------------------
 
-    def post(self, source: Source, target: int, since: datetime | None, *, inbox_id: int | None = None) -> bool:
+    def post(
+        self,
+        source: Source,
+        target: int,
+        since: datetime | None,
+        *,
+        until: datetime | None = None,
+        inbox_id: int | None = None,
+    ) -> bool:
         """Make `source` worth `target` since `since`, by entries for the difference; return whether anything changed.
 
-        Repeating it changes nothing. `target` is never negative.
+        Repeating it changes nothing. `target` is never negative. `until` is where what lasts ends.
         """
         if target < 0:
             raise ValueError(f"{source.id} cannot be worth {target}")
         difference = target - source.worth
-        if difference == 0 and since == source.since:
+        if difference == 0 and (since, until) == (source.since, source.until):
             return False
-        source.since = since
+        source.since, source.until = since, until
         source.worth = target
         if difference != 0:
             source.revision += 1

@@ -32,6 +32,7 @@ from paydesk.facts import (
     DisputeIs,
     FraudWarning,
     IntentIs,
+    InvoiceIs,
     RefundIs,
     RefundsAre,
     SessionIs,
@@ -98,7 +99,7 @@ def status_of(case: Case) -> str:
         return _paid_status(order, returned_of(case))
     if order.canceled_at is not None:
         return "canceled"
-    if order.session_status == "complete" and order.session_payment_status == "unpaid":
+    if order.session_status == "complete" and (order.billed or order.session_payment_status == "unpaid"):
         return "pending"
     if order.session is None and any(payment.status in UNDER_WAY for payment in case.payments.values()):
         return "pending"
@@ -122,6 +123,8 @@ def _refuse_mismatch(order: Order, fact: SessionIs | IntentIs | ChargeIs) -> Non
     """
     if order.stripe_customer is None or fact.stripe_customer != order.stripe_customer:
         raise Mismatch(f"{order.id}: paid by {fact.stripe_customer}, made for {order.stripe_customer}")
+    if order.billed:  # its invoice says what it costs, and its payments may be parts
+        return
     told = (fact.amount, fact.currency)
     if told == (order.amount, order.currency) or told == (order.presented_amount, order.presented_currency):
         return
@@ -141,7 +144,7 @@ def _session_is(case: Case, fact: SessionIs) -> Step:
     if fact.failed:
         fact = replace(fact, payment_status="failed")
     case = _settled(replace(case, order=_with_session(before, fact)))
-    if fact.status != "complete":
+    if fact.status != "complete" or (before.billed and not fact.failed and fact.payment_status in PAID):
         return Step(case)
     if fact.failed:
         return Step(case, say="payment_failed" if before.paid_at is None else None, about=fact.session)
@@ -191,6 +194,8 @@ def _intent_is(case: Case, fact: IntentIs) -> Step:
         return _paid(case, by=fact.intent, at=fact.at)
     if fact.status == "processing" and case.order.status == "pending" != order.status:
         return Step(case, say="pending")
+    if order.billed:  # the invoice tells of its failures
+        return Step(case)
     # Once a session is complete, its slow method decides: an earlier card's refusal is no news, its own is the session's.
     tells = fact.status == "failed" and order.paid_at is None and order.session_status != "complete"
     return Step(case, say="payment_failed" if tells else None)
@@ -199,7 +204,7 @@ def _intent_is(case: Case, fact: IntentIs) -> Step:
 def _without_buyer(case: Case, fact: IntentIs) -> Case:
     """Cancel an order whose only intent was canceled. A session's order lives on: its link may open a fresh session."""
     order = case.order
-    if fact.status != "canceled" or order.session is not None:
+    if fact.status != "canceled" or order.session is not None or order.billed:
         return case
     at = fact.at if order.canceled_at is None else min(order.canceled_at, fact.at)
     return replace(case, order=replace(order, canceled_at=at))
@@ -218,8 +223,13 @@ def _charge_is(case: Case, fact: ChargeIs) -> Step:
 
 
 def _paid(case: Case, *, by: str, at: datetime) -> Step:
-    """Mark the order paid by `by`, since the earliest time told; another payment of a paid order goes back."""
+    """Mark the order paid by `by`, since the earliest time told; another payment of a paid order goes back.
+
+    What an invoice bills is paid when the invoice says so (`billed`).
+    """
     order = case.order
+    if order.billed:
+        return Step(_settled(case))
     if order.paid_by not in (None, by):
         return Step(case, say="paid_twice", about=by, give_back=by)
     first = order.paid_at is None
@@ -263,6 +273,31 @@ def merge(old: Payment | None, news: Payment) -> Payment:
     )
 
 
+# --- billed by an invoice --------------------------------------------------------------------------------------------
+
+
+def bill(case: Case, fact: InvoiceIs) -> Case:
+    """Return what an invoice makes of the order it bills: what it costs, who has paid of it, and since when it is paid.
+
+    An invoice goes back and forth, so it is looked at: what is known now replaces what was known.
+    """
+    order = case.order
+    for paid in fact.payments:
+        case = _with_payment(case, Payment(
+            paid.intent, order.id, paid.status, paid.amount, paid.currency, charge=paid.charge,
+            failure_code=paid.failure_code, failure_message=paid.failure_message, paid_at=paid.paid_at,
+        ))  # fmt: skip
+    voided = fact.created_at if fact.status == "void" else None
+    return _settled(replace(case, order=replace(
+        order,
+        amount=max(0, fact.total),
+        currency=fact.currency,
+        paid_by=None if fact.status != "paid" else fact.payments[-1].intent if fact.payments else fact.invoice,
+        paid_at=(fact.paid_at or fact.created_at) if fact.status == "paid" else None,
+        canceled_at=voided,
+    )))  # fmt: skip
+
+
 # --- going back ------------------------------------------------------------------------------------------------------
 
 
@@ -286,7 +321,8 @@ def _refund_is(case: Case, fact: RefundIs) -> Step:
         return Step(case)
     case = _settled(replace(case, refunds={**case.refunds, news.id: news}))
     counted = old is not None and old.counts
-    if fact.intent != case.order.paid_by or counted == news.counts:
+    pays = case.order.billed or fact.intent == case.order.paid_by
+    if not pays or counted == news.counts:
         return Step(case)
     return Step(case, say="refunded" if news.counts else "refund_failed", about=news.id,
                 alert=None if news.counts else "refund_failed")  # fmt: skip

@@ -85,7 +85,11 @@ async def _price_change(
 
 def _costs(there: dict[str, Any], price: Price) -> bool:
     """Tell whether a Stripe price costs what the catalogue says."""
-    return (there["unit_amount"], there["currency"]) == (price.amount, price.currency)
+    repeats = there.get("recurring")
+    every = (repeats["interval"], repeats["interval_count"]) if repeats else (None, 1)
+    return (there["unit_amount"], there["currency"], every) == (
+        price.amount, price.currency, (price.interval, price.interval_count)
+    )  # fmt: skip
 
 
 async def _check_named(gateway: Gateway, product: Product, price: Price) -> Change | None:
@@ -136,6 +140,7 @@ async def _apply(gateway: Gateway, change: Change, noted: dict[str, str]) -> Non
             "lookup_key": PREFIX + price.key,
             "transfer_lookup_key": True,
             "metadata": {"paydesk_price": price.key},
+            **repeating(price),
         }
         after = change.there or noted.get(price.key)
         await gateway.create_price(params, _key("price", price.key, {**params, "after": after}))
@@ -156,6 +161,11 @@ async def _note(store: Store, there: dict[str, dict[str, Any]], catalog: Catalog
             "stripe_price = excluded.stripe_price, amount = excluded.amount, currency = excluded.currency, pushed_at = now()",
             *(list(column) for column in zip(*rows, strict=True)),
         )
+        await store.execute(
+            "INSERT INTO stripe_price (id, key) SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
+            [row[3] for row in rows],
+            [row[0] for row in rows],
+        )
 
 
 def _product_params(product: Product) -> dict[str, Any]:
@@ -165,6 +175,13 @@ def _product_params(product: Product) -> dict[str, Any]:
     if product.image is not None:
         params["images"] = [product.image]
     return params
+
+
+def repeating(price: Price) -> dict[str, Any]:
+    """Return the parameter that makes a price repeat, where it does."""
+    if price.interval is None:
+        return {}
+    return {"recurring": {"interval": price.interval, "interval_count": price.interval_count}}
 
 
 def _key(kind: str, name: str, params: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from paydesk import catalog as catalogs
+from paydesk import catalog_file
 from paydesk.catalog import Catalog
 from paydesk.errors import CatalogError, StoreUnavailable
 from paydesk.store import Store
@@ -30,7 +30,7 @@ class Shelf:
         self._path = path
         self._environ = environ
         self._read = self._seen = _stamp(path)
-        self.catalog: Catalog = catalogs.load(path, environ)
+        self.catalog: Catalog = catalog_file.load(path, environ)
 
     def look(self) -> bool:
         """Take a changed file over, or refuse it; return whether another catalogue is in use now.
@@ -43,7 +43,7 @@ class Shelf:
             return False
         self._read = self._seen
         try:
-            self.catalog = catalogs.load(self._path, self._environ)
+            self.catalog = catalog_file.load(self._path, self._environ)
         except CatalogError as error:
             log.error("the catalogue was changed and is refused, the one before stays in use: %s", error.message)
             return False
@@ -55,6 +55,7 @@ class Shelf:
             await asyncio.sleep(LOOK_S)
             try:
                 if self.look():
+                    await note_plans(store, self.catalog)
                     await self._tell(store)
             except StoreUnavailable:
                 continue
@@ -68,6 +69,25 @@ class Shelf:
             log.warning(
                 "not in Stripe as the catalogue says: %s; what mends it: paydesk catalog push", ", ".join(missing)
             )
+
+
+async def note_plans(store: Store, catalog: Catalog) -> None:
+    """Write down what each price gives from now on: cycles of subscriptions are billed while nobody reads the file."""
+    terms = {key: catalog.products[price.product].terms() for key, price in catalog.prices.items()}
+    keys = sorted(terms)
+    named = {price.stripe_price: key for key, price in catalog.prices.items() if price.stripe_price is not None}
+    await store.execute(
+        "INSERT INTO plan (key, terms) SELECT * FROM unnest($1::text[], $2::jsonb[]) "
+        "ON CONFLICT (key) DO UPDATE SET terms = excluded.terms, noted_at = now() WHERE plan.terms <> excluded.terms",
+        keys,
+        [terms[key] for key in keys],
+    )
+    await store.execute(
+        "INSERT INTO stripe_price (id, key) SELECT * FROM unnest($1::text[], $2::text[]) "
+        "ON CONFLICT (id) DO UPDATE SET key = excluded.key",
+        sorted(named),
+        [named[one] for one in sorted(named)],
+    )
 
 
 async def unpushed(store: Store, catalog: Catalog) -> list[str]:

@@ -35,7 +35,7 @@ IDLE_S = 1.0
 STRIPE_AWAY_S = 15.0
 LOOKS_MAX = 50
 LOOK_S_MAX = 5.0
-LOOKS_IN_A_ROW_MAX = 3  # the dispute, its intent, and one more
+LOOKS_IN_A_ROW_MAX = 4  # the dispute, its intent, the invoice this pays, and one more
 
 
 class Worker:

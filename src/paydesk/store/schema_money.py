@@ -57,12 +57,16 @@ orders = Table(
     text("capture", default="automatic"),
     Column("save_card", Boolean, nullable=False, server_default=sa.text("false")),
     Column("payment_methods", ARRAY(Text), nullable=True),
+    text("mode", default="payment"),
+    Column("trial_days", SmallInteger, nullable=True),
+    json("plan", nullable=True),
     sa.PrimaryKeyConstraint("id"),
+    sa.CheckConstraint("mode IN ('payment','subscription','invoice')", name="mode"),
     sa.UniqueConstraint("link_token"),
     sa.UniqueConstraint("session"),
     sa.CheckConstraint("amount >= 0", name="amount"),
     Index("ix_orders_customer_id", "customer_id", "created_at"),
-    comment="what somebody wants to buy, with one live Checkout session at most",
+    comment="what somebody wants to buy, with one live Checkout session at most; or an invoice of a subscription",
 )
 
 order_line = Table(
@@ -167,9 +171,13 @@ source = Table(
     Column("posted", BigInteger, nullable=False, server_default=sa.text("0")),
     Column("revision", Integer, nullable=False, server_default=sa.text("0")),
     time("since", nullable=True),
+    time("until", nullable=True),
+    time("claimed_at", nullable=True),
+    text("subscription_id", nullable=True),
     sa.PrimaryKeyConstraint("id"),
     sa.CheckConstraint("worth >= 0 AND posted = worth", name="posted_is_worth"),
     Index("ix_source_customer_id", "customer_id"),
+    Index("ix_source_subscription_id", "subscription_id", postgresql_where=sa.text("subscription_id IS NOT NULL")),
     comment="a thing sold, with frozen terms: what it is worth now and how much of it is posted",
 )
 
@@ -320,7 +328,8 @@ grant_ = Table(
     text("feature"),
     time("since"),
     Column("seconds", BigInteger, nullable=True),
+    time("until", nullable=True),
     sa.PrimaryKeyConstraint("source"),
     Index("ix_grant_customer_id", "customer_id", "feature"),
-    comment="a reason why somebody may have a feature: for ever, or for so many seconds",
+    comment="a reason why somebody may have a feature: for ever, for so many seconds, or until a moment",
 )

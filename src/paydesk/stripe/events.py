@@ -25,7 +25,8 @@ from paydesk.facts import (
     RefundsAre,
     SessionIs,
 )
-from paydesk.stripe import shapes
+from paydesk.stripe import billing, shapes
+from paydesk.stripe.billing import Ours
 from paydesk.stripe.shapes import Object
 
 FOREIGN = Ignored("foreign: not an order of ours")
@@ -57,7 +58,7 @@ def read(event: Object, looked: Looked | None = None) -> Reading:
 def _session(kind: str, session: Object, at: datetime, looked: Looked) -> Reading:
     """Read a session. One whose slow method failed does not say why: its intent does."""
     order = shapes.reference(session)
-    if order is None or session.get("mode", "payment") != "payment":
+    if order is None or session.get("mode", "payment") == "setup":
         return FOREIGN
     intent = shapes.id_of(session, "payment_intent")
     failed = kind.endswith("async_payment_failed")
@@ -80,6 +81,7 @@ def _session(kind: str, session: Object, at: datetime, looked: Looked) -> Readin
         failure_message=shapes.words(error, "message") if isinstance(error, Mapping) else None,
         charged_amount=charged[0] if charged is not None else None,
         charged_currency=charged[1] if charged is not None else None,
+        subscription=shapes.id_of(session, "subscription"),
     )
 
 
@@ -111,16 +113,14 @@ def _charge(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading
         return FOREIGN
     if charge.get("status") != "succeeded" or not charge.get("captured", True):
         return Ignored("a charge that has not succeeded: its intent tells the rest")
-    order = _order_of(charge, intent, looked)
-    if isinstance(order, Look):
-        return order
-    if order is None:
-        return FOREIGN
+    ours = _order_of(charge, intent, looked)
+    if ours is None or isinstance(ours, Look):
+        return ours or FOREIGN
     brand, last4 = shapes.card(charge)
     return ChargeIs(
         at=at,
         charge=shapes.text(charge, "id"),
-        order=order,
+        order=ours.order,
         intent=intent,
         stripe_customer=shapes.id_of(charge, "customer"),
         amount=shapes.number(charge, "amount_captured" if "amount_captured" in charge else "amount"),
@@ -131,13 +131,19 @@ def _charge(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading
     )
 
 
-def _order_of(about: Object, intent: str, looked: Looked) -> str | Look | None:
-    """Return the order that an object names, else the one that its intent names; a look when that has to be asked."""
+def _order_of(about: Object, intent: str, looked: Looked) -> Ours | Look | None:
+    """Return the order that an object names, else its intent, else the invoice that this pays; a look when one is needed."""
     order = shapes.reference(about)
     if order is not None:
-        return order
+        return Ours(order)
     look = Look("payment_intent", intent)
-    return shapes.reference(looked[look]) if look in looked else look
+    if look not in looked:
+        return look
+    order = shapes.reference(looked[look])
+    if order is not None:
+        return Ours(order)
+    look = Look("invoice_of", intent)
+    return billing.order_of_invoice(looked[look]) if look in looked else look
 
 
 # --- money that goes back --------------------------------------------------------------------------------------------
@@ -148,17 +154,17 @@ def _refund(_kind: str, refund: Object, at: datetime, looked: Looked) -> Reading
     intent = shapes.id_of(refund, "payment_intent")
     if intent is None:
         return FOREIGN
-    order = _order_of(refund, intent, looked)
-    if isinstance(order, Look):
-        return order
-    return FOREIGN if order is None else _refund_is(refund, order, intent, at)
+    ours = _order_of(refund, intent, looked)
+    if ours is None or isinstance(ours, Look):
+        return ours or FOREIGN
+    return _refund_is(refund, ours, intent, at)
 
 
-def _refund_is(refund: Object, order: str, intent: str, at: datetime) -> RefundIs:
+def _refund_is(refund: Object, ours: Ours, intent: str, at: datetime) -> RefundIs:
     return RefundIs(
         at=at,
         refund=shapes.text(refund, "id"),
-        order=order,
+        order=ours.order,
         intent=intent,
         status=shapes.one_of(refund, "status", ("pending", "requires_action", "succeeded", "failed", "canceled")),
         amount=shapes.number(refund, "amount"),
@@ -167,6 +173,7 @@ def _refund_is(refund: Object, order: str, intent: str, at: datetime) -> RefundI
         failure_reason=shapes.words(refund, "failure_reason"),
         made_at=clock.from_unix(shapes.number(refund, "created")),
         balance_transaction=shapes.id_of(refund, "balance_transaction"),
+        stripe_customer=ours.stripe_customer,
     )
 
 
@@ -175,14 +182,16 @@ def _refunded(_kind: str, charge: Object, at: datetime, looked: Looked) -> Readi
     intent = shapes.id_of(charge, "payment_intent")
     if intent is None:
         return FOREIGN
-    order = _order_of(charge, intent, looked)
-    if order is None or isinstance(order, Look):
-        return order or FOREIGN
+    ours = _order_of(charge, intent, looked)
+    if ours is None or isinstance(ours, Look):
+        return ours or FOREIGN
     look = Look("refunds", shapes.text(charge, "id"))
     if look not in looked:
         return look
     refunds = _given_back(charge, looked[look].get("data", ()))
-    return RefundsAre(at, order, intent, tuple(_refund_is(refund, order, intent, at) for refund in refunds))
+    return RefundsAre(
+        at, ours.order, intent, tuple(_refund_is(refund, ours, intent, at) for refund in refunds), ours.stripe_customer
+    )
 
 
 def _given_back(charge: Object, refunds: Sequence[Object]) -> list[Object]:
@@ -204,16 +213,16 @@ def _dispute(_kind: str, dispute: Object, at: datetime, looked: Looked) -> Readi
     intent = shapes.id_of(now, "payment_intent")
     if intent is None:
         return FOREIGN
-    order = _order_of(now["payment_intent"] if isinstance(now["payment_intent"], Mapping) else {}, intent, looked)
-    if order is None or isinstance(order, Look):
-        return order or FOREIGN
+    ours = _order_of(now["payment_intent"] if isinstance(now["payment_intent"], Mapping) else {}, intent, looked)
+    if ours is None or isinstance(ours, Look):
+        return ours or FOREIGN
     details = now.get("evidence_details")
     due_by = details.get("due_by") if isinstance(details, Mapping) else None
     moved = now.get("balance_transactions")
     return DisputeIs(
         at=at,
         dispute=look.id,
-        order=order,
+        order=ours.order,
         intent=intent,
         status=shapes.text(now, "status"),
         amount=shapes.number(now, "amount"),
@@ -222,6 +231,7 @@ def _dispute(_kind: str, dispute: Object, at: datetime, looked: Looked) -> Readi
         evidence_due_at=clock.from_unix(due_by) if type(due_by) is int else None,
         made_at=clock.from_unix(shapes.number(now, "created")),
         balance=tuple(shapes.text(one, "id") for one in moved) if isinstance(moved, list) else (),
+        stripe_customer=ours.stripe_customer,
     )
 
 
@@ -229,10 +239,37 @@ def _fraud_warning(_kind: str, warning: Object, at: datetime, looked: Looked) ->
     intent = shapes.id_of(warning, "payment_intent")
     if intent is None:
         return FOREIGN
-    order = _order_of({}, intent, looked)
-    if order is None or isinstance(order, Look):
-        return order or FOREIGN
-    return FraudWarning(at, shapes.text(warning, "id"), order, intent, shapes.words(warning, "fraud_type") or "misc")
+    ours = _order_of({}, intent, looked)
+    if ours is None or isinstance(ours, Look):
+        return ours or FOREIGN
+    kind = shapes.words(warning, "fraud_type") or "misc"
+    return FraudWarning(at, shapes.text(warning, "id"), ours.order, intent, kind, ours.stripe_customer)
+
+
+# --- subscriptions ---------------------------------------------------------------------------------------------------
+
+
+def _subscription(_kind: str, subscription: Object, at: datetime, looked: Looked) -> Reading:
+    return _found_by(Look("subscription", shapes.text(subscription, "id")), at, looked)
+
+
+def _invoice(_kind: str, invoice: Object, at: datetime, looked: Looked) -> Reading:
+    """An invoice of no subscription is not ours: a shop may send such by hand."""
+    if billing.subscription_of(invoice) is None:
+        return FOREIGN
+    return _found_by(Look("invoice", shapes.text(invoice, "id")), at, looked)
+
+
+def _invoice_payment(_kind: str, payment: Object, at: datetime, looked: Looked) -> Reading:
+    invoice = shapes.id_of(payment, "invoice")
+    return FOREIGN if invoice is None else _found_by(Look("invoice", invoice), at, looked)
+
+
+def _found_by(look: Look, at: datetime, looked: Looked) -> Reading:
+    """Return what a look at a subscription or at one of its invoices tells; they go back and forth."""
+    if look not in looked:
+        return look
+    return billing.subscription_is(looked[look], at) if looked[look] else FOREIGN
 
 
 def answer(body: Object, received_at: datetime, looked: Looked) -> Reading:
@@ -244,6 +281,8 @@ def answer(body: Object, received_at: datetime, looked: Looked) -> Reading:
     if not found:
         return Ignored(f"Stripe knows no {look.kind} {look.id}")
     try:
+        if look.kind in ("subscription", "invoice"):
+            return billing.subscription_is(found, received_at)
         return _balance_is(found, body, received_at)
     except (shapes.Shape, OverflowError, OSError, ValueError) as error:
         return Impossible(f"{look.kind} {look.id}: {error}"[:400])
@@ -300,4 +339,21 @@ TABLE: dict[str, Reader] = {
     "charge.dispute.funds_reinstated": _dispute,
     "charge.dispute.closed": _dispute,  # won, lost, or an inquiry that came to nothing
     "radar.early_fraud_warning.created": _fraud_warning,  # a dispute may follow: the desk is told
+    "customer.subscription.created": _subscription,
+    "customer.subscription.updated": _subscription,  # a plan changed, a payment failed, a trial or cycle ended, …
+    "customer.subscription.deleted": _subscription,  # it is over
+    "customer.subscription.paused": _subscription,
+    "customer.subscription.resumed": _subscription,
+    "customer.subscription.pending_update_applied": _subscription,  # a plan change was paid for
+    "customer.subscription.pending_update_expired": _subscription,  # … was not
+    "customer.subscription.trial_will_end": _subscription,  # three days before
+    "invoice.paid": _invoice,  # a cycle is paid, also from a balance, by hand, or in parts
+    "invoice.payment_succeeded": _invoice,  # the same, for endpoints that hear only this
+    "invoice.payment_failed": _invoice,  # it will be tried again
+    "invoice.payment_action_required": _invoice,  # the bank asks for the buyer
+    "invoice.overpaid": _invoice,
+    "invoice.voided": _invoice,
+    "invoice.marked_uncollectible": _invoice,
+    "invoice.updated": _invoice,
+    "invoice_payment.paid": _invoice_payment,  # one of several payments
 }

@@ -101,6 +101,8 @@ class Gateway:
         if kind == "refunds":
             params: Any = {"charge": id_, "limit": 100}
             return await self._call(kind, lambda: v1.refunds.list_async(params))
+        if kind in ("subscription", "invoice", "invoice_of"):
+            return await self._bill(kind, id_)
         services: dict[str, Any] = {
             "payment_intent": v1.payment_intents,
             "charge": v1.charges,
@@ -110,6 +112,38 @@ class Gateway:
         }
         expand: Any = {"expand": ["payment_intent"]} if kind == "dispute" else {}
         return await self._call(kind, lambda: services[kind].retrieve_async(id_, expand))
+
+    async def _bill(self, kind: str, id_: str) -> dict[str, Any]:
+        """Return a subscription with its newest invoice, or an invoice (also that of a payment) with its subscription.
+
+        `{}` for what belongs to no subscription. Stripe opens four levels at most: docs.stripe.com/expand.
+        """
+        v1 = self._client.v1
+        if kind == "invoice_of":
+            params: Any = {"payment": {"type": "payment_intent", "payment_intent": id_}, "limit": 1}
+            page = await self._call(kind, lambda: v1.invoice_payments.list_async(params))
+            return await self._bill("invoice", page["data"][0]["invoice"]) if page["data"] else {}
+        if kind == "subscription":
+            opened: Any = {"expand": ["default_payment_method"]}
+            found = await self._call(kind, lambda: v1.subscriptions.retrieve_async(id_, opened))
+            newest = found.get("latest_invoice")
+            return {"subscription": found, "invoices": [await self._invoice(newest)] if newest else []}
+        invoice = await self._invoice(id_)
+        details = (invoice.get("parent") or {}).get("subscription_details") or {}
+        own = details.get("subscription")
+        return {"subscription": own, "invoices": [invoice]} if own else {}
+
+    async def _invoice(self, id_: str) -> dict[str, Any]:
+        """Return an invoice with all its lines, its payments and its subscription."""
+        opened: Any = {"expand": ["payments.data.payment.payment_intent",
+                                  "parent.subscription_details.subscription.default_payment_method"]}  # fmt: skip
+        invoice = await self._call("invoice", lambda: self._client.v1.invoices.retrieve_async(id_, opened))
+        lines = invoice["lines"]
+        while lines["has_more"]:
+            params: Any = {"limit": 100, "starting_after": lines["data"][-1]["id"]}
+            page = await self._call("lines", partial(self._client.v1.invoices.line_items.list_async, id_, params))
+            lines = {"data": lines["data"] + page["data"], "has_more": page["has_more"]}
+        return {**invoice, "lines": lines}
 
     # --- payments and refunds --------------------------------------------------------------------------------------
 

@@ -1,0 +1,225 @@
+"""What a look at a subscription changes: its row, the orders its invoices bill, what each is worth, and who has what.
+
+Everything of one subscription is computed anew from what is known of it now (`subscriptions`), so that it does not
+matter which event led here, how often, and in which order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from paydesk import ledger, orders, subscriptions
+from paydesk.case import Case, Order, money_of, returned_of, worth
+from paydesk.desk import Desk, post
+from paydesk.facts import InvoiceIs, ItemIs, SubscriptionIs
+from paydesk.inbox import Outcome, Row
+from paydesk.ledger import Source
+from paydesk.subscriptions import Bill, Invoice, Item, Line, Subscription
+
+FOREIGN = Outcome("ignored", "foreign: a subscription of nobody who is known here")
+RECENT_MAX = 4
+"""Of how many of a subscription's newest invoices the money is loaded: what ended before changes nothing by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a fact tells, in our terms: whose it is, the subscription, its invoices with what Stripe says of each."""
+
+    customer: str
+    subscription: Subscription
+    invoices: tuple[tuple[Invoice, InvoiceIs], ...]
+
+
+def recent_orders(bill: Bill) -> list[str]:
+    """Return the orders of the newest invoices, and of all whose cycle is the newest one."""
+    newest = sorted(bill.invoices.values(), key=lambda one: (one.end, one.created_at, one.id), reverse=True)
+    return [one.order for place, one in enumerate(newest) if place < RECENT_MAX or one.end == newest[0].end]
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+
+def told(desk: Desk, fact: SubscriptionIs, *, livemode: bool) -> Told | None:
+    """Return what a fact tells, `None` when it is about nobody who is known.
+
+    A subscription that bears no order of ours, or one that is not here, is adopted when its Stripe customer is known.
+    """
+    known = desk.bills.get(fact.subscription)
+    case = desk.cases.get(fact.order or "")
+    if case is None:
+        fact = replace(fact, order=None)
+    customer = (
+        known.subscription.customer if known is not None
+        else case.order.customer if case is not None
+        else desk.known_customers.get(fact.stripe_customer)
+    )  # fmt: skip
+    if customer is None:
+        return None
+    items = [_item(desk, fact, known, item) for item in fact.items]
+    own = subscriptions.subscription_of(fact, customer, livemode, items)
+    if known is not None:
+        own = replace(own, order=known.subscription.order)
+    keys = {**desk.keys, **{item.price: item.key for item in items if item.key is not None}}
+    invoices = tuple((_invoice(desk, own, one, keys), one) for one in fact.invoices)
+    return Told(customer, own, invoices)
+
+
+def _item(desk: Desk, fact: SubscriptionIs, known: Bill | None, item: ItemIs) -> Item:
+    """Return an item with the terms it was first seen with: its order's, else today's."""
+    key = item.key or desk.keys.get(item.price)
+    before = next(
+        (one for one in (known.subscription.items if known else ()) if (one.key, one.price) == (key, item.price)), None
+    )
+    if before is not None and before.terms:
+        return subscriptions.item_of(item, key, before.terms)
+    return subscriptions.item_of(item, key, _terms(desk, fact.order, key))
+
+
+def _terms(desk: Desk, order: str | None, key: str | None) -> Mapping[str, Any]:
+    if key is None:
+        return {}
+    return desk.order_plans.get(order or "", {}).get(key) or desk.plans.get(key, {})
+
+
+def _invoice(desk: Desk, own: Subscription, fact: InvoiceIs, keys: Mapping[str, str]) -> Invoice:
+    invoice = subscriptions.invoice_of(fact, own.id, keys)
+    taken = invoice.order != invoice.id and desk.cases.get(invoice.order) is None
+    return replace(invoice, order=invoice.id) if taken else invoice
+
+
+def wanted_keys(facts: Iterable[SubscriptionIs]) -> tuple[set[str], set[str]]:
+    """Return the Stripe prices that facts name, and the catalogue's prices they name themselves."""
+    prices: set[str] = set()
+    keys: set[str] = set()
+    for fact in facts:
+        prices |= {item.price for item in fact.items}
+        prices |= {line.price for one in fact.invoices for line in one.lines if line.price is not None}
+        keys |= {item.key for item in fact.items if item.key is not None}
+    return prices, keys
+
+
+def sources_of(desk: Desk, news: Told) -> list[Source]:
+    """Return every source that a fact may be the first to tell of: money, credits of cycles, what lasts."""
+    customer, own = news.customer, news.subscription
+    lasting = [
+        Source(id_, customer, None, kind, "one", terms, subscription=own.id)
+        for id_, kind, terms in subscriptions.lasting_of(own)
+    ]
+    billed: list[Source] = []
+    for invoice, fact in news.invoices:
+        unit = ledger.money_unit(invoice.currency)
+        billed += [
+            Source(f"payment:{paid.intent}", customer, invoice.order, "money", unit, {}) for paid in fact.payments
+        ]
+        own_terms = {line.key: _terms(desk, invoice.order, line.key) for line in invoice.lines if line.key is not None}
+        billed += [
+            Source(id_, customer, invoice.order, "credits", unit, terms)
+            for id_, unit, terms in subscriptions.sources_of(invoice, own_terms)
+        ]
+    return [*lasting, *billed]
+
+
+# --- what it changes -------------------------------------------------------------------------------------------------
+
+
+def subscription_is(desk: Desk, fact: SubscriptionIs, row: Row) -> Outcome:
+    """Take over what was found, and make everything of the subscription worth what it is worth now."""
+    news = told(desk, fact, livemode=row.livemode)
+    if news is None:
+        return FOREIGN
+    case = desk.cases.get(fact.order or "")
+    if case is not None and case.order.stripe_customer not in (None, fact.stripe_customer):
+        return Outcome("quarantined", f"mismatch: {fact.subscription} is {fact.stripe_customer}'s, {fact.order} is not")
+    own = news.subscription
+    before = desk.bills.get(own.id)
+    known = dict(before.invoices) if before is not None else {}
+    for invoice, told_of_it in news.invoices:
+        known[invoice.id] = invoice
+        _bill(desk, own, invoice, told_of_it)
+    desk.changed_bills.setdefault(own.id, before)
+    desk.bills[own.id] = Bill(own, known)
+    refresh(desk, own.id, row)
+    return Outcome("done", own.status)
+
+
+def _bill(desk: Desk, own: Subscription, invoice: Invoice, fact: InvoiceIs) -> None:
+    """Note what an invoice makes of the order it bills; one that bills none of ours gets an order of its own."""
+    before = desk.cases.get(invoice.order)
+    if before is None:
+        first = desk.cases.get(own.order or "")
+        desk.new_orders.append((own, invoice))
+        before = Case(_new_order(own, invoice, first.order if first is not None else None))
+        desk.touched_cases[invoice.order] = before
+    for paid in fact.payments:
+        desk.payers.setdefault(paid.intent, invoice.order)
+    after = orders.bill(before, fact)
+    if after != before:
+        desk.touched_cases.setdefault(invoice.order, before)
+    desk.cases[invoice.order] = after
+
+
+def _new_order(own: Subscription, invoice: Invoice, first: Order | None) -> Order:
+    """Return the order of an invoice, told where the subscription was bought."""
+    thread = (first.channel, first.address, first.conversation) if first is not None else (None, None, None)
+    return Order(
+        invoice.order, own.customer, "open", max(0, invoice.total), invoice.currency, own.livemode, *thread,
+        own.stripe_customer, None, None, None, None, None, None, None, None, "automatic", False, "invoice",
+    )  # fmt: skip
+
+
+def refresh(desk: Desk, id_: str, row: Row) -> None:
+    """Make everything of a subscription worth what it is worth now: the credits of its cycles, and what lasts."""
+    bill = desk.bills[id_]
+    for invoice in bill.invoices.values():
+        case = desk.cases.get(invoice.order)
+        if case is not None:
+            _post_invoice(desk, bill, invoice, case, row)
+    billed = [desk.cases[one.order] for one in bill.invoices.values() if one.order in desk.cases]
+    back = [case.order.id for case in billed if _wholly_back(case)]
+    bill = replace(bill, gone=subscriptions.gone_of(bill.invoices.values(), back))
+    desk.bills[id_] = bill
+    stands = subscriptions.standing(bill)
+    lasting = {source_id for source_id, _, _ in subscriptions.lasting_of(bill.subscription)}
+    for source in desk.given.get(id_, ()):
+        holds = stands.since is not None and source.id in lasting
+        post(
+            desk,
+            source,
+            int(holds),
+            stands.since if holds else source.since,
+            row,
+            until=stands.until if holds else None,
+        )
+
+
+def _post_invoice(desk: Desk, bill: Bill, invoice: Invoice, case: Case, row: Row) -> None:
+    returned = returned_of(case)
+    for source in desk.parts.get(case.order.id, ()):
+        if source.kind == "money":
+            post(desk, source, *money_of(case, source.id.removeprefix("payment:")), row)
+        elif source.kind == "credits":
+            target = worth(
+                source.terms, case.order, returned, subscriptions.unused(bill, invoice, _line(invoice, source))
+            )
+            post(desk, source, target, case.order.paid_at, row)
+
+
+def _line(invoice: Invoice, source: Source) -> Line:
+    """Return the line that brought a source: its id is `<order>:<line>:<number>`."""
+    wanted = source.id.removeprefix(f"{invoice.order}:").rpartition(":")[0]
+    return next(line for line in invoice.lines if line.id == wanted)
+
+
+def _wholly_back(case: Case) -> bool:
+    """Say whether all the money of an order went back."""
+    returned = returned_of(case)
+    return 0 < returned.of <= returned.refunded + returned.disputed + returned.lost
+
+
+def bill_of_order(desk: Desk, order: str) -> str | None:
+    """Return the subscription whose invoice bills an order."""
+    return next(
+        (id_ for id_, bill in desk.bills.items() if any(one.order == order for one in bill.invoices.values())), None
+    )
