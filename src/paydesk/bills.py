@@ -139,14 +139,14 @@ async def save(tx: Tx, changes: Iterable[tuple[Bill | None, Bill]]) -> None:
     await note_prices(tx, {item.price: item.key for one in subscriptions for item in one.items if item.key is not None})
     if subscriptions:
         await tx.execute(SAVE, *columns(
-            (s.id, s.customer, s.order, s.stripe_customer, s.status, s.livemode, [_item_row(i) for i in s.items],
+            (s.id, s.customer, s.order, s.stripe_customer, s.status, s.livemode, {"data": [_item_row(i) for i in s.items]},
              s.started_at, s.trial_end, s.cancel_at, s.ended_at, s.paused, s.resumes_at, s.payment_method,
              s.card_ends_at) for s in subscriptions
         ))  # fmt: skip
     if bills:
         await tx.execute(SAVE_INVOICES, *columns(
             (i.id, i.subscription, i.order, i.status, i.billing_reason, i.total, i.currency, i.paid_at, i.start, i.end,
-             [_line_row(line) for line in i.lines], i.attempts, i.next_attempt_at, i.failure, i.url, i.created_at)
+             {"data": [_line_row(line) for line in i.lines]}, i.attempts, i.next_attempt_at, i.failure, i.url, i.created_at)
             for i in bills
         ))  # fmt: skip
 
@@ -185,7 +185,7 @@ def _subscription(row: Record) -> Subscription:
     values = dict(row)
     items = tuple(
         Item(one["id"], one["price"], one["key"], one["quantity"], _time(one["start"]), _time(one["end"]), one["terms"])
-        for one in values.pop("items")
+        for one in values.pop("items")["data"]
     )
     return Subscription(
         values["id"], values["customer_id"], values["order_id"], values["stripe_customer"], values["status"],
@@ -198,7 +198,7 @@ def _invoice(row: Record) -> Invoice:
     lines = tuple(
         Line(one["id"], one["item"], one["key"], one["quantity"], one["amount"], one["full"], one["proration"],
              _time(one["start"]), _time(one["end"]))
-        for one in row["lines"]
+        for one in row["lines"]["data"]
     )  # fmt: skip
     return Invoice(
         row["id"], row["subscription_id"], row["order_id"], row["status"], row["billing_reason"], row["total"],

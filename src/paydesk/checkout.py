@@ -169,7 +169,7 @@ def _plan_of(lines: Sequence[Line]) -> dict[str, Any] | None:
 
 HAD = """
 SELECT EXISTS (
-    SELECT FROM subscription s, jsonb_array_elements(s.items) item
+    SELECT FROM subscription s, jsonb_array_elements(s.items -> 'data') item
     WHERE s.customer_id = $1 AND item -> 'terms' ->> 'product' = $2 AND s.status <> 'incomplete_expired')
 """
 
