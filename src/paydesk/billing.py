@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from paydesk import ledger, orders, subscriptions
@@ -62,7 +63,7 @@ def told(desk: Desk, fact: SubscriptionIs, *, livemode: bool) -> Told | None:
     if known is not None:
         own = replace(own, order=known.subscription.order)
     keys = {**desk.keys, **{item.price: item.key for item in items if item.key is not None}}
-    invoices = tuple((_invoice(desk, own, one, keys), one) for one in fact.invoices)
+    invoices = tuple((_invoice(desk, own, one, keys, fact.asked_at), one) for one in fact.invoices)
     return Told(customer, own, invoices)
 
 
@@ -83,8 +84,8 @@ def _terms(desk: Desk, order: str | None, key: str | None) -> Mapping[str, Any]:
     return desk.order_plans.get(order or "", {}).get(key) or desk.plans.get(key, {})
 
 
-def _invoice(desk: Desk, own: Subscription, fact: InvoiceIs, keys: Mapping[str, str]) -> Invoice:
-    invoice = subscriptions.invoice_of(fact, own.id, keys)
+def _invoice(desk: Desk, own: Subscription, fact: InvoiceIs, keys: Mapping[str, str], asked_at: datetime) -> Invoice:
+    invoice = subscriptions.invoice_of(fact, own.id, keys, asked_at)
     taken = invoice.order != invoice.id and desk.cases.get(invoice.order) is None
     return replace(invoice, order=invoice.id) if taken else invoice
 
@@ -134,8 +135,12 @@ def subscription_is(desk: Desk, fact: SubscriptionIs, row: Row) -> Outcome:
         return Outcome("quarantined", f"mismatch: {fact.subscription} is {fact.stripe_customer}'s, {fact.order} is not")
     own = news.subscription
     before = desk.bills.get(own.id)
+    if before is not None and own.asked_at < before.subscription.asked_at:
+        own = before.subscription  # a newer look was taken over: whatever changed since brings a look of its own
     known = dict(before.invoices) if before is not None else {}
     for invoice, told_of_it in news.invoices:
+        if invoice.id in known and invoice.asked_at < known[invoice.id].asked_at:
+            continue
         known[invoice.id] = invoice
         _bill(desk, own, invoice, told_of_it)
     desk.changed_bills.setdefault(own.id, before)

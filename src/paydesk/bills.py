@@ -19,7 +19,7 @@ UNION SELECT customer_id FROM stripe_customer WHERE id = ANY($2::text[])
 
 LOAD = """
 SELECT id, customer_id, order_id, stripe_customer, status, livemode, items, started_at, trial_end, cancel_at, ended_at,
-       paused, resumes_at, payment_method, card_ends_at
+       paused, resumes_at, payment_method, card_ends_at, asked_at
 FROM subscription
 WHERE id = ANY($1::text[]) OR id IN (SELECT subscription_id FROM invoice WHERE order_id = ANY($2::text[]))
    OR customer_id = ANY($3::text[])
@@ -27,32 +27,32 @@ WHERE id = ANY($1::text[]) OR id IN (SELECT subscription_id FROM invoice WHERE o
 
 LOAD_INVOICES = """
 SELECT id, subscription_id, order_id, status, billing_reason, total, currency, paid_at, period_start, period_end, lines,
-       attempts, next_attempt_at, failure, url, created_at
+       attempts, next_attempt_at, failure, url, created_at, asked_at
 FROM invoice WHERE subscription_id = ANY($1::text[])
 """
 
 SAVE = """
 INSERT INTO subscription (id, customer_id, order_id, stripe_customer, status, livemode, items, started_at, trial_end,
-                          cancel_at, ended_at, paused, resumes_at, payment_method, card_ends_at, noted_at)
-SELECT n.*, desk_now() FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
+                          cancel_at, ended_at, paused, resumes_at, payment_method, card_ends_at, asked_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
     $7::jsonb[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[],
-    $13::timestamptz[], $14::text[], $15::timestamptz[]) n
+    $13::timestamptz[], $14::text[], $15::timestamptz[], $16::timestamptz[])
 ON CONFLICT (id) DO UPDATE SET status = excluded.status, items = excluded.items, trial_end = excluded.trial_end,
     cancel_at = excluded.cancel_at, ended_at = excluded.ended_at, paused = excluded.paused,
     resumes_at = excluded.resumes_at, payment_method = excluded.payment_method,
-    card_ends_at = excluded.card_ends_at, noted_at = excluded.noted_at
+    card_ends_at = excluded.card_ends_at, asked_at = excluded.asked_at
 """
 
 SAVE_INVOICES = """
 INSERT INTO invoice (id, subscription_id, order_id, status, billing_reason, total, currency, paid_at, period_start,
-                     period_end, lines, attempts, next_attempt_at, failure, url, created_at)
+                     period_end, lines, attempts, next_attempt_at, failure, url, created_at, asked_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
     $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::jsonb[], $12::int[], $13::timestamptz[],
-    $14::text[], $15::text[], $16::timestamptz[])
+    $14::text[], $15::text[], $16::timestamptz[], $17::timestamptz[])
 ON CONFLICT (id) DO UPDATE SET status = excluded.status, total = excluded.total, paid_at = excluded.paid_at,
     period_start = excluded.period_start, period_end = excluded.period_end, lines = excluded.lines,
     attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at, failure = excluded.failure,
-    url = excluded.url
+    url = excluded.url, asked_at = excluded.asked_at
 """
 
 MAKE_ORDERS = """
@@ -141,12 +141,13 @@ async def save(tx: Tx, changes: Iterable[tuple[Bill | None, Bill]]) -> None:
         await tx.execute(SAVE, *columns(
             (s.id, s.customer, s.order, s.stripe_customer, s.status, s.livemode, {"data": [_item_row(i) for i in s.items]},
              s.started_at, s.trial_end, s.cancel_at, s.ended_at, s.paused, s.resumes_at, s.payment_method,
-             s.card_ends_at) for s in subscriptions
+             s.card_ends_at, s.asked_at) for s in subscriptions
         ))  # fmt: skip
     if bills:
         await tx.execute(SAVE_INVOICES, *columns(
             (i.id, i.subscription, i.order, i.status, i.billing_reason, i.total, i.currency, i.paid_at, i.start, i.end,
-             {"data": [_line_row(line) for line in i.lines]}, i.attempts, i.next_attempt_at, i.failure, i.url, i.created_at)
+             {"data": [_line_row(line) for line in i.lines]}, i.attempts, i.next_attempt_at, i.failure, i.url, i.created_at,
+             i.asked_at)
             for i in bills
         ))  # fmt: skip
 
@@ -191,6 +192,7 @@ def _subscription(row: Record) -> Subscription:
         values["id"], values["customer_id"], values["order_id"], values["stripe_customer"], values["status"],
         values["livemode"], items, values["started_at"], values["trial_end"], values["cancel_at"], values["ended_at"],
         values["paused"], values["resumes_at"], values["payment_method"], values["card_ends_at"],
+        values["asked_at"],
     )  # fmt: skip
 
 
@@ -204,6 +206,7 @@ def _invoice(row: Record) -> Invoice:
         row["id"], row["subscription_id"], row["order_id"], row["status"], row["billing_reason"], row["total"],
         row["currency"], row["paid_at"], row["period_start"], row["period_end"], lines, row["attempts"],
         row["next_attempt_at"], row["failure"], row["url"], row["created_at"],
+        row["asked_at"],
     )  # fmt: skip
 
 

@@ -216,7 +216,8 @@ class SubscriptionIs:
     """A subscription as it is now, with the invoices that were looked at with it (the newest one, or the one asked for).
 
     `order` is ours when we made it. `cancel_at` is when it will end, `ended_at` when it did. `paused` says what becomes of
-    invoices while no money is collected (`void`, `keep_as_draft`, `mark_uncollectible`).
+    invoices while no money is collected (`void`, `keep_as_draft`, `mark_uncollectible`). What was asked earlier than what
+    is known already is old: whatever changed since then brings a look of its own.
     """
 
     at: datetime
@@ -233,6 +234,7 @@ class SubscriptionIs:
     resumes_at: datetime | None
     payment_method: str | None
     card_ends_at: datetime | None
+    asked_at: datetime
     invoices: tuple[InvoiceIs, ...] = ()
 
 

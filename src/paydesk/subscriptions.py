@@ -73,11 +73,12 @@ class Invoice:
     failure: str | None
     url: str | None
     created_at: datetime
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription as it is now."""
+    """A subscription as it was when Stripe was asked, at `asked_at`."""
 
     id: str
     customer: str
@@ -94,6 +95,7 @@ class Subscription:
     resumes_at: datetime | None
     payment_method: str | None
     card_ends_at: datetime | None
+    asked_at: datetime
 
     @property
     def grace(self) -> timedelta:
@@ -128,7 +130,7 @@ def subscription_of(fact: SubscriptionIs, customer: str, livemode: bool, items: 
     return Subscription(
         fact.subscription, customer, fact.order, fact.stripe_customer, fact.status, livemode, tuple(items),
         fact.started_at, fact.trial_end, fact.cancel_at, fact.ended_at, fact.paused, fact.resumes_at,
-        fact.payment_method, fact.card_ends_at,
+        fact.payment_method, fact.card_ends_at, fact.asked_at,
     )  # fmt: skip
 
 
@@ -137,7 +139,7 @@ def item_of(fact: ItemIs, key: str | None, terms: Mapping[str, Any]) -> Item:
     return Item(fact.id, fact.price, key, fact.quantity, fact.start, fact.end, terms)
 
 
-def invoice_of(fact: InvoiceIs, subscription: str, keys: Mapping[str, str]) -> Invoice:
+def invoice_of(fact: InvoiceIs, subscription: str, keys: Mapping[str, str], asked_at: datetime) -> Invoice:
     """Return the invoice that a fact tells of; `keys` are the catalogue's prices by Stripe price."""
     lines = tuple(
         Line(line.id, line.item, keys.get(line.price or ""), line.quantity, line.amount, line.full, line.proration,
@@ -152,7 +154,7 @@ def invoice_of(fact: InvoiceIs, subscription: str, keys: Mapping[str, str]) -> I
         min((line.start for line in spans), default=fact.created_at),
         max((line.end for line in spans), default=fact.created_at),
         lines, fact.attempts, fact.next_attempt_at, failed.failure_message if failed is not None else None, fact.url,
-        fact.created_at,
+        fact.created_at, asked_at,
     )  # fmt: skip
 
 

@@ -175,8 +175,10 @@ class Worker:
         for row, look in needing:
             waiting[look].append(row)
         looks = list(waiting)[:LOOKS_MAX]
+        asked_at = await self._store.fetchval("SELECT clock_timestamp()")
         answers = await asyncio.gather(*(self._look(look) for look in looks))
-        found |= {look: answer for look, answer in zip(looks, answers, strict=True) if answer is not None}
+        answered = {look: answer for look, answer in zip(looks, answers, strict=True) if answer is not None}
+        found |= {look: {**answer, "asked_at": asked_at} if answer else answer for look, answer in answered.items()}
         late = [row.id for look in looks if look not in found for row in waiting[look]]
         if late:
             await inbox.postpone(self._store, late, STRIPE_AWAY_S, "waits for a look at Stripe")

@@ -40,7 +40,7 @@ def subscription_of(event_object: Object) -> str | None:
 
 
 def subscription_is(found: Object, at: datetime) -> SubscriptionIs:
-    """Return the fact in a look at a subscription or invoice: `{subscription, invoices}`; raises `Shape`."""
+    """Return the fact in a look at a subscription or invoice: `{subscription, invoices, asked_at}`; raises `Shape`."""
     of = found["subscription"]
     order = shapes.reference(of)
     pause = of.get("pause_collection")
@@ -60,6 +60,7 @@ def subscription_is(found: Object, at: datetime) -> SubscriptionIs:
         resumes_at=_moment(pause, "resumes_at") if isinstance(pause, Mapping) else None,
         payment_method=shapes.id_of(of, "default_payment_method"),
         card_ends_at=_card_end(method) if isinstance(method, Mapping) else None,
+        asked_at=found["asked_at"],
         invoices=tuple(_invoice(invoice, order) for invoice in found["invoices"] if invoice.get("status") != "draft"),
     )
 
