@@ -159,7 +159,8 @@ def _bill(desk: Desk, own: Subscription, invoice: Invoice, fact: InvoiceIs) -> N
         desk.touched_cases[invoice.order] = before
     for paid in fact.payments:
         desk.payers.setdefault(paid.intent, invoice.order)
-    after = orders.bill(before, fact)
+    gives = any(source.kind == "credits" for source in desk.parts.get(invoice.order, ()))
+    after = orders.bill(replace(before, order=replace(before.order, grants=gives)), fact)
     if after != before:
         desk.touched_cases.setdefault(invoice.order, before)
     desk.cases[invoice.order] = after

@@ -8,7 +8,7 @@ from typing import Any
 from paydesk import customers, inbox, ledger, orders
 from paydesk.case import Dispute, Order, Payment, Refund, Returned, returned_of, worth
 from paydesk.desk import Desk
-from paydesk.facts import CaseFact, ChargeIs, DisputeIs, FraudWarning, RefundIs, SessionIs
+from paydesk.facts import CaseFact, ChargeIs, DisputeIs, FraudWarning, RefundIs, RefundsAre, SessionIs
 from paydesk.inbox import Row
 from paydesk.ledger import Source
 from paydesk.outbox import Message
@@ -21,6 +21,8 @@ def questions(fact: CaseFact, row: Row) -> list[inbox.Envelope]:
             about, ids = fact.charge, [fact.balance_transaction]
         case RefundIs():
             about, ids = fact.refund, [fact.balance_transaction]
+        case RefundsAre():
+            return [question for refund in fact.refunds for question in questions(refund, row)]
         case DisputeIs():
             about, ids = fact.dispute, list(fact.balance)
         case SessionIs(subscription=str() as begun):
