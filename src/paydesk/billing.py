@@ -62,14 +62,14 @@ def told(desk: Desk, fact: SubscriptionIs, *, livemode: bool) -> Told | None:
     own = subscriptions.subscription_of(fact, customer, livemode, items)
     if known is not None:
         own = replace(own, order=known.subscription.order)
-    keys = {**desk.keys, **{item.price: item.key for item in items if item.key is not None}}
+    keys = desk.keys | {item.price: item.key for item in items if item.key is not None}
     invoices = tuple((_invoice(desk, own, one, keys, fact.asked_at), one) for one in fact.invoices)
     return Told(customer, own, invoices)
 
 
 def _item(desk: Desk, fact: SubscriptionIs, known: Bill | None, item: ItemIs) -> Item:
     """Return an item with the terms it was first seen with: its order's, else today's."""
-    key = item.key or desk.keys.get(item.price)
+    key = item.key or desk.keys.get(item.price) or (item.inherited if known is None else None)
     before = next(
         (one for one in (known.subscription.items if known else ()) if (one.key, one.price) == (key, item.price)), None
     )
@@ -97,7 +97,7 @@ def wanted_keys(facts: Iterable[SubscriptionIs]) -> tuple[set[str], set[str]]:
     for fact in facts:
         prices |= {item.price for item in fact.items}
         prices |= {line.price for one in fact.invoices for line in one.lines if line.price is not None}
-        keys |= {item.key for item in fact.items if item.key is not None}
+        keys |= {key for item in fact.items for key in (item.key, item.inherited) if key is not None}
     return prices, keys
 
 
@@ -145,6 +145,7 @@ def subscription_is(desk: Desk, fact: SubscriptionIs, row: Row) -> Outcome:
         _bill(desk, own, invoice, told_of_it)
     desk.changed_bills.setdefault(own.id, before)
     desk.bills[own.id] = Bill(own, known)
+    desk.keys |= {item.price: item.key for item in own.items if item.key is not None}
     refresh(desk, own.id, row)
     return Outcome("done", own.status)
 

@@ -152,11 +152,15 @@ class BalanceIs:
 
 @dataclass(frozen=True, slots=True)
 class ItemIs:
-    """What repeats: a Stripe price with its quantity, and the cycle it is in. `key` is the catalogue's name of the price."""
+    """What repeats: a Stripe price with its quantity, and the cycle it is in.
+
+    `key` is the catalogue's name of the price as the price bears it, `inherited` the one with which the subscription began.
+    """
 
     id: str
     price: str
     key: str | None
+    inherited: str | None
     quantity: int
     start: datetime
     end: datetime

@@ -258,7 +258,7 @@ def unused(bill: Bill, invoice: Invoice, line: Line) -> int:
         return 0
     back = 0
     for later in bill.invoices.values():
-        if later.status not in ("paid", *UNPAID) or later.created_at < invoice.created_at:
+        if later.status != "paid" or later.created_at < invoice.created_at:
             continue
         for given in later.lines:
             if given.amount < 0 and _billed_by(bill, later, given) == line.id:

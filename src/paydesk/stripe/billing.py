@@ -91,7 +91,8 @@ def _item(of: Object, item: Object) -> ItemIs:
     return ItemIs(
         id=shapes.text(item, "id"),
         price=shapes.text(price, "id"),
-        key=named.get(PRICE_KEY) or inherited,
+        key=named.get(PRICE_KEY),
+        inherited=inherited,
         quantity=item.get("quantity") or 1,
         start=clock.from_unix(shapes.number(item, "current_period_start")),
         end=clock.from_unix(shapes.number(item, "current_period_end")),
