@@ -1,6 +1,7 @@
 """Proving: how many entries a second `ledger check` proves, and whether it needs more memory for a longer ledger.
 
 The ledger is made by SQL, as purchases, spends and holds would have made it, then sealed, then proved several times.
+Every purchase is recounted: its worth is worked out anew from its terms, its payment and its balance transaction.
 """
 
 import resource
@@ -36,17 +37,26 @@ INSERT INTO account (owner, unit, kind) SELECT 'system', unit, kind FROM (VALUES
     ('credits', 'expired'), ('money:usd', 'sales'), ('money:usd', 'stripe'), ('money:usd', 'fees')) AS a (unit, kind)
 """
 
+TERMS = """'{"kind": "credits", "unit": "credits", "amount": 100, "expires_days": null, "priority": 0, "quantity": 1,
+    "on_dispute": "hold"}'::jsonb"""
+
 PURCHASES = f"""
 WITH bought AS (
     SELECT n, 'ord_' || n AS id, 'cst_' || n % {PEOPLE} AS customer FROM generate_series($1::int, $2::int) n
 ), made AS (
-    INSERT INTO orders (id, customer_id, status, amount, currency, livemode, link_token, paid_at)
-    SELECT id, customer, 'fulfilled', 999, 'usd', false, 'link_' || n, now() FROM bought
+    INSERT INTO orders (id, customer_id, status, amount, currency, livemode, link_token, paid_by, paid_at)
+    SELECT id, customer, 'fulfilled', 999, 'usd', false, 'link_' || n, 'pi_' || n, now() FROM bought
+), paid AS (
+    INSERT INTO payment (id, order_id, status, amount, currency, charge, balance_transaction, paid_at)
+    SELECT 'pi_' || n, id, 'succeeded', 999, 'usd', 'ch_' || n, 'txn_' || n, now() FROM bought
+), cost AS (
+    INSERT INTO balance_transaction (id, payment_id, kind, about, amount, fee, net, currency, created_at)
+    SELECT 'txn_' || n, 'pi_' || n, 'charge', 'ch_' || n, 999, 59, 940, 'usd', now() FROM bought
 ), sold AS (
-    INSERT INTO source (id, customer_id, order_id, kind, unit, worth, posted, revision)
-    SELECT s.id, customer, b.id, s.kind, s.unit, s.worth, s.worth, 1 FROM bought b, LATERAL (VALUES
-        (b.id || ':0:0', 'credits', 'credits', 100), ('payment:pi_' || n, 'money', 'money:usd', 999),
-        ('fee:txn_' || n, 'fee', 'money:usd', 59)) AS s (id, kind, unit, worth)
+    INSERT INTO source (id, customer_id, order_id, kind, unit, terms, worth, posted, revision, since)
+    SELECT s.id, customer, b.id, s.kind, s.unit, s.terms, s.worth, s.worth, 1, now() FROM bought b, LATERAL (VALUES
+        (b.id || ':0:0', 'credits', 'credits', {TERMS}, 100), ('payment:pi_' || n, 'money', 'money:usd', '{{}}', 999),
+        ('fee:txn_' || n, 'fee', 'money:usd', '{{}}', 59)) AS s (id, kind, unit, terms, worth)
 ), filled AS (
     INSERT INTO lot (id, source, account_id, granted, remaining)
     SELECT b.id || ':0:0', b.id || ':0:0', a.id, 100, 31 FROM bought b
@@ -123,7 +133,7 @@ async def _grow(store: Store, have: int, wanted: int) -> float:
         async with store.transaction() as tx:
             await tx.execute(PURCHASES, start, end)
             await tx.execute(ENTRIES, start, end)
-    for table in ("entry", "account", "source", "lot", "hold", "orders"):
+    for table in ("entry", "account", "source", "lot", "hold", "orders", "payment", "balance_transaction"):
         await store.execute(f"ANALYZE {table}")  # which autovacuum does within a minute
     print(f"  check: {wanted:,} entries are there", flush=True)
     start_s, sealed = time.perf_counter(), 0

@@ -14,11 +14,12 @@ import asyncpg
 import pytest
 
 from desk import clean_environ
-from ledger_rows import SPEND, behind_its_back, write, written
+from ledger_rows import SPEND, behind_its_back, found, write, written
 from paydesk import proof, seal
 from paydesk.chain import FOLLOWS, FORM, PLACED, SEALED
 from paydesk.clock import Clock
-from paydesk.proof import BALANCE, KNOWN, TOTALS, ZERO
+from paydesk.proof import BALANCE, FILLED, KNOWN, TOTALS, ZERO
+from paydesk.recount import ENTITLED, LIVES, PAID, WORTH
 from paydesk.store import Store, embedded
 from sandbox_fixtures import new_key
 
@@ -28,7 +29,7 @@ UNPAID = "a source of an unpaid order is worth nothing"
 LOTS = "the balance of a wallet is what its lots hold"
 HELD = "what a person has held is what their lots and open holds say"
 HELD_LOT = "what a lot has held is what open holds took from it"
-GRANT = "a grant stands for a source that is worth something"
+HOLD = "a hold is made of its parts, and ends as its entries say"
 GRANTED = "every entitlement that is worth something is granted"
 
 
@@ -38,11 +39,6 @@ async def store(database: str) -> AsyncIterator[Store]:
     opened = await Store.open(database, clock=Clock())
     yield opened
     await opened.close()
-
-
-async def found(store: Store) -> dict[str, str]:
-    """What is not true of the ledger."""
-    return {what: bad for what, bad in (await proof.check(store)).findings.items() if bad}
 
 
 async def test_a_good_ledger_is_proved_sealed_or_not(store: Store) -> None:
@@ -69,7 +65,7 @@ TAMPERED = {
     ),
     "a memo": ("UPDATE entry SET memo = 'no' WHERE id = 5", {SEALED: "entry 5 (hold of op:cst_a:k2, 10 credits from account 7 to "
                "8) is not what was sealed"}),
-    "a time": ("UPDATE entry SET at = at - interval '1 day' WHERE id = 1", {SEALED: "entry 1 (payment of payment:pi_1, 999 "
+    "a time": ("UPDATE entry SET at = at - interval '1 day' WHERE id = 1", {SEALED: "entry 1 (payment of payment:pi_1, 1000 "
                "money:usd from account 4 to 5) is not what was sealed"}),
     "an entry taken away": (
         "DELETE FROM entry WHERE id = 4",
@@ -78,7 +74,7 @@ TAMPERED = {
          ZERO: "credits: -20", TOTALS: "account 2 (credits spent): sealed 25, entries sum to 5"},
     ),
     "the last entry taken away": (
-        "DELETE FROM entry WHERE id = 10",
+        "DELETE FROM taken; DELETE FROM entry WHERE id = 10",
         {SEALED: "an entry is missing after entry 9", BALANCE: "account 7 of cst_a (credits wallet): balance 35, entries sum to "
          "65", ZERO: "credits: -30", TOTALS: "account 1 (credits sold): sealed -70, entries sum to -100",
          POSTED: "source ord_1:0:0: worth 70, entries post 100"},
@@ -94,7 +90,8 @@ TAMPERED = {
         """INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, at)
            SELECT 'ord_9:0:0', 1, 'grant', unit, from_account, to_account, 500, now() FROM entry WHERE id = 2""",
         {BALANCE: "account 7 of cst_a (credits wallet): balance 35, entries sum to 535", ZERO: "credits: -500",
-         SOURCE: "entry 11: source ord_9:0:0 revision 1 is not known"},
+         SOURCE: "entry 11: source ord_9:0:0 revision 1 is not known",
+         FILLED: "source ord_9:0:0: entries brought 500, its lots got 0"},
     ),
     "an entry of a transaction to come": (
         """INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, at, transaction)
@@ -129,34 +126,46 @@ TAMPERED = {
     "the place of a seal": ("UPDATE seal SET last_entry = 9, last_transaction = 1", {FOLLOWS: "seal 1 was changed",
                             TOTALS: "account 1 (credits sold): sealed -140, entries sum to -70"}),
     "a sealed total": ("UPDATE seal SET totals = jsonb_set(totals, '{4}', '-1')", {TOTALS: "account 4 (money:usd sales): sealed "
-                       "-1, entries sum to -699"}),
+                       "-1, entries sum to -700"}),
     "a balance": ("UPDATE account SET balance = 40 WHERE id = 7", {
         BALANCE: "account 7 of cst_a (credits wallet): balance 40, entries sum to 35", ZERO: "credits: 5",
         LOTS: "account 7 of cst_a (credits wallet): balance 40, lots hold 35"}),
     "a lot": ("UPDATE lot SET remaining = 36", {LOTS: "account 7 of cst_a (credits wallet): balance 35, lots hold 36"}),
     "a lot that is not in a wallet": ("UPDATE lot SET account_id = 8", {
-        LOTS: "account 7 of cst_a (credits wallet): balance 35, lots hold 0"}),
+        LOTS: "account 7 of cst_a (credits wallet): balance 35, lots hold 0",
+        LIVES: "lot ord_1:0:0: in the held of cst_a in credits, but its source is of cst_a in credits"}),
     "what a lot has held": ("UPDATE lot SET held = 11", {
         HELD: "cst_a (credits held): balance 10, lots hold 11, open holds say 10",
         HELD_LOT: "lot ord_1:0:0: 11 held, open holds took 10"}),
     "a hold": ("UPDATE hold SET amount = 12 WHERE id = 'hld_1'", {
-        HELD: "cst_a (credits held): balance 10, lots hold 10, open holds say 12"}),
+        HELD: "cst_a (credits held): balance 10, lots hold 10, open holds say 12",
+        HOLD: 'hold hld_1: held, 0 used of 12, entries say 0 used of 0, its parts are {"ord_1:0:0": 10}'}),
     "a hold ended by hand": ("UPDATE hold SET state = 'released' WHERE id = 'hld_1'", {
         HELD: "cst_a (credits held): balance 10, lots hold 10, open holds say 0",
-        HELD_LOT: "lot ord_1:0:0: 10 held, open holds took 0"}),
+        HELD_LOT: "lot ord_1:0:0: 10 held, open holds took 0",
+        HOLD: 'hold hld_1: released, 0 used of 10, entries say 0 used of 0, its parts are {"ord_1:0:0": 10}'}),
     "what a source is worth": ("UPDATE source SET worth = 80, posted = 80 WHERE id = 'ord_1:0:0'", {
-        POSTED: "source ord_1:0:0: worth 80, entries post 70"}),
+        POSTED: "source ord_1:0:0: worth 80, entries post 70",
+        WORTH: "source ord_1:0:0: posted 80, worth 70 by its terms and the money of its order"}),
     "what a payment brought": ("UPDATE source SET worth = 999, posted = 999 WHERE id = 'payment:pi_1'", {
-        POSTED: "source payment:pi_1: worth 999, entries post 699"}),
+        POSTED: "source payment:pi_1: worth 999, entries post 700",
+        WORTH: "source payment:pi_1: posted 999, worth 700 by pi_1 and what went back of it"}),
     "a fee": ("UPDATE source SET worth = 60, posted = 60 WHERE id = 'fee:txn_1'", {
-        POSTED: "source fee:txn_1: worth 60, entries post 59"}),
+        POSTED: "source fee:txn_1: worth 60, entries post 59",
+        WORTH: "source fee:txn_1: posted 60, worth 59 by balance transaction txn_1"}),
     "a revision": ("UPDATE source SET revision = 1 WHERE id = 'ord_1:0:0'", {
         SOURCE: "entry 10: source ord_1:0:0 revision 2 is not known"}),
-    "a source": ("DELETE FROM source WHERE id = 'fee:txn_1'", {SOURCE: "entry 3: source fee:txn_1 revision 1 is not known"}),
+    "a source": ("DELETE FROM source WHERE id = 'fee:txn_1'", {
+        SOURCE: "entry 3: source fee:txn_1 revision 1 is not known",
+        WORTH: "source fee:txn_1: not there, worth 59 by balance transaction txn_1"}),
     "who paid": ("UPDATE orders SET paid_at = NULL, status = 'open' WHERE id = 'ord_1'", {
-        UNPAID: "source ord_1:0:0: worth 70 while order ord_1 is open"}),
-    "a grant taken away": ("DELETE FROM grant_", {GRANTED: "source ord_1:0:1: worth 86400 and not granted"}),
-    "a longer pass": ("UPDATE grant_ SET seconds = 1000000", {GRANT: "grant ord_1:0:1: its source is worth 86400"}),
+        UNPAID: "source ord_1:0:0: worth 70 while order ord_1 is open",
+        WORTH: "source ord_1:0:0: posted 70, worth 0 by its terms and the money of its order",
+        PAID: "order ord_1 is not paid, and payment pi_1 has succeeded"}),
+    "a grant taken away": ("DELETE FROM grant_", {GRANTED: "source ord_1:0:1: worth 604800 and not granted"}),
+    "a longer pass": ("UPDATE grant_ SET seconds = 1000000", {
+        ENTITLED: "grant ord_1:0:1: pass premium to cst_a for 1000000 seconds, but its source gives pass premium to cst_a "
+        "for 604800 seconds"}),
     "an event": (
         "INSERT INTO inbox (source, external_id, kind, lane, body, livemode) SELECT 'stripe', 'evt_1', 'x', 1, '', false", {
         "a finished event stays known for ever": "event evt_1 is in the inbox and was never seen"}),

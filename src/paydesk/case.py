@@ -154,6 +154,8 @@ def returned_of(case: Case) -> Returned:
 
 
 def _returned(case: Case, payment: Payment) -> Returned:
+    if not case.refunds and not case.disputes:
+        return Returned(payment.amount)
     disputes = [dispute for dispute in case.disputes.values() if dispute.payment == payment.id]
     return Returned(
         payment.amount,

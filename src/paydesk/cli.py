@@ -335,7 +335,7 @@ def ledger() -> None:
 @ledger.command("check", epilog="Example: paydesk ledger check")
 @json_option
 def ledger_check(as_json: bool) -> None:
-    """Prove the ledger: chain, sums, balances, lots and worth; exit 1 and the first bad row otherwise."""
+    """Prove the ledger: chain, sums, balances, lots, worth by what was paid; exit 1 and the first bad row otherwise."""
     from paydesk import proof
 
     with progress("entries") as shown:
