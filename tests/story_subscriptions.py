@@ -193,3 +193,16 @@ def test_a_plan_changed_by_hand_to_an_unknown_price_gives_nothing_more(desk: Des
     change = {"items[0][id]": own["items"]["data"][0]["id"], "items[0][price]": price_at_stripe(desk, 5000, None)}
     stripe(desk, "POST", f"/v1/subscriptions/{own['id']}", proration_behavior="none", **change)
     until(lambda: not buyer.access("plus")["allowed"], what="the end of what the old plan gave")
+
+
+def test_the_ledger_is_proved_with_subscriptions_in_it_and_names_what_was_changed(own_desk: Desk) -> None:
+    buyer = own_desk.buyer()
+    order = buyer.buy("plus")
+    stripe(own_desk, "POST", "/v1/refunds", payment_intent=payment_of(own_desk, order["id"]), amount="500")
+    own_desk.settled(order["id"], "partially_refunded")
+    own_desk.buyer().buy("vip-month")
+    checked = own_desk.command("ledger", "check")
+    assert checked.returncode == 0, "\n".join(line for line in checked.stdout.splitlines() if line[:2] != "ok")
+    own_desk.sql("UPDATE subscription SET cancel_at = now() WHERE customer_id = $1", buyer.id)
+    (said,) = [line for line in own_desk.command("ledger", "check").stdout.splitlines() if "by subscription" in line]
+    assert "sub_" in said

@@ -17,7 +17,7 @@ from paydesk.desk import Desk, post
 from paydesk.facts import InvoiceIs, ItemIs, SubscriptionIs
 from paydesk.inbox import Outcome, Row
 from paydesk.ledger import Source
-from paydesk.subscriptions import Bill, Invoice, Item, Line, Subscription
+from paydesk.subscriptions import Bill, Invoice, Item, Line, Standing, Subscription
 
 FOREIGN = Outcome("ignored", "foreign: a subscription of nobody who is known here")
 RECENT_MAX = 4
@@ -34,9 +34,14 @@ class Told:
 
 
 def recent_orders(bill: Bill) -> list[str]:
-    """Return the orders of the newest invoices, and of all whose cycle is the newest one."""
+    """Return the orders of the newest invoices, of all whose cycle is the newest one, and of the newest that is paid."""
     newest = sorted(bill.invoices.values(), key=lambda one: (one.end, one.created_at, one.id), reverse=True)
-    return [one.order for place, one in enumerate(newest) if place < RECENT_MAX or one.end == newest[0].end]
+    paid = next((one.id for one in newest if one.status == "paid"), None)
+    return [
+        one.order
+        for place, one in enumerate(newest)
+        if place < RECENT_MAX or one.end == newest[0].end or one.id == paid
+    ]
 
 
 # --- what is told ----------------------------------------------------------------------------------------------------
@@ -178,43 +183,46 @@ def _new_order(own: Subscription, invoice: Invoice, first: Order | None) -> Orde
 
 def refresh(desk: Desk, id_: str, row: Row) -> None:
     """Make everything of a subscription worth what it is worth now: the credits of its cycles, and what lasts."""
-    bill = desk.bills[id_]
+    bill = desk.bills[id_] = with_gone(desk.bills[id_], desk.cases)
     for invoice in bill.invoices.values():
         case = desk.cases.get(invoice.order)
-        if case is not None:
-            _post_invoice(desk, bill, invoice, case, row)
-    billed = [desk.cases[one.order] for one in bill.invoices.values() if one.order in desk.cases]
-    back = [case.order.id for case in billed if _wholly_back(case)]
-    bill = replace(bill, gone=subscriptions.gone_of(bill.invoices.values(), back))
-    desk.bills[id_] = bill
-    stands = subscriptions.standing(bill)
-    lasting = {source_id for source_id, _, _ in subscriptions.lasting_of(bill.subscription)}
+        if case is None:
+            continue
+        for source in desk.parts.get(invoice.order, ()):
+            if source.kind == "money":
+                post(desk, source, *money_of(case, source.id.removeprefix("payment:")), row)
+            elif source.kind == "credits":
+                post(desk, source, worth_of_cycle(bill, invoice, case, source), case.order.paid_at, row)
     for source in desk.given.get(id_, ()):
-        holds = stands.since is not None and source.id in lasting
-        post(
-            desk,
-            source,
-            int(holds),
-            stands.since if holds else source.since,
-            row,
-            until=stands.until if holds else None,
-        )
+        stands = standing_of(bill, source)
+        post(desk, source, int(stands.since is not None), stands.since or source.since, row, until=stands.until)
 
 
-def _post_invoice(desk: Desk, bill: Bill, invoice: Invoice, case: Case, row: Row) -> None:
-    returned = returned_of(case)
-    for source in desk.parts.get(case.order.id, ()):
-        if source.kind == "money":
-            post(desk, source, *money_of(case, source.id.removeprefix("payment:")), row)
-        elif source.kind == "credits":
-            target = worth(
-                source.terms, case.order, returned, subscriptions.unused(bill, invoice, _line(invoice, source))
-            )
-            post(desk, source, target, case.order.paid_at, row)
+def with_gone(bill: Bill, cases: Mapping[str, Case]) -> Bill:
+    """Return a bill that knows which of its invoices had all their money go back, by the cases of their orders."""
+    billed = [cases[one.order] for one in bill.invoices.values() if one.order in cases]
+    back = [case.order.id for case in billed if _wholly_back(case)]
+    return replace(bill, gone=subscriptions.gone_of(bill.invoices.values(), back))
+
+
+def worth_of_cycle(bill: Bill, invoice: Invoice, case: Case, source: Source) -> int:
+    """Return what the credits of a line of an invoice are worth now."""
+    unused = subscriptions.unused(bill, invoice, _line(invoice, source))
+    return worth(source.terms, case.order, returned_of(case), unused)
+
+
+def standing_of(bill: Bill, source: Source) -> Standing:
+    """Return for how long a subscription gives one of the things that last: not at all when its plan has it no more."""
+    given = {id_ for id_, _, _ in subscriptions.lasting_of(bill.subscription)}
+    return subscriptions.standing(bill) if source.id in given else Standing(None)
+
+
+def brings(invoice: Invoice, source: Source) -> bool:
+    """Say whether a line of an invoice brought a source: its id is `<order>:<line>:<number>`."""
+    return source.id.rpartition(":")[0] in {f"{invoice.order}:{line.id}" for line in invoice.lines}
 
 
 def _line(invoice: Invoice, source: Source) -> Line:
-    """Return the line that brought a source: its id is `<order>:<line>:<number>`."""
     wanted = source.id.removeprefix(f"{invoice.order}:").rpartition(":")[0]
     return next(line for line in invoice.lines if line.id == wanted)
 

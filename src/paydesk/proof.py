@@ -212,17 +212,18 @@ CHECKS: dict[str, str] = {
     "a grant stands for a source that is worth something": """
         SELECT 'grant ' || g.source || ': its source is worth ' || coalesce(s.worth::text, 'nothing')
         FROM grant_ g LEFT JOIN source s ON s.id = g.source
-        WHERE s.worth IS NULL OR s.worth = 0 OR s.kind NOT IN ('pass', 'feature') ORDER BY g.source LIMIT 1""",
+        WHERE s.worth IS NULL OR s.worth = 0 OR s.kind NOT IN ('pass', 'feature', 'role', 'member') ORDER BY g.source LIMIT 1""",
     "every entitlement that is worth something is granted": """
         SELECT 'source ' || s.id || ': worth ' || s.worth || ' and not granted'
         FROM source s LEFT JOIN grant_ g ON g.source = s.id
-        WHERE s.kind IN ('pass', 'feature') AND s.worth > 0 AND g.source IS NULL ORDER BY s.id LIMIT 1""",
+        WHERE s.kind IN ('pass', 'feature', 'role', 'member') AND s.worth > 0 AND (s.terms ->> 'starts' IS DISTINCT FROM 'claim' OR s.claimed_at IS NOT NULL) AND g.source IS NULL ORDER BY s.id LIMIT 1""",
     "somebody who was merged has nothing of their own any more": """
         SELECT 'customer ' || c.id || ' is ' || c.merged_into || ', and has ' || x.what
         FROM customer c JOIN (
             SELECT owner AS id, balance || ' ' || unit || ' (' || kind || ')' AS what FROM account WHERE balance <> 0
             UNION ALL SELECT customer_id, 'order ' || id FROM orders UNION ALL SELECT customer_id, 'source ' || id FROM source
             UNION ALL SELECT customer_id, 'grant ' || source FROM grant_ UNION ALL SELECT customer_id, 'hold ' || id FROM hold
+            UNION ALL SELECT customer_id, 'subscription ' || id FROM subscription
         ) x USING (id) WHERE c.merged_into IS NOT NULL ORDER BY 1 LIMIT 1""",
     "what belongs to something belongs to something that exists": f"SELECT min(what) FROM ({_LINKED}) AS linked",
     "a finished event stays known for ever": """

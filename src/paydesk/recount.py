@@ -14,34 +14,43 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from paydesk import books, cases, entitlements
+from paydesk import billing, bills, books, cases, entitlements
 from paydesk.books import columns
-from paydesk.case import Case, Order, Returned, balance_moves, money_of, returned_of, worth
+from paydesk.case import Case, Returned, balance_moves, money_of, returned_of, worth
 from paydesk.facts import BalanceIs
 from paydesk.ledger import MONEY_MOVES, Source, expiry, money_unit
 from paydesk.lots import DEBT
 from paydesk.store import Record, Tx
+from paydesk.subscriptions import Bill, Invoice
 
 AT_ONCE = 5_000
+Billed = tuple[Bill, Invoice]
+"""An invoice that bills an order, with all of its subscription."""
+
 
 WORTH = "a source is worth what its terms and the money of its order say"
 PAID = "an order was paid when its payment was"
 ENTITLED = "a grant is what its source gives"
 LIVES = "a lot lies with the person of its source and lives by its terms"
 
-COUNTED = {"credits": ("quantity", "amount"), "pass": ("quantity", "days"), "feature": ("quantity",)}
+COUNTED = {"credits": ("quantity", "amount"), "pass": ("quantity", "days"), "feature": ("quantity",),
+           "role": ("quantity",), "member": ("quantity",)}  # fmt: skip
 """The numbers in the terms of something sold, by its kind."""
 
 ORDERS = f"SELECT id FROM orders WHERE id > $1 ORDER BY id LIMIT {AT_ONCE}"
 
-GIFTS = f"SELECT id FROM source WHERE order_id IS NULL AND id > $1 ORDER BY id LIMIT {AT_ONCE}"
+GIFTS = f"""
+SELECT id FROM source WHERE order_id IS NULL AND subscription_id IS NULL AND id > $1 ORDER BY id LIMIT {AT_ONCE}
+"""
+
+SUBSCRIPTIONS = f"SELECT id FROM subscription WHERE id > $1 ORDER BY id LIMIT {AT_ONCE}"
 
 BALANCES = """
 SELECT id, payment_id, kind, about, amount, fee, net, currency, created_at FROM balance_transaction
 WHERE payment_id = ANY($1::text[])
 """
 
-GRANTS = "SELECT source, customer_id, kind, feature, since, seconds FROM grant_ WHERE source = ANY($1::text[])"
+GRANTS = "SELECT source, customer_id, kind, feature, since, seconds, until FROM grant_ WHERE source = ANY($1::text[])"
 
 LOTS = """
 SELECT l.id, l.source, l.priority, l.free, l.expires_at, a.owner, a.unit, a.kind
@@ -75,6 +84,10 @@ class Recount:
         while ids := [row[0] for row in await self.tx.fetch(GIFTS, last)]:
             await self._recount_gifts(ids)
             last = ids[-1]
+        last = ""
+        while ids := [row[0] for row in await self.tx.fetch(SUBSCRIPTIONS, last)]:
+            await self._recount_subscriptions(ids)
+            last = ids[-1]
         return self.findings
 
     async def _recount_orders(self, ids: Sequence[str]) -> None:
@@ -88,10 +101,28 @@ class Recount:
         parts: dict[str, list[Source]] = defaultdict(list)
         for source in sources.values():
             parts[source.order or ""].append(source)
+        billed = await self._billed(known.values())
         for id_ in ids:
             case = known[id_]
-            self._note(PAID, _ill_paid(case))
-            self._note(WORTH, _ill_worth(case, parts[id_], balances[id_]))
+            self._note(PAID, _ill_bill(case, billed.get(id_)) if case.order.billed else _ill_paid(case))
+            self._note(WORTH, _ill_worth(case, parts[id_], balances[id_], billed.get(id_)))
+        await self._recount_given(sources)
+
+    async def _billed(self, known: Iterable[Case]) -> dict[str, Billed]:
+        """Return the invoices, with their subscriptions, that bill these orders."""
+        wanted = [case.order.id for case in known if case.order.billed]
+        found = await bills.load(self.tx, (), wanted) if wanted else {}
+        return {one.order: (bill, one) for bill in found.values() for one in bill.invoices.values()}
+
+    async def _recount_subscriptions(self, ids: Sequence[str]) -> None:
+        """Recount what subscriptions give for as long as they last."""
+        found = await bills.load(self.tx, ids)
+        orders = {order for bill in found.values() for order in billing.recent_orders(bill)}
+        known, _ = await cases.load(self.tx, orders, ())
+        sources = self._readable(await books.load_sources(self.tx, (), (), ids))
+        for source in sources.values():
+            bill = billing.with_gone(found[source.subscription or ""], known)
+            self._note(WORTH, _ill_lasting(source, bill))
         await self._recount_given(sources)
 
     async def _recount_gifts(self, ids: Sequence[str]) -> None:
@@ -109,7 +140,7 @@ class Recount:
 
     async def _recount_given(self, sources: Mapping[str, Source]) -> None:
         """Compare entitlements and lots with the sources that gave them."""
-        given = [one.id for one in sources.values() if one.kind in ("pass", "feature")]
+        given = [one.id for one in sources.values() if one.kind in entitlements.KINDS]
         for row in await self.tx.fetch(GRANTS, given) if given else ():
             self._note(ENTITLED, _ill_grant(sources[row[0]], entitlements.Held(*row)))
         credit = [one.id for one in sources.values() if one.kind == "credits"]
@@ -165,13 +196,40 @@ def _ill_paid(case: Case) -> str | None:
     return None
 
 
-def _ill_worth(case: Case, parts: Iterable[Source], balances: Iterable[BalanceIs]) -> str | None:
+def _ill_bill(case: Case, billed: Billed | None) -> str | None:
+    """Say what is wrong with when an order was paid that an invoice bills: the invoice says it."""
+    order = case.order
+    if billed is None:
+        return f"order {order.id} is paid, and no invoice bills it" if order.paid_at is not None else None
+    invoice = billed[1]
+    due = (invoice.paid_at or invoice.created_at) if invoice.status == "paid" else None
+    return (
+        None
+        if order.paid_at == due
+        else f"order {order.id} was paid {order.paid_at}, its invoice {invoice.id} says {due}"
+    )
+
+
+def _ill_lasting(source: Source, bill: Bill) -> str | None:
+    """Say what is wrong with something that a subscription gives for as long as it lasts."""
+    due, own = billing.standing_of(bill, source), bill.subscription
+    if source.customer != own.customer:
+        return f"source {source.id}: of {source.customer}, but subscription {own.id} is of {own.customer}"
+    if source.worth != int(due.since is not None):
+        return f"source {source.id}: posted {source.worth}, worth {int(due.since is not None)} by subscription {own.id}"
+    if due.since is not None and (source.since, source.until) != (due.since, due.until):
+        told = f"{source.since} to {source.until}, but {due.since} to {due.until}"
+        return f"source {source.id}: from {told} by subscription {own.id}"
+    return None
+
+
+def _ill_worth(case: Case, parts: Iterable[Source], balances: Iterable[BalanceIs], billed: Billed | None) -> str | None:
     """Name the first source of an order that is not worth what it should be, or should be there and is not."""
     due, returned = _money_due(case, balances), returned_of(case)
     bad = [
         _ill_money(source, due.pop(source.id, None))
         if source.kind in MONEY_MOVES
-        else _ill_part(source, case.order, returned)
+        else _ill_part(source, case, returned, billed)
         for source in parts
     ]
     bad += [f"source {id_}: not there, worth {one.amount} by {_teller(id_)}" for id_, one in due.items() if one.amount]
@@ -222,13 +280,16 @@ def _teller(source: str) -> str:
     return f"{about} and what went back of it" if kind == "payment" else f"balance transaction {about}"
 
 
-def _ill_part(source: Source, order: Order, returned: Returned) -> str | None:
+def _ill_part(source: Source, case: Case, returned: Returned, billed: Billed | None) -> str | None:
     """Say what is wrong with a thing that an order gives."""
+    order = case.order
     if not source.id.startswith(f"{order.id}:"):
         return f"source {source.id}: it is not of order {order.id}"
     if source.customer != order.customer:
         return f"source {source.id}: of {source.customer}, but its order is of {order.customer}"
-    due = worth(source.terms, order, returned)
+    if order.billed and (billed is None or not billing.brings(billed[1], source)):
+        return f"source {source.id}: no line of an invoice brings it"
+    due = billing.worth_of_cycle(*billed, case, source) if billed is not None else worth(source.terms, order, returned)
     if source.worth != due:
         return f"source {source.id}: posted {source.worth}, worth {due} by its terms and the money of its order"
     if source.since != order.paid_at:
