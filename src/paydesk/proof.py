@@ -216,7 +216,9 @@ CHECKS: dict[str, str] = {
     "every entitlement that is worth something is granted": """
         SELECT 'source ' || s.id || ': worth ' || s.worth || ' and not granted'
         FROM source s LEFT JOIN grant_ g ON g.source = s.id
-        WHERE s.kind IN ('pass', 'feature', 'role', 'member') AND s.worth > 0 AND (s.terms ->> 'starts' IS DISTINCT FROM 'claim' OR s.claimed_at IS NOT NULL) AND g.source IS NULL ORDER BY s.id LIMIT 1""",
+        WHERE s.kind IN ('pass', 'feature', 'role', 'member') AND s.worth > 0 AND g.source IS NULL
+          AND (s.terms ->> 'starts' IS DISTINCT FROM 'claim' OR s.claimed_at IS NOT NULL)
+        ORDER BY s.id LIMIT 1""",
     "somebody who was merged has nothing of their own any more": """
         SELECT 'customer ' || c.id || ' is ' || c.merged_into || ', and has ' || x.what
         FROM customer c JOIN (
