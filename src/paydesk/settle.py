@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from paydesk import books, cases, customers, entitlements, inbox, ledger, orders, outbox, timers
+from paydesk import books, cases, customers, entitlements, inbox, ledger, low, orders, outbox, timers
 from paydesk.case import (
     Case,
     Dispute,
@@ -20,7 +20,6 @@ from paydesk.case import (
     Order,
     Payment,
     Refund,
-    Returned,
     balance_moves,
     money_of,
     returned_of,
@@ -82,8 +81,10 @@ class Work:
     reading: Settled
 
 
-async def settle(store: Store, held: Claim, batch: Sequence[Work]) -> list[Outcome]:
+async def settle(store: Store, held: Claim, batch: Sequence[Work], *, marks: low.Marks = low.nobody) -> list[Outcome]:
     """Give every row of `batch` its effects and finish it, in one transaction; return what became of each.
+
+    Whoever falls below one of `marks` is told.
 
     Exactly once, whatever dies: all of it or nothing is committed, and `StaleClaim` undoes the work of a late worker.
     """
@@ -91,7 +92,7 @@ async def settle(store: Store, held: Claim, batch: Sequence[Work]) -> list[Outco
         facts = [work.reading for work in batch if not isinstance(work.reading, Ignored | Impossible)]
         desk = await _load(tx, facts)
         outcomes = [_decide(desk, work) for work in batch]
-        await _write(tx, desk)
+        await _write(tx, desk, marks)
         await inbox.finish(tx, held, [work.row for work in batch], outcomes)
         if desk.touched_cases:  # last: a row of this very batch may have parked for what another one has just told
             await inbox.wake(tx, desk.touched_cases)
@@ -388,7 +389,7 @@ def _params(desk: Desk, step: orders.Step, fact: CaseFact, before: _Standing) ->
     Of each thing given: what it is worth, was worth before the fact, and would be worth had nothing gone back.
     """
     case, order = step.case, step.case.order
-    now, given = _standing(desk, order), _given(desk, order)
+    now, given, returned = _standing(desk, order), _given(desk, order), returned_of(case)
     payment = case.payments.get(fact.intent or order.paid_by or "")
     back = case.refunds.get(step.about or "") or case.disputes.get(step.about or "")
     paid, currency = _price(order) if payment is None else (payment.amount, payment.currency)
@@ -398,10 +399,10 @@ def _params(desk: Desk, step: orders.Step, fact: CaseFact, before: _Standing) ->
         "amount": back.amount if back is not None else paid,
         "currency": currency,
         "paid": paid,
-        "refunded": returned_of(case).refunded,
+        "refunded": returned.refunded,
         "grants": [
             {**source.terms, "worth": source.worth, "before": before.worth[source.id],
-             "whole": worth(source.terms, order, Returned())}
+             "whole": worth(source.terms, order, returned.at_first)}
             for source in given
         ],
         "balances": {unit: desk.book.balance(order.customer, unit) for unit in sorted(now.debts)},
@@ -441,14 +442,15 @@ def refund_of(order: Order, intent: str, row: Row) -> Message:
 # --- write -----------------------------------------------------------------------------------------------------------
 
 
-async def _write(tx: Tx, desk: Desk) -> None:
+async def _write(tx: Tx, desk: Desk, marks: low.Marks) -> None:
     """Write everything that changed, in bulk."""
+    fallen = low.fallen(desk.book, marks)
     await cases.save(tx, [(before, desk.cases[id_]) for id_, before in desk.touched_cases.items()])
     await cases.save_balances(tx, desk.balances)
     await books.save_sources(tx, desk.touched_sources.values())
     await books.close_book(tx, desk.book)
     await books.save_holds(tx, desk.touched_holds.values())
     await entitlements.save(tx, desk.touched_sources.values())
-    await timers.put(tx, [*desk.timers, *timers.of_lots(desk.book)])
+    await timers.put(tx, [*desk.timers, *timers.of_lots(desk.book), *fallen])
     await outbox.put(tx, desk.messages)
     await inbox.put(tx, desk.questions)
