@@ -34,7 +34,7 @@ from paydesk.errors import PaydeskError, StoreUnavailable
 from paydesk.service import Service
 from sandbox_fixtures import Sandbox, running_sandbox
 
-MOMENTS_MIN = {"refunds": 60, "debt": 50, "dispute": 50, "holds": 25, "merge": 12, "top-up": 45}
+MOMENTS_MIN = {"refunds": 60, "paid twice": 30, "debt": 50, "dispute": 50, "holds": 25, "merge": 12, "top-up": 45}
 INSIDE = ("begin", "statement")
 ONE_OF = 8
 """So many moments between two statements of one transaction are worth one: a kill there undoes all of it. 1 for all."""

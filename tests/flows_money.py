@@ -333,7 +333,41 @@ TOPUP = Flow(
     ends(End({"credits-10": ("fulfilled", ()), "topup 1": ("fulfilled", ())}, (12, 0, 0), ("paid", "paid"), {"spend": 1})),
 )  # fmt: skip
 
+
+async def pay_again(actor: Actor) -> None:
+    """The order is paid once more, past its session."""
+    first = await actor.at_stripe("GET", f"/v1/payment_intents/{await intent_of(actor, 'credits-10')}")
+    listed = await actor.at_stripe("GET", "/v1/payment_intents", customer=first["customer"], limit="100")
+    if len(listed["data"]) == 1:
+        made = await actor.at_stripe(
+            "POST", "/v1/payment_intents", amount=str(first["amount"]), currency="usd", customer=first["customer"],
+            confirm="true", payment_method=CARD, **{"metadata[paydesk_order]": actor.memory["order credits-10"]},
+        )  # fmt: skip
+        seen(actor, "second payment", made["id"])
+
+
+async def second_went_back(actor: Actor) -> list[str]:
+    """Look whether the order stands, and its second payment went back once, by a call that was written down."""
+    store, order = actor.service.store, actor.memory["order credits-10"]
+    row = await store.fetchrow("SELECT status, paid_by, stripe_customer FROM orders WHERE id = $1", order)
+    assert row is not None
+    listed = await actor.at_stripe("GET", "/v1/payment_intents", customer=row["stripe_customer"], limit="100")
+    (second,) = [one["id"] for one in listed["data"] if one["id"] != row["paid_by"]]
+    there = (await actor.at_stripe("GET", "/v1/refunds", payment_intent=second))["data"]
+    found = await _refunds_ended(actor, second, (999,))
+    found += [f"call: {one['id']} was not written down" for one in there if "paydesk_refund" not in one["metadata"]]
+    return found + ([] if row["status"] == "fulfilled" else [f"effect: {order} is {row['status']}"])
+
+
+PAID_TWICE = Flow(
+    "an order that is paid twice, whose second payment goes back",
+    (beforehand(*bought("credits-10"), pay_again, hear), work, beforehand(hear), work),
+    hear_and_work,
+    second_went_back,
+)
+
 MONEY_FLOWS = {
-    "refunds": REFUNDS, "debt": DEBT, "dispute": DISPUTE, "holds": HOLDS, "merge": MERGE, "top-up": TOPUP,
+    "refunds": REFUNDS, "paid twice": PAID_TWICE, "debt": DEBT, "dispute": DISPUTE, "holds": HOLDS, "merge": MERGE,
+    "top-up": TOPUP,
 }  # fmt: skip
 """Cut at every point, each, after its beginning."""

@@ -25,7 +25,8 @@ BROKEN: dict[str, str] = {
         WITH gone AS ({GONE})
         SELECT s.id || ' is worth ' || s.worth || ', its terms say ' || t.worth
         FROM source s JOIN orders o ON o.id = s.order_id LEFT JOIN gone g ON g.id = o.paid_by,
-        LATERAL (SELECT coalesce(g.of, 0) AS of, coalesce(g.refunded + g.lost, 0)
+        LATERAL (SELECT CASE o.capture WHEN 'manual' THEN o.amount ELSE coalesce(g.of, 0) END AS of,
+                   coalesce(g.refunded + g.lost, 0) + CASE o.capture WHEN 'manual' THEN o.amount - g.of ELSE 0 END
                    + CASE WHEN s.terms->>'on_dispute' = 'wait' THEN 0 ELSE coalesce(g.disputed, 0) END AS back) AS b,
         LATERAL (SELECT CASE s.kind
             WHEN 'credits' THEN (s.terms->>'quantity')::bigint * (s.terms->>'amount')::bigint
@@ -51,7 +52,8 @@ BROKEN: dict[str, str] = {
     "effect: nothing is posted twice where nothing went back": f"""
         WITH gone AS ({GONE})
         SELECT s.id || ' has ' || count(e.id) || ' entries of a grant'
-        FROM source s JOIN orders o ON o.id = s.order_id LEFT JOIN gone g ON g.id = o.paid_by
+        FROM source s JOIN orders o ON o.id = s.order_id
+        LEFT JOIN gone g ON g.id = CASE s.kind WHEN 'money' THEN substr(s.id, 9) ELSE o.paid_by END
         LEFT JOIN entry e ON e.source = s.id
         WHERE o.paid_at IS NOT NULL AND s.kind IN ('credits', 'money') AND s.revision <> 1
           AND coalesce(g.ever, 0) = 0 GROUP BY s.id, g.id""",
@@ -117,7 +119,10 @@ BROKEN: dict[str, str] = {
         SELECT external_id || ' ' || count(*) || ' times' FROM inbox
         GROUP BY source, external_id HAVING count(*) > 1""",
     "lease: nobody holds a lane": "SELECT 'lane ' || id FROM lane WHERE leased_until > now()",
-    "call: no call to Stripe is left open": "SELECT key || ' is ' || state FROM stripe_call WHERE state <> 'done'",
+    "call: no call to Stripe is left open": r"""
+        SELECT c.key || ' is ' || c.state FROM stripe_call c WHERE c.state <> 'done' AND NOT EXISTS (
+            SELECT FROM stripe_call again WHERE again.state = 'done'
+            AND again.key ~ ('^' || regexp_replace(c.key, ':\d+$', '') || ':\d+$'))""",
 }
 
 

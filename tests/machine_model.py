@@ -20,7 +20,10 @@ UNITS = ("credits", "tokens")
 
 @dataclass(frozen=True)
 class Goods:
-    """What an order gives: credits of a unit (for so many days, `None`: for ever) and days of a pass; and its price."""
+    """What an order gives: credits of a unit (for so many days, `None`: for ever) and days of a pass; and its price.
+
+    The shop lets go of `let_go` of the price when it takes the rest.
+    """
 
     price: int
     unit: str
@@ -28,6 +31,12 @@ class Goods:
     days: int | None
     pass_days: int
     on_dispute: str
+    let_go: int = 0
+
+    @property
+    def taken(self) -> int:
+        """What is paid of the price."""
+        return max(1, self.price - self.let_go)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ def _days(deeds: int, least: int, most: int) -> st.SearchStrategy[tuple[Day, ...
 def _goods(days: st.SearchStrategy[int | None]) -> st.SearchStrategy[tuple[Goods, ...]]:
     one = st.builds(
         Goods, st.sampled_from((999, 1000, 7)), st.sampled_from((*UNITS[:1] * 3, *UNITS)), st.integers(1, 60), days,
-        st.sampled_from((0, 0, 1, 3)), st.sampled_from(("hold", "hold", "wait")),
+        st.sampled_from((0, 0, 1, 3)), st.sampled_from(("hold", "hold", "wait")), st.sampled_from((0, 0, 0, 2, 500)),
     )  # fmt: skip
     return st.tuples(one, one, one, one)
 
@@ -143,11 +152,11 @@ class Sold:
         """What is left of `whole`: the share of the money that stays, rounded up."""
         if self.paid_day is None:
             return 0
-        stays = max(0, self.goods.price - self.back(holding=self.goods.on_dispute == "hold"))
+        stays = max(0, self.goods.taken - self.back(holding=self.goods.on_dispute == "hold"))
         return -(-whole * stays // self.goods.price)
 
     def money(self) -> int:
-        return 0 if self.paid_day is None else max(0, self.goods.price - self.back(holding=True))
+        return 0 if self.paid_day is None else max(0, self.goods.taken - self.back(holding=True))
 
     def status(self) -> str:
         if self.paid_day is None:
@@ -155,11 +164,11 @@ class Sold:
         if [1 for amount, status in self.disputes.values() if status in ("needs_response", "lost") and amount]:
             return "disputed"
         refunded = sum(amount for amount, status in self.refunds.values() if status not in ("failed", "canceled"))
-        return "fulfilled" if not refunded else "refunded" if refunded >= self.goods.price else "partially_refunded"
+        return "fulfilled" if not refunded else "refunded" if refunded >= self.goods.taken else "partially_refunded"
 
     def left(self) -> int:
         """How much can be refunded."""
-        return self.goods.price - sum(n for n, status in self.refunds.values() if status not in ("failed", "canceled"))
+        return self.goods.taken - sum(n for n, status in self.refunds.values() if status not in ("failed", "canceled"))
 
     def choices(self) -> list[str]:
         """What may happen next."""
@@ -211,7 +220,7 @@ class Sold:
 
     def _dispute(self, choice: int, status: str) -> list[tuple[str, int, str]]:
         number = len(self.disputes)
-        amount = self.goods.price if choice % 2 else 1 + choice % self.goods.price
+        amount = self.goods.taken if choice % 2 else 1 + choice % self.goods.taken
         self.disputes[number] = (amount, status)
         return [("dispute", number, status)] * 2
 

@@ -33,7 +33,8 @@ def shop(new_database: Callable[[], str]) -> Iterator[Desk]:
         with running_desk(settings, sandbox) as desk:
             yield desk
             calm(desk)
-            assert asyncio.run(_violations(desk)) == []
+            found = asyncio.run(_violations(desk))
+            assert found == [], found
 
 
 async def _violations(desk: Desk) -> list[str]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import permutations
 from typing import Any
 
+import httpx
 import pytest
 
+from conftest import settings_for
+from desk import Buyer, Desk, running_desk
 from load import Bought, buy
 from paydesk import payments, refunds
 from paydesk.app import open_service
 from paydesk.config import Settings
 from paydesk.service import Service
 from paydesk.stripe.envelope import envelope
+from sandbox_fixtures import running_sandbox, until
 
 NOW = 1_790_000_000
 CHARGED = 921
@@ -208,3 +212,74 @@ async def test_another_currency_without_a_conversion_of_ours_moves_nothing(
         assert {row["kind"]: row["state"] for row in kinds} == {
             "charge.updated": "parked", "checkout.session.completed": "quarantined", "payment_intent.succeeded": "parked",
         }  # fmt: skip
+
+
+# --- the whole way, with a buyer elsewhere ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["2024-09-30.acacia", "2026-10-28.endive"])
+def abroad(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Iterator[Desk]:
+    """A desk that sells in dollars, is paid in euros and shows buyers elsewhere their own currency; events of a version."""
+    with running_sandbox() as sandbox:
+        chosen = {"settlement_currency": "eur", "adaptive_pricing": True, "api_version": request.param}
+        httpx.post(f"{sandbox.url}/_sandbox/settings", json=chosen).raise_for_status()
+        with running_desk(settings_for(new_database(), sandbox.url), sandbox) as desk:
+            yield desk
+
+
+def bought_from(desk: Desk, country: str) -> tuple[Buyer, dict[str, Any], str]:
+    """Ten credits for $9.99, bought from there: buyer, order and payment."""
+    buyer = desk.buyer()
+    order = buyer.checkout("credits-10")
+    form = {"payment_method": "pm_card_visa", "customer_email": f"jo+location_{country}@example.com"}
+    paid = desk.at_stripe("POST", f"/v1/payment_pages/{order['session']}/confirm", form)
+    assert paid.status_code == 200, paid.text
+    desk.settled(order["id"])
+    (payment,) = desk.sql("SELECT id FROM payment WHERE order_id = $1", order["id"])
+    until(lambda: desk.get(f"/v1/payments/{payment['id']}")["fee"] is not None, what="the fee")
+    return buyer, order, payment["id"]
+
+
+def books_of(desk: Desk, payment: str) -> dict[str, int]:
+    """What Stripe has for us of one payment by currency, as the ledger knows it."""
+    rows = desk.sql(
+        "SELECT e.unit, sum(CASE WHEN t.kind = 'stripe' THEN e.amount ELSE 0 END)::bigint "
+        "- sum(CASE WHEN f.kind = 'stripe' THEN e.amount ELSE 0 END)::bigint AS there "
+        "FROM entry e JOIN account t ON t.id = e.to_account JOIN account f ON f.id = e.from_account "
+        "JOIN source s ON s.id = e.source JOIN payment p ON p.order_id = s.order_id "
+        "WHERE p.id = $1 AND e.unit LIKE 'money:%' GROUP BY 1",
+        payment,
+    )
+    return {row["unit"].removeprefix("money:"): row["there"] for row in rows}
+
+
+@pytest.mark.parametrize("country", ["PL", "FR"])
+def test_t23_a_buyer_elsewhere_has_what_they_bought_and_the_books_are_in_the_currency_of_settlement(
+    abroad: Desk, country: str
+) -> None:
+    buyer, order, payment = bought_from(abroad, country)
+    assert (buyer.balance(), order["amount"], order["currency"]) == (10, 999, "usd")
+    known = abroad.get(f"/v1/payments/{payment}")
+    assert known["settlement_currency"] == "eur"
+    assert known["net"] > 0
+    shown = {"PL": (3946, "pln"), "FR": (919, "eur")}[country]
+    (row,) = abroad.sql("SELECT presented_amount, presented_currency FROM orders WHERE id = $1", order["id"])
+    if row["presented_amount"] is None:  # since 2025 events tell the catalogue's amounts, and the shown ones besides
+        assert (known["amount"], known["currency"]) == (999, "usd")
+    else:
+        assert tuple(row.values()) == (known["amount"], known["currency"]) == shown
+    assert {unit: there for unit, there in books_of(abroad, payment).items() if there} == {"eur": known["net"]}
+
+
+def test_t23_half_and_all_of_it_go_back_and_the_credits_in_proportion(abroad: Desk) -> None:
+    buyer, order, payment = bought_from(abroad, "PL")
+    paid = abroad.get(f"/v1/payments/{payment}")["amount"]
+    half = abroad.post("/v1/refunds", {"payment": payment, "amount": paid // 2})
+    abroad.settled(order["id"], "partially_refunded")
+    assert half["currency"] == abroad.get(f"/v1/payments/{payment}")["currency"]
+    assert buyer.balance() == 5 + paid % 2, "its share, rounded in the buyer's favour"
+    abroad.post("/v1/refunds", {"payment": payment})
+    abroad.settled(order["id"], "refunded")
+    assert buyer.balance() == 0
+    assert abroad.get(f"/v1/payments/{payment}")["amount_refunded"] == paid
+    assert abroad.command("ledger", "check").returncode == 0

@@ -156,6 +156,23 @@ def test_what_is_reserved_is_captured_in_part_once_and_for_ever(desk: Desk) -> N
     assert booked == [{"worth": 1500}]
 
 
+def test_what_was_captured_in_part_is_worth_its_share_and_so_is_its_refund(desk: Desk) -> None:
+    buyer = desk.buyer()
+    payment = pay(desk, buyer, items=[{"price": "bundle"}], capture_method="manual", **PAID)  # $49.99 for 100 credits
+    desk.post(f"/v1/payments/{payment['id']}/capture", {"amount": 2500})
+    desk.settled(payment["order"])
+    assert buyer.balance() == 51, "rounded in the buyer's favour"
+    assert buyer.access("badge")["allowed"], "what cannot be shared is there as long as something is paid"
+    assert "You got 51 credits, 4 days of premium and badge." in buyer.told()[0]
+    desk.post("/v1/refunds", {"payment": payment["id"], "amount": 1250})
+    desk.settled(payment["order"], "partially_refunded")
+    assert buyer.balance() == 26
+    assert "Refunded: $12.50 of $25.00. Taken back: 25 credits" in buyer.told()[0]
+    desk.post("/v1/refunds", {"payment": payment["id"]})
+    desk.settled(payment["order"], "refunded")
+    assert (buyer.balance(), buyer.access("badge")["allowed"]) == (0, False)
+
+
 @pytest.mark.parametrize("reserved", [True, False])
 def test_a_canceled_payment_cancels_its_order_and_is_canceled_again_with_the_same_answer(
     desk: Desk, reserved: bool

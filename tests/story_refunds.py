@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -213,3 +214,51 @@ def test_t21_quantities_that_cannot_be_are_refused(shop: Desk, quantity: object)
     answer = shop.call("POST", "/v1/checkouts", json=body)
     assert answer.status_code in (400, 422)
     assert "quantity" in answer.json()["error"]["param"]
+
+
+# --- a second payment of one order -----------------------------------------------------------------------------------
+
+
+def pay_again(shop: Desk, order: dict[str, Any]) -> str:
+    """Pay an order once more, past its session; gives the payment."""
+    first = shop.at_stripe("GET", f"/v1/payment_intents/{intent_of(shop, order)}").json()
+    params = {"amount": first["amount"], "currency": first["currency"], "customer": first["customer"], "confirm": "true",
+              "payment_method": "pm_card_visa", "metadata[paydesk_order]": order["id"]}  # fmt: skip
+    answer = shop.at_stripe("POST", "/v1/payment_intents", params)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def refunds_of(shop: Desk, intent: str) -> list[dict[str, Any]]:
+    return list(shop.at_stripe("GET", "/v1/refunds", {"payment_intent": intent}).json()["data"])
+
+
+def calls_of(shop: Desk, intent: str) -> list[dict[str, Any]]:
+    """What was written down of refunds of a payment before Stripe was asked."""
+    return shop.sql("SELECT key, state, object_id FROM stripe_call WHERE subject = $1 ORDER BY key", intent)
+
+
+def test_a_second_payment_goes_back_by_a_call_that_was_written_down(shop: Desk) -> None:
+    buyer, order = bought(shop, "credits-10")
+    second = pay_again(shop, order)
+    until(lambda: refunds_of(shop, second), what="the refund")
+    shop.quiet()
+    (refund,) = refunds_of(shop, second)
+    assert (refund["amount"], refund["reason"], refund["metadata"]["paydesk_order"]) == (999, "duplicate", order["id"])
+    assert refund["metadata"]["paydesk_refund"] == f"refund:second:{second}"
+    assert calls_of(shop, second) == [{"key": f"refund:second:{second}", "state": "done", "object_id": refund["id"]}]
+    assert (wallet(buyer), status_of(shop, order)) == (has(10), "fulfilled")
+    assert sum("twice" in text for text in buyer.told()) == 1
+    assert shop.sql("SELECT actor, action FROM audit WHERE subject = $1", second) == [
+        {"actor": "paydesk", "action": "refund.create"}
+    ]
+    changes_nothing(shop, order)
+
+
+def test_of_a_second_payment_only_what_nobody_gave_back_yet_goes_back(shop: Desk) -> None:
+    _, order = bought(shop, "credits-10")
+    second = pay_again(shop, order)
+    shop.at_stripe("POST", "/v1/refunds", {"payment_intent": second, "amount": "400"})
+    until(lambda: sum(one["amount"] for one in refunds_of(shop, second)) == 999, what="all of it")
+    shop.quiet()
+    assert shop.get("/v1/deliveries", state="dead")["data"] == []

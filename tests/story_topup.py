@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from conftest import CATALOG, settings_for
 from desk import Buyer, Desk, running_desk
-from sandbox_fixtures import Sandbox, until
+from sandbox_fixtures import Sandbox, running_sandbox, until
+from story_time import advance
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +134,115 @@ def test_without_a_saved_card_there_is_nothing_to_pay_with(shop: Desk) -> None:
     )
     assert answer.status_code == 409
     assert answer.json()["error"]["param"] == "payment_method"
+
+
+# --- little is left, whatever the reason -----------------------------------------------------------------------------
+
+
+def intent_of(desk: Desk, order: dict[str, Any]) -> str:
+    """The payment of an order that was paid on Stripe's page."""
+    return str(desk.at_stripe("GET", f"/v1/checkout/sessions/{order['session']}").json()["payment_intent"])
+
+
+def rest(desk: Desk) -> None:
+    """Return when nothing waits any more, and no timer is due."""
+    until(lambda: desk.get("/v1/status")["timers"]["due"] == 0, what="the timers")
+    desk.quiet()
+
+
+def told_of(buyer: Buyer, left: str) -> None:
+    """Wait until the buyer is told what is left, and see that it was said once."""
+    until(lambda: heard(buyer, f"You have {left} left") == 1, what=f"the notice of {left}")
+    rest(buyer.desk)
+    assert heard(buyer, " left.") == 1
+
+
+def test_a_refund_that_leaves_little_is_told_once(shop: Desk) -> None:
+    buyer = shop.buyer()
+    order = buyer.buy("credits-10")
+    for amount, left in ((600, 4), (100, 3)):
+        shop.at_stripe("POST", "/v1/refunds", {"payment_intent": intent_of(shop, order), "amount": amount})
+        until(lambda left=left: buyer.balance() == left, what="the claw-back")
+        told_of(buyer, "4 credits")
+
+
+def test_a_dispute_that_leaves_little_is_told_once(shop: Desk) -> None:
+    buyer = shop.buyer()
+    order = buyer.buy("credits-10")
+    charge = shop.at_stripe("GET", f"/v1/payment_intents/{intent_of(shop, order)}").json()["latest_charge"]
+    asked = {"charge": charge, "status": "needs_response"}
+    answer = httpx.post(f"{shop.sandbox.url}/_sandbox/disputes", json=asked)
+    assert answer.status_code == 200
+    told_of(buyer, "0 credits")
+
+
+def test_a_small_gift_is_no_fall(shop: Desk) -> None:
+    buyer = shop.buyer()
+    buyer.buy("credits-10")
+    assert spend(buyer, 8) == 2
+    told_of(buyer, "2 credits")
+    assert shop.post(f"/v1/customers/{buyer.id}/credits/grant", {"amount": 1})["balance"] == 3
+    rest(shop)
+    assert heard(buyer, " left.") == 1
+
+
+def test_credits_that_end_are_told_of_by_the_clock(new_database: Callable[[], str], tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.toml"
+    catalog.write_text(CATALOG.read_text() + "\n[units.credits]\nlow = 5\n")
+    with running_sandbox() as sandbox:
+        settings = settings_for(new_database(), sandbox.url, PAYDESK_CATALOG=str(catalog))
+        with running_desk(settings, sandbox) as desk:
+            ends_by_the_clock(desk)
+
+
+def ends_by_the_clock(desk: Desk) -> None:
+    buyer = desk.buyer()
+    buyer.buy("credits-50")
+    desk.post(f"/v1/customers/{buyer.id}/credits/grant", {"amount": 2})
+    advance(desk, "31d")
+    told_of(buyer, "2 credits")
+
+
+def test_a_mark_that_is_new_is_told_once_to_those_who_are_below_it(
+    new_database: Callable[[], str], stripe_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "catalog.toml"
+    catalog.write_text(CATALOG.read_text())
+    settings = settings_for(new_database(), stripe_sandbox.url, PAYDESK_CATALOG=str(catalog))
+    with running_desk(settings, stripe_sandbox) as desk:
+        poor, rich, nobody = desk.buyer(), desk.buyer(), desk.buyer()
+        for buyer, spent in ((poor, 7), (rich, 1)):
+            buyer.buy("credits-10")
+            spend(buyer, spent)
+        nobody.checkout("credits-10")
+        catalog.write_text(CATALOG.read_text() + "\n[units.credits]\nlow = 5\n")
+        told_of(poor, "3 credits")
+        assert spend(poor, 1) == 2
+        assert spend(rich, 5) == 4, "whose wallet is remembered from before the mark"
+        told_of(rich, "4 credits")
+        catalog.write_text(CATALOG.read_text() + "\n[units.credits]\nlow = 6\n")
+        until(lambda: desk.sql("SELECT FROM audit WHERE action = 'unit.low' AND detail->>'low' = '6'"), what="the mark")
+        desk.quiet()
+        assert [heard(buyer, " left.") for buyer in (poor, rich, nobody)] == [1, 1, 0]
+
+
+def test_who_has_less_already_buys_at_once_and_only_once(shop: Desk) -> None:
+    buyer = regular(shop)
+    spend(buyer, 9)
+    for _ in range(2):
+        set_up(buyer)
+    until(lambda: buyer.balance() == 11, what="the first top-up")
+    rest(shop)
+    assert buyer.balance() == 11
+
+
+def test_money_that_went_back_buys_nothing_again_but_the_next_spend_does(shop: Desk) -> None:
+    buyer = regular(shop)
+    set_up(buyer)
+    (order,) = shop.sql("SELECT id, session FROM orders WHERE customer_id = $1", buyer.id)
+    shop.at_stripe("POST", "/v1/refunds", {"payment_intent": intent_of(shop, order), "amount": 800})
+    until(lambda: buyer.balance() == 2, what="the claw-back")
+    rest(shop)
+    assert (buyer.balance(), heard(buyer, " left.")) == (2, 0)
+    spend(buyer, 1)
+    until(lambda: buyer.balance() == 11, what="the top-up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -217,6 +218,17 @@ def test_ended_credits_are_swept_and_the_ledger_says_so(timed: Desk) -> None:
     entry = ledger(buyer)[0]
     assert (entry["amount"], entry["from"], entry["to"]) == (5, "wallet", "expired")
     assert timed.get(f"/v1/customers/{buyer.id}/credits")["lots"] == []
+
+
+def test_who_gave_what_is_audited_once(ann: Buyer) -> None:
+    for _ in range(2):
+        done(ask(ann, "grant", {"amount": 3, "reason": "sorry"}, "gift"))
+    done(ask(ann, "spend", {"amount": 1}))
+    audited = ann.desk.sql("SELECT actor, action, detail::text AS detail FROM audit WHERE subject = $1", ann.id)
+    assert [(row["actor"], row["action"]) for row in audited] == [("key_env", "credits.grant")]
+    assert json.loads(audited[0]["detail"]) == {
+        "amount": 3, "unit": "credits", "reason": "sorry", "operation": f"op:{ann.id}:gift",
+    }  # fmt: skip
 
 
 def test_t38_a_debt_is_paid_by_the_next_grant(ann: Buyer) -> None:

@@ -100,7 +100,7 @@ def fact_of(life: Life, world: str, told: tuple[int, str, int, str, int], base: 
     goods = sold.goods
     at = base + timedelta(days=day, hours=-1 - number)
     intent, currency = f"pi_{order}", "usd"
-    money = {"order": order, "stripe_customer": f"cus_{order}", "amount": goods.price, "currency": currency}
+    money = {"order": order, "stripe_customer": f"cus_{order}", "amount": goods.taken, "currency": currency}
     match kind:
         case "declined":
             return IntentIs(at=at, intent=intent, status="failed", charge=None, failure_code="no", **money)
@@ -437,7 +437,9 @@ async def write_people(store: Store, lives: Sequence[Life]) -> None:
         for world in WORLDS:
             for number, goods in enumerate(life.history.goods):
                 order, person = life.order(world, number), life.person(world, number // 2)
-                orders.append((order, person, goods.price, order, f"cus_{order}"))
+                orders.append(
+                    (order, person, goods.price, order, f"cus_{order}", "manual" if goods.let_go else "automatic")
+                )
                 terms: dict[str, Any] = {"quantity": 1, "on_dispute": goods.on_dispute}
                 given = {**terms, "kind": "credits", "amount": goods.credits, "expires_days": goods.days}
                 sources.append((f"{order}:0:0", person, order, "credits", goods.unit, given))
@@ -445,9 +447,9 @@ async def write_people(store: Store, lives: Sequence[Life]) -> None:
                     given = {**terms, "kind": "pass", "feature": "premium", "days": goods.pass_days}
                     sources.append((f"{order}:0:1", person, order, "pass", "seconds", given))
     await store.execute(
-        "INSERT INTO orders (id, customer_id, amount, currency, livemode, link_token, stripe_customer) "
-        "SELECT id, person, price, 'usd', false, token, payer FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], "
-        "$5::text[]) AS n (id, person, price, token, payer)",
+        "INSERT INTO orders (id, customer_id, amount, currency, livemode, link_token, stripe_customer, capture) "
+        "SELECT id, person, price, 'usd', false, token, payer, capture FROM unnest($1::text[], $2::text[], $3::bigint[], "
+        "$4::text[], $5::text[], $6::text[]) AS n (id, person, price, token, payer, capture)",
         *books.columns(orders),
     )
     await store.execute(

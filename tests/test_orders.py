@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,8 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paydesk import case as case_module
 from paydesk import orders
-from paydesk.case import Case, NotYet, Order, Payment, Returned, balance_moves, left_of, money_of, returned_of, worth
+from paydesk.case import (
+    Case,
+    NotYet,
+    Order,
+    Payment,
+    Refund,
+    Returned,
+    balance_moves,
+    left_of,
+    money_of,
+    returned_of,
+    worth,
+)
 from paydesk.facts import (
     BalanceIs,
     CaseFact,
@@ -507,3 +521,29 @@ def test_a_balance_transaction_waits_for_the_object_that_it_is_about() -> None:
     with pytest.raises(NotYet, match="re_9"):
         orders.apply(PAID, balance("re_9"))
     assert orders.apply(PAID, balance()).case == PAID
+
+
+# --- what was not captured -------------------------------------------------------------------------------------------
+
+
+def test_the_examples_of_the_case_are_true() -> None:
+    assert doctest.testmod(case_module).failed == 0
+    assert doctest.testmod(case_module).attempted > 2
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 500), st.integers(0, 5000))
+def test_a_part_that_was_captured_sells_its_share(agreed: int, captured: int, amount: int, refunded: int) -> None:
+    order = replace(ORDER, amount=agreed, capture="manual", paid_by="pi_1", paid_at=NOW)
+    payment = Payment("pi_1", order.id, "succeeded", captured := min(captured, agreed), order.currency)
+    back = Refund("re_1", "pi_1", "succeeded", min(refunded, captured), order.currency, None, None, NOW)
+    now = returned_of(Case(order, {"pi_1": payment}, {"re_1": back}))
+    left = captured - back.amount
+    assert worth({"kind": "credits", "amount": amount, "quantity": 1}, order, now) == -(-amount * left // agreed)
+    assert worth({"kind": "feature", "quantity": 1}, order, now) == (left > 0)
+    assert (now.of, now.arrived) == (agreed, captured)
+
+
+def test_a_session_that_took_less_by_a_coupon_sells_everything() -> None:
+    order = replace(ORDER, paid_by="pi_1", paid_at=NOW)
+    payment = Payment("pi_1", order.id, "succeeded", order.amount - 100, order.currency)
+    assert worth(CREDITS, order, returned_of(Case(order, {"pi_1": payment}))) == 500

@@ -256,14 +256,55 @@ def test_a_number_that_is_none_is_refused(visitor: httpx.Client, after: str) -> 
 
 
 def test_the_balance_follows_a_payment(desk: Desk, visitor: httpx.Client) -> None:
-    assert visitor.get("/chat/balance").json() == {"text": "0 credits", "balances": {"credits": 0}}
+    assert visitor.get("/chat/balance").json() == {
+        "text": "0 credits", "balances": {"credits": 0}, "held": {}, "debts": {},
+    }  # fmt: skip
     say(visitor, "/buy credits-10")
     buyer = desk.buyer()
     buyer.external_id = visitor.cookies[COOKIE]
     buyer.buy("credits-10")
     buyer.buy("tokens")
-    expected = {"text": "10 credits · 1,000 tokens", "balances": {"credits": 10, "tokens": 1000}}
+    expected = {
+        "text": "10 credits · 1,000 tokens",
+        "balances": {"credits": 10, "tokens": 1000},
+        "held": {},
+        "debts": {},
+    }
     assert visitor.get("/chat/balance").json() == expected
+
+
+def test_what_is_held_and_what_is_owed_is_shown_where_there_is_some(desk: Desk, visitor: httpx.Client) -> None:
+    say(visitor, "/start")
+    buyer = desk.buyer()
+    buyer.external_id = visitor.cookies[COOKIE]
+    order = buyer.buy("credits-10")
+    desk.post(f"/v1/customers/{buyer.id}/credits/hold", {"amount": 6})
+    assert visitor.get("/chat/balance").json()["text"] == "4 credits (6 held)"
+    assert "4 credits (6 held)" in visitor.get("/chat").text
+    assert buyer.say("/balance")[0]["text"] == (
+        "You have 4 credits. 6 credits more are held until what they are for has its price."
+    )
+    desk.post("/v1/refunds", {"order": order["id"]})
+    desk.settled(order["id"], "refunded")
+    shown = visitor.get("/chat/balance").json()
+    assert shown == {
+        "text": "0 credits (6 held, 6 owed)", "balances": {"credits": 0}, "held": {"credits": 6}, "debts": {"credits": 6},
+    }  # fmt: skip
+    assert "You owe 6 credits; what comes in next pays that first." in buyer.say("/balance")[0]["text"]
+
+
+def test_the_link_of_an_order_that_a_payment_pays_has_no_button_and_turns_when_it_is_paid(desk: Desk) -> None:
+    asked = {"customer": desk.buyer().who, "items": [{"price": "credits-10"}]}
+    payment = desk.post("/v1/payments", asked)
+    link = desk.get(f"/v1/orders/{payment['order']}")["link"]
+    page = httpx.get(link, timeout=20).text
+    assert "data-pay" not in page
+    assert "This order is paid on another page" in page
+    assert httpx.get(f"{link}/status", timeout=20).json()["state"] == "elsewhere"
+    desk.at_stripe("POST", f"/v1/payment_intents/{payment['id']}/confirm", {"payment_method": "pm_card_visa"})
+    desk.settled(payment["order"])
+    assert httpx.get(f"{link}/status", timeout=20).json()["state"] == "paid"
+    assert "You got 10 credits" in httpx.get(link, timeout=20).text
 
 
 # --- the stream ------------------------------------------------------------------------------------------------------

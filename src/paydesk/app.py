@@ -129,6 +129,9 @@ def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway:
     async def top_up(key: str, params: dict[str, Any]) -> str:
         return await topup.carry_out(store, gateway, shelf.catalog, key, params)
 
+    def low_mark(unit: str) -> int:
+        return shelf.catalog.low_mark(unit)
+
     deliverer = Deliverer(store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up)
     return Service(
         settings=settings,
@@ -139,10 +142,10 @@ def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway:
         gateway=gateway,
         bell=bell,
         receiver=Receiver(store, bell),
-        wallets=Wallets(store, lambda unit: shelf.catalog.low_mark(unit)),
+        wallets=Wallets(store, low_mark),
         threads=threads,
         conversation=Conversation(store, shelf, clock, public_url=settings.public_url, livemode=gateway.livemode),
-        worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode),
+        worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode, marks=low_mark),
     )
 
 

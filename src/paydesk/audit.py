@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from paydesk.store import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """That `actor` did `action` on `subject`."""
+
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, object] = field(default_factory=dict)
 
 
 async def note(
@@ -18,3 +29,14 @@ async def note(
         list(subjects),
         detail or {},
     )
+
+
+async def note_each(tx: Tx, notes: Iterable[Note]) -> None:
+    """Note many things at once."""
+    rows = [(one.actor, one.action, one.subject, one.detail) for one in notes]
+    if rows:
+        await tx.execute(
+            "INSERT INTO audit (actor, action, subject, detail) "
+            "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[])",
+            *(list(column) for column in zip(*rows, strict=True)),
+        )

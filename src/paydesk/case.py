@@ -131,16 +131,30 @@ def payment_of(case: Case, intent: str) -> Payment:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """How much of what was paid (`of`) has gone back: refunded, disputed and not decided, or lost in a dispute."""
+    """How much of what was agreed on (`of`) is not there: refunded, disputed and not decided, lost, never captured."""
 
     of: int = 0
     refunded: int = 0
     disputed: int = 0
     lost: int = 0
+    uncaptured: int = 0
+
+    @property
+    def arrived(self) -> int:
+        """What was paid: all that was agreed on, or the part of it that was captured."""
+        return self.of - self.uncaptured
+
+    @property
+    def at_first(self) -> Returned:
+        """What it was when the money had just come, and nothing had gone back."""
+        return Returned(self.of, uncaptured=self.uncaptured)
 
 
 def returned_of(case: Case) -> Returned:
-    """Return how much has gone back of the payment that paid the order, of an invoice of all that paid it."""
+    """Return how much has gone back of the payment that paid the order, of an invoice of all that paid it.
+
+    What was reserved and not captured is included.
+    """
     if case.order.billed:
         each = [_returned(case, payment) for payment in case.payments.values() if payment.status == "succeeded"]
         return Returned(
@@ -157,12 +171,20 @@ def _returned(case: Case, payment: Payment) -> Returned:
     if not case.refunds and not case.disputes:
         return Returned(payment.amount)
     disputes = [dispute for dispute in case.disputes.values() if dispute.payment == payment.id]
+    uncaptured = _uncaptured(case.order, payment)
     return Returned(
-        payment.amount,
+        payment.amount + uncaptured,
         sum(refund.amount for refund in case.refunds.values() if refund.payment == payment.id and refund.counts),
         sum(dispute.amount for dispute in disputes if dispute.status in OPEN_DISPUTE),
         sum(dispute.amount for dispute in disputes if dispute.status == "lost"),
+        uncaptured,
     )
+
+
+def _uncaptured(order: Order, payment: Payment) -> int:
+    """Return how much of what a payment had reserved was let go when the rest of it was captured."""
+    in_part = order.capture == "manual" and payment.status == "succeeded" and payment.currency == order.currency
+    return max(0, order.amount - payment.amount) if in_part else 0
 
 
 def money_of(case: Case, intent: str) -> tuple[int, datetime | None]:
@@ -177,14 +199,20 @@ def money_of(case: Case, intent: str) -> tuple[int, datetime | None]:
 def worth(terms: Mapping[str, Any], order: Order, returned: Returned, unused: int = 0) -> int:
     """Return what a source is worth now, in its unit: credits, seconds of a pass, or 1 for a feature.
 
-    `terms` are the ones frozen with the order; the catalogue is not read here, ever. `unused` is how much of what a line
-    of an invoice billed was given back by a later one, because a plan was changed in the middle of a cycle.
+    `terms` are the ones frozen with the order; the catalogue is not read here, ever. What was not captured counts as
+    returned: who reserved 2,000 for 100 credits, captured 1,500 of it and refunded 500 has sold 50.
+    `unused` is how much of what a line of an invoice billed was given back by a later one, because a plan was changed in
+    the middle of a cycle.
+
+    >>> paid = Order("ord_1", "cst_1", "paid", 2000, "usd", False, *[None] * 8, datetime.now(), *[None] * 3, "manual", True)
+    >>> worth({"kind": "credits", "amount": 100, "quantity": 1}, paid, Returned(2000, refunded=500, uncaptured=500))
+    50
     """
     if order.paid_at is None:
         return 0
     quantity: int = terms["quantity"]
     held_back = returned.disputed if terms.get("on_dispute", "hold") == "hold" else 0
-    back = returned.refunded + returned.lost + held_back
+    back = returned.uncaptured + returned.refunded + returned.lost + held_back
     match terms["kind"]:
         case "credits":
             return left_of(left_of(_billed(terms), terms.get("billed", 0), unused), returned.of, back)

@@ -143,6 +143,11 @@ class Catalog:
     products: Mapping[str, Product] = field(default_factory=dict)
     low_marks: Mapping[str, int] = field(default_factory=dict)
 
+    def units(self) -> set[str]:
+        """Return the units of credits that are known: the default one, and what products grant."""
+        grants = [one for product in self.products.values() for one in product.grants]
+        return {CREDITS} | {one.unit for one in grants if one.kind == "credits"}
+
     def low_mark(self, unit: str) -> int:
         """Return below how many of a unit their owner is told; 0 for never."""
         return self.low_marks.get(unit, 0)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from paydesk import customers, edge, outbox
+from paydesk import customers, edge, outbox, refunds
 from paydesk.channels.base import (
     Address,
     Channel,
@@ -23,13 +23,16 @@ from paydesk.channels.base import (
     Unknown,
 )
 from paydesk.chat import texts
-from paydesk.errors import NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
+from paydesk.errors import Conflict, NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
 from paydesk.outbox import Delivery, Result
 from paydesk.store import Store
 from paydesk.stripe.gateway import Gateway
 
 log = logging.getLogger("paydesk.deliver")
 
+
+NEWS_S = 2.0
+"""How long we wait for news of a refund that somebody else has made."""
 
 TopUp = Callable[[str, dict[str, Any]], Awaitable[str]]
 
@@ -90,20 +93,29 @@ class Deliverer:
         return Result("sent", receipt=receipt.data)
 
     async def _instruct_stripe(self, delivery: Delivery) -> Result:
-        params = delivery.params
         if delivery.template == "topup":
             return await self._top_up(delivery)
+        return await self._give_back(delivery)
+
+    async def _give_back(self, delivery: Delivery) -> Result:
+        """Give a second payment back like every refund: written down first, looked for when in doubt, told to the inbox."""
+        ask = refunds.Ask(payment=delivery.params["payment_intent"], reason=delivery.params["reason"])
+        operation = delivery.key.removeprefix("refund:")
         try:
-            refund = await self._gateway.refund(
-                params["payment_intent"], params["reason"], params["order"], delivery.key
+            made, _ = await refunds.make(
+                self._store, self._gateway, ask, operation=operation, actor="paydesk", insist=True
             )
         except StripeUnavailable as error:
             return Result("later", error.message)
+        except Conflict as conflict:
+            return Result("sent" if conflict.code == "already_refunded" else "dead", conflict.message)
         except (StripeRefused, NotFound) as error:
-            if "already been refunded" in error.message:
-                return Result("sent", error.message)
+            if (
+                isinstance(error, StripeRefused) and error.about == "amount"
+            ):  # somebody gave a part of it back meanwhile
+                return Result("later", error.message, wait_s=NEWS_S)
             return Result("dead", error.message)
-        return Result("sent", receipt={"refund": refund["id"]})
+        return Result("sent", receipt={"refund": made.id})
 
     async def _top_up(self, delivery: Delivery) -> Result:
         try:

@@ -109,7 +109,7 @@ def status_of(case: Case) -> str:
 def _paid_status(order: Order, returned: Returned) -> str:
     if returned.disputed or returned.lost:
         return "disputed"
-    if returned.refunded >= returned.of > 0:
+    if returned.refunded >= returned.arrived > 0:
         return "refunded"
     if returned.refunded > 0:
         return "partially_refunded"

@@ -244,6 +244,11 @@ def _accepted(intent: Object) -> Object:
 # --- look, capture, cancel -------------------------------------------------------------------------------------------
 
 
+async def payer_of(store: Store, id_: str) -> str:
+    """Return whose payment it is: whose keys it is asked under. Raises `NotFound`."""
+    return str((await _row(store, id_))["customer_id"])
+
+
 async def get(store: Store, gateway: Gateway, id_: str) -> Payment:
     """Return a payment of ours; one that is not final is looked up at Stripe. Raises `NotFound`."""
     row = await _row(store, id_)

@@ -7,7 +7,7 @@ plain spending from a purse that suffices goes the long way (`wallet.write`), wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -76,15 +76,20 @@ class Spending(Protocol):
 class Purse:
     """A wallet as it was after the last batch: its accounts' ids, its balance, its lots in the order of spending.
 
-    `mark`: below it somebody has to be told, which goes the long way. `low_mark` is the wallet's own, as it is stored.
+    `low_mark` is the wallet's own, as it is stored. Whoever falls below it or the unit's has to be told, which goes the
+    long way; those who were `told` know.
     """
 
     wallet: int
     spent: int
     balance: int
     lots: list[Lot]
-    mark: int
+    told: bool
     low_mark: int | None
+
+    def mark(self, of_unit: int) -> int:
+        """Return below what balance somebody has to be told."""
+        return 0 if self.told else max(self.low_mark or 0, of_unit)
 
 
 @dataclass(slots=True)
@@ -95,11 +100,11 @@ class _Plan:
     balance: int
     remaining: list[int]
 
-    def take(self, amount: int, now: datetime) -> int | None:
-        """Take credits, soonest-ending first; return what can be spent after, `None` if there is not enough."""
+    def take(self, amount: int, mark: int, now: datetime) -> int | None:
+        """Take credits, soonest-ending first; return what can be spent after, `None` if that is less than `mark`, or 0."""
         alive = [place for place, lot in enumerate(self.purse.lots) if lot.alive(now)]
         after = sum(self.remaining[place] for place in alive) - amount
-        if after < max(0, self.purse.mark):
+        if after < max(0, mark):
             return None
         self.balance -= amount
         for place in alive:
@@ -130,11 +135,13 @@ class _Plan:
 class Purses:
     """Remembers purses, the longest unused ones last to stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, marks: Callable[[str], int]) -> None:
+        """`marks(unit)` is below what somebody has to be told: it is asked each time, for it may be edited."""
+        self._marks = marks
         self._purses: dict[tuple[str, str], Purse] = {}
 
-    def remember(self, customer: str, unit: str, book: Book, mark: int) -> None:
-        """Remember a wallet that a book has just been opened for; below `mark` somebody has to be told."""
+    def remember(self, customer: str, unit: str, book: Book) -> None:
+        """Remember a wallet that a book has just been opened for."""
         wallet, spent = book.accounts.get((customer, unit, "wallet")), book.accounts.get((SYSTEM, unit, "spent"))
         if wallet is None or spent is None:
             return
@@ -145,7 +152,9 @@ class Purses:
             return
         if len(self._purses) >= PURSES_MAX:
             del self._purses[next(iter(self._purses))]
-        self._purses[customer, unit] = Purse(wallet.id, spent.id, wallet.balance or 0, lots, mark, wallet.low_mark)
+        self._purses[customer, unit] = Purse(
+            wallet.id, spent.id, wallet.balance or 0, lots, wallet.told_low, wallet.low_mark
+        )
 
     def forget(self, customer: str, unit: str) -> None:
         """Forget a wallet that may have changed."""
@@ -157,7 +166,10 @@ class Purses:
         Returns what could be spent after each, or `None` for what has to go the long way: nothing was done about that.
         """
         batch = _Batch(now)
-        afters = [batch.plan(self._purses.get((one.customer, one.unit)), name, one) for name, one in wanted]
+        afters = [
+            batch.plan(self._purses.get((one.customer, one.unit)), name, one, self._marks(one.unit))
+            for name, one in wanted
+        ]
         if not batch.rows:
             return [None] * len(wanted)
         try:
@@ -192,7 +204,7 @@ class _Batch:
         self.plans: dict[tuple[str, str], _Plan] = {}
         self.rows: list[tuple[object, ...]] = []
 
-    def plan(self, purse: Purse | None, name: str, one: Spending) -> int | None:
+    def plan(self, purse: Purse | None, name: str, one: Spending, of_unit: int) -> int | None:
         """Plan a spend; return what can be spent after it, `None` if this purse cannot say (or could not before)."""
         key = (one.customer, one.unit)
         plan = self.plans.get(key)
@@ -200,7 +212,7 @@ class _Batch:
             return None
         if plan is None:
             plan = _Plan(purse, purse.balance, [lot.remaining for lot in purse.lots])
-        after = plan.take(one.amount, self._now)
+        after = plan.take(one.amount, purse.mark(of_unit), self._now)
         if after is None:
             self._refused.add(key)
             return None

@@ -44,40 +44,60 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A payment whose money has arrived: `amount`, in the smallest unit of `currency`."""
+    """A payment whose money has arrived: `amount`, in the smallest unit of `currency`.
+
+    `there` is what Stripe calls the same amount when we ask: where the buyer was shown another currency than the
+    catalogue's, an endpoint of an older version has told us of that one, and Stripe takes refunds in the other.
+    """
 
     id: str
     order: str
     customer: str
     amount: int
     currency: str
+    there: tuple[int, str]
+
+    @property
+    def converted(self) -> bool:
+        """Whether Stripe counts in another currency than we do."""
+        return self.there[1] != self.currency
 
 
-async def make(store: Store, gateway: Gateway, ask: Ask, *, operation: str, actor: str) -> tuple[Refund, str]:
+async def make(
+    store: Store, gateway: Gateway, ask: Ask, *, operation: str, actor: str, insist: bool = False
+) -> tuple[Refund, str]:
     """Give money back and return the refund with its order; the same `operation` gives it back once.
 
+    `insist`: what Stripe refused before is asked anew; else it is refused again.
     Raises `Conflict` when so much is not left to give back, `StripeRefused` when Stripe will not, and
     `StripeUnavailable` when the outcome is not known: then the same operation goes on with it.
     """
     paid = await _paid(store, gateway, ask)
     await _finish_left(store, gateway, paid, operation)
-    call = await store.run(lambda tx: _plan(tx, paid, ask, operation, actor))
+    call = await store.run(lambda tx: _plan(tx, paid, ask, operation, actor, insist))
     if call.state == "done" and call.object_id is not None:
         return await get(store, gateway, call.object_id)
     try:
-        found = await _asked(store, gateway, call)
+        found = await _asked(store, gateway, call, paid)
     except StripeRefused as refused:
         raise _refusal(refused) from refused
     return _refund(found), paid.order
 
 
+async def payer_of(store: Store, ask: Ask) -> str:
+    """Return whose money is to go back: whose keys it is asked under. Raises as `make` does."""
+    return str((await _asked_for(store, ask))["customer_id"])
+
+
 PAYMENT = """
-SELECT p.id, p.order_id, p.status, p.amount, p.currency, o.customer_id FROM payment p JOIN orders o ON o.id = p.order_id
+SELECT p.id, p.order_id, p.status, p.amount, p.currency, o.currency AS ordered_in, o.customer_id
+FROM payment p JOIN orders o ON o.id = p.order_id
 WHERE p.id = $1
 """
 
 PAYMENT_OF_ORDER = """
-SELECT p.id, p.order_id, p.status, p.amount, p.currency, o.customer_id FROM orders o JOIN payment p ON p.id = coalesce(
+SELECT p.id, p.order_id, p.status, p.amount, p.currency, o.currency AS ordered_in, o.customer_id
+FROM orders o JOIN payment p ON p.id = coalesce(
     o.paid_by, (SELECT id FROM payment WHERE order_id = o.id ORDER BY created_at DESC LIMIT 1))
 WHERE o.id = $1
 """
@@ -88,6 +108,20 @@ async def _paid(store: Store, gateway: Gateway, ask: Ask) -> Paid:
 
     One of which we have not heard yet that it is paid is looked up: its money may go back before its event comes.
     """
+    row = await _asked_for(store, ask)
+    amount, status, there = row["amount"], row["status"], (row["amount"], row["currency"])
+    if status != "succeeded" or row["currency"] != row["ordered_in"]:
+        intent = await gateway.intent(row["id"])
+        there = intent["amount_received"], intent["currency"]
+        amount, status = (amount if status == "succeeded" else there[0]), intent["status"]
+    if status != "succeeded":
+        which = "order" if ask.payment is None else "payment"
+        raise Conflict(f"{row['id']} is not paid: there is nothing to give back", param=which, code="not_paid")
+    return Paid(row["id"], row["order_id"], row["customer_id"], amount, row["currency"], there)
+
+
+async def _asked_for(store: Store, ask: Ask) -> Record:
+    """Return the row of the payment that is meant."""
     if (ask.payment is None) == (ask.order is None):
         raise Invalid("say which payment or which order, one of them", param="payment")
     which, id_ = ("payment", ask.payment) if ask.payment is not None else ("order", ask.order)
@@ -96,20 +130,14 @@ async def _paid(store: Store, gateway: Gateway, ask: Ask) -> Paid:
         raise Conflict(f"{id_} has no payment to give back", param="order", code="not_paid")
     if row is None:
         raise NotFound(f"no {which} {id_}", param=which)
-    amount, status = row["amount"], row["status"]
-    if status != "succeeded":
-        intent = await gateway.intent(row["id"])
-        amount, status = intent["amount_received"], intent["status"]
-    if status != "succeeded":
-        raise Conflict(f"{row['id']} is not paid: there is nothing to give back", param=which, code="not_paid")
-    return Paid(row["id"], row["order_id"], row["customer_id"], amount, row["currency"])
+    return row
 
 
 GIVEN_BACK = """
 SELECT (
     SELECT coalesce(sum(amount), 0) FROM refund WHERE payment_id = $1 AND status NOT IN ('failed', 'canceled')
 ) + (
-    SELECT coalesce(sum((params->>'amount')::bigint), 0) FROM stripe_call c
+    SELECT coalesce(sum(coalesce(params->'metadata'->>'paydesk_amount', params->>'amount')::bigint), 0) FROM stripe_call c
     WHERE subject = $1 AND kind = 'refund' AND (state = 'pending'
       OR state = 'done' AND NOT EXISTS (SELECT FROM refund r WHERE r.id = c.object_id))
 )
@@ -117,14 +145,14 @@ SELECT (
 """What is known to go back of a payment, and what is asked and not known yet."""
 
 
-async def _plan(tx: Tx, paid: Paid, ask: Ask, operation: str, actor: str) -> Call:
+async def _plan(tx: Tx, paid: Paid, ask: Ask, operation: str, actor: str, insist: bool) -> Call:
     """Write down a refund that fits into what is left, or return the one that the operation wrote before."""
     await customers.lock_person(tx, paid.customer)
     name = f"refund:{operation}"
     call = await asking.known(tx, name, "refund", paid.id)
-    if call is not None:
-        if call.state == "refused":
-            raise StripeRefused(call.detail or "Stripe refused this refund before")
+    if call is not None and call.state == "refused" and not insist:
+        raise StripeRefused(call.detail or "Stripe refused this refund before")
+    if call is not None and call.state != "refused":
         return call
     left = paid.amount - int(await tx.fetchval(GIVEN_BACK, paid.id))
     amount = _fitting(paid, ask.amount, left)
@@ -134,9 +162,29 @@ async def _plan(tx: Tx, paid: Paid, ask: Ask, operation: str, actor: str) -> Cal
         "metadata": {"paydesk_order": paid.order, "paydesk_refund": name},
         **({} if ask.reason is None else {"reason": ask.reason}),
     }
+    if paid.converted:
+        params = _converted(params, paid, last=amount == left)
     detail: dict[str, object] = {"amount": amount, "currency": paid.currency, "order": paid.order}
     await audit.note(tx, actor, "refund.create", [paid.id], detail)
+    if call is not None:
+        return await asking.again(tx, call, params, call.detail or "Stripe refused it")
     return await asking.written(tx, name, "refund", paid.id, params)
+
+
+def _converted(params: Object, paid: Paid, *, last: bool) -> Object:
+    """Return the parameters with their amount as Stripe counts; what is left at last, Stripe knows to the cent."""
+    amount: int = params.pop("amount")
+    sent = (2 * amount * paid.there[0] + paid.amount) // (2 * paid.amount)  # rounded half up
+    metadata = {**params["metadata"], "paydesk_amount": str(amount)}
+    return {**params, "metadata": metadata, **({} if last else {"amount": max(1, sent)})}
+
+
+def _as_paid(found: Object, currency: str) -> Object:
+    """Return a refund in the currency in which we know its payment: Stripe tells both."""
+    shown = found.get("presentment_details")
+    if found["currency"] == currency or not shown or shown["presentment_currency"] != currency:
+        return found
+    return {**found, "amount": shown["presentment_amount"], "currency": currency}
 
 
 def _fitting(paid: Paid, amount: int | None, left: int) -> int:
@@ -150,10 +198,10 @@ def _fitting(paid: Paid, amount: int | None, left: int) -> int:
     return left if amount is None else amount
 
 
-async def _asked(store: Store, gateway: Gateway, call: Call) -> Object:
+async def _asked(store: Store, gateway: Gateway, call: Call, paid: Paid) -> Object:
     """Carry out a written call, tell the inbox what Stripe answered, and note the end, in one transaction."""
     find = partial(gateway.find_refund, call.params["payment_intent"], call.name)
-    found = await asking.answer(store, call, gateway.create_refund, find)
+    found = _as_paid(await asking.answer(store, call, gateway.create_refund, find), paid.currency)
     told = answered("refund.updated", found, store.clock.now(), livemode=gateway.livemode)
 
     async def work(tx: Tx) -> None:
@@ -179,7 +227,7 @@ async def _finish_left(store: Store, gateway: Gateway, paid: Paid, operation: st
         if call is None or call.state != "pending" or name == f"refund:{operation}":
             continue
         try:
-            await _asked(store, gateway, call)
+            await _asked(store, gateway, call, paid)
         except StripeRefused:
             continue  # noted: its amount is free again
 
@@ -188,7 +236,7 @@ def _refusal(refused: StripeRefused) -> Exception:
     code = CONFLICTS.get(refused.reason or "")
     if code is not None:
         return Conflict(refused.message, param="payment", code=code)
-    return StripeRefused(refused.message, code=refused.reason)
+    return StripeRefused(refused.message, about=refused.about, code=refused.reason)
 
 
 # --- look ------------------------------------------------------------------------------------------------------------
@@ -204,10 +252,10 @@ async def get(store: Store, gateway: Gateway, id_: str) -> tuple[Refund, str]:
     if row is not None:
         return _of_row(row)
     found = await gateway.refund_now(id_) if _ID.fullmatch(id_) else {}
-    order = await store.fetchval("SELECT order_id FROM payment WHERE id = $1", found.get("payment_intent"))
-    if order is None:
+    paid = await store.fetchrow("SELECT order_id, currency FROM payment WHERE id = $1", found.get("payment_intent"))
+    if paid is None:
         raise NotFound(f"no refund {id_}", param="refund")
-    return _refund(found), str(order)
+    return _refund(_as_paid(found, paid["currency"])), str(paid["order_id"])
 
 
 async def listed(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paydesk import customers, inbox, ledger, orders
-from paydesk.case import Dispute, Order, Payment, Refund, Returned, returned_of, worth
+from paydesk.case import Dispute, Order, Payment, Refund, returned_of, worth
 from paydesk.desk import Desk
 from paydesk.facts import CaseFact, ChargeIs, DisputeIs, FraudWarning, RefundIs, RefundsAre, SessionIs
 from paydesk.inbox import Row
@@ -82,7 +82,7 @@ def params_of(desk: Desk, step: orders.Step, fact: CaseFact, before: Standing) -
     Of each thing given: what it is worth, was worth before the fact, and would be worth had nothing gone back.
     """
     case, order = step.case, step.case.order
-    now, given = standing(desk, order), _given(desk, order)
+    now, given, returned = standing(desk, order), _given(desk, order), returned_of(case)
     payment = case.payments.get(fact.intent or order.paid_by or "")
     back = case.refunds.get(step.about or "") or case.disputes.get(step.about or "")
     paid, currency = _price(order) if payment is None else (payment.amount, payment.currency)
@@ -92,10 +92,10 @@ def params_of(desk: Desk, step: orders.Step, fact: CaseFact, before: Standing) -
         "amount": back.amount if back is not None else paid,
         "currency": currency,
         "paid": paid,
-        "refunded": returned_of(case).refunded,
+        "refunded": returned.refunded,
         "grants": [
             {**source.terms, "worth": source.worth, "before": before.worth[source.id],
-             "whole": worth(source.terms, order, Returned())}
+             "whole": worth(source.terms, order, returned.at_first)}
             for source in given
         ],
         "balances": {unit: desk.book.balance(order.customer, unit) for unit in sorted(now.debts)},

@@ -19,6 +19,7 @@ from paydesk import (
     entitlements,
     inbox,
     ledger,
+    low,
     memberships,
     news,
     orders,
@@ -48,8 +49,10 @@ class Work:
     reading: Settled
 
 
-async def settle(store: Store, held: Claim, batch: Sequence[Work]) -> list[Outcome]:
+async def settle(store: Store, held: Claim, batch: Sequence[Work], *, marks: low.Marks = low.nobody) -> list[Outcome]:
     """Give every row of `batch` its effects and finish it, in one transaction; return what became of each.
+
+    Whoever falls below one of `marks` is told.
 
     Exactly once, whatever dies: all of it or nothing is committed, and `StaleClaim` undoes the work of a late worker.
     """
@@ -58,7 +61,7 @@ async def settle(store: Store, held: Claim, batch: Sequence[Work]) -> list[Outco
         desk = await _load(tx, works)
         outcomes = [_decide(desk, work) for work in batch]
         await memberships.follow(tx, desk)
-        await _write(tx, desk)
+        await _write(tx, desk, marks)
         await inbox.finish(tx, held, [work.row for work in batch], outcomes)
         if desk.touched_cases:  # last: a row of this very batch may have parked for what another one has just told
             await inbox.wake(tx, desk.touched_cases)
@@ -257,8 +260,9 @@ def _note(desk: Desk, before: Case, after: Case, row: Row) -> None:
 # --- write -----------------------------------------------------------------------------------------------------------
 
 
-async def _write(tx: Tx, desk: Desk) -> None:
+async def _write(tx: Tx, desk: Desk, marks: low.Marks) -> None:
     """Write everything that changed, in bulk."""
+    fallen = low.fallen(desk.book, marks)
     names = {key: str(terms.get("name", "")) for key, terms in desk.plans.items()}
     await bills.make_orders(tx, desk.new_orders, names)
     await cases.save(tx, [(before, desk.cases[id_]) for id_, before in desk.touched_cases.items()])
@@ -268,6 +272,6 @@ async def _write(tx: Tx, desk: Desk) -> None:
     await books.close_book(tx, desk.book)
     await books.save_holds(tx, desk.touched_holds.values())
     await entitlements.save(tx, desk.touched_sources.values())
-    await timers.put(tx, [*desk.timers, *timers.of_lots(desk.book)])
+    await timers.put(tx, [*desk.timers, *timers.of_lots(desk.book), *fallen])
     await outbox.put(tx, desk.messages)
     await inbox.put(tx, desk.questions)

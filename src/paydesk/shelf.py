@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from paydesk import catalog_file
+from paydesk import catalog_file, low
 from paydesk.catalog import Catalog
 from paydesk.errors import CatalogError, StoreUnavailable
 from paydesk.store import Store
@@ -50,13 +50,18 @@ class Shelf:
         return True
 
     async def follow(self, store: Store) -> None:
-        """Look again and again until cancelled, and tell what a new catalogue still needs."""
+        """Look again and again until cancelled; tell what a new catalogue still needs, and who is below a new mark."""
+        swept: Catalog | None = None
         while True:
             await asyncio.sleep(LOOK_S)
             try:
                 if self.look():
                     await note_plans(store, self.catalog)
                     await self._tell(store)
+                if swept is not self.catalog:
+                    catalog = self.catalog
+                    await low.sweep(store, catalog.low_marks)
+                    swept = catalog
             except StoreUnavailable:
                 continue
             except Exception:  # whatever it was, the catalogue in use stays good and the next edit is looked at

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from paydesk import checkout, customers, ids, outbox, payers, payments, timers
+from paydesk import books, checkout, customers, ids, low, outbox, payers, payments, timers
 from paydesk.catalog import Catalog
 from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeRefused
 from paydesk.outbox import Message
@@ -56,11 +56,24 @@ MARK_WALLET = """
 UPDATE account SET low_mark = $3, told_low = false WHERE owner = $1 AND unit = $2 AND kind = 'wallet'
 """
 
+BUYING = """
+SELECT told_low AND low_mark IS NOT NULL FROM account WHERE owner = $1 AND unit = $2 AND kind = 'wallet'
+"""
+"""Whether a top-up that was set up before has begun to buy: another set-up does not buy the same once more."""
+
+TELL_WALLET = "UPDATE account SET told_low = true WHERE owner = $1 AND unit = $2 AND kind = 'wallet'"
+
 SPENT = """
 SELECT coalesce(sum(amount), 0)::bigint FROM orders
 WHERE customer_id = $1 AND metadata->>$2 = $3 AND canceled_at IS NULL AND id <> $4 AND currency = $5
   AND coalesce(paid_at, desk_now()) >= date_trunc('month', desk_now(), 'UTC')
 """
+
+UNDER_WAY = """
+SELECT EXISTS (SELECT FROM orders WHERE customer_id = $1 AND metadata->>$2 = $3
+               AND status IN ('open', 'pending') AND created_at > now() - interval '1 day')
+"""
+"""Whether another top-up is bought just now: two reasons to buy that come at once buy once."""
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -79,7 +92,8 @@ async def set_up(
 ) -> TopUp:
     """Let a person's credits be bought again by themselves; the newest saved card pays when none is named.
 
-    Raises `Invalid` for a price that gives no credits or is above the limit, `Conflict` when no card is saved.
+    Who has less than `below` already buys at once. Raises `Invalid` for a price that gives no credits or is above the
+    limit, `Conflict` when no card is saved.
     """
     chosen = catalog.price(price)
     units = [grant.unit for grant in catalog.products[chosen.product].grants if grant.kind == "credits"]
@@ -108,7 +122,12 @@ async def _save(tx: Tx, wanted: TopUp) -> None:
     person = await customers.lock_person(tx, wanted.customer)
     await tx.execute(SAVE, person, wanted.unit, wanted.price, wanted.below, wanted.month_limit, wanted.payment_method)
     await tx.execute(WALLET, person, wanted.unit)
+    buying = await tx.fetchval(BUYING, person, wanted.unit)
     await tx.execute(MARK_WALLET, person, wanted.unit, wanted.below)
+    book = await books.open_book(tx, await tx.fetchval("SELECT desk_now()"), (), [(person, wanted.unit)])
+    if not buying and book.balance(person, wanted.unit) < wanted.below:  # the next fall may be long in coming
+        await tx.execute(TELL_WALLET, person, wanted.unit)
+        await timers.put(tx, [Timer(low.KIND, f"{person}|{wanted.unit}", book.now, person)])
 
 
 async def get(store: Store | Tx, customer: str, unit: str) -> TopUp | None:
@@ -149,6 +168,9 @@ async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, key: str, 
     if wanted is None or not wanted.enabled:
         return "it is turned off"
     order = ids.derived("ord", key)
+    needless = await _needless(store, wanted, order)
+    if needless is not None:
+        return needless
     price = catalog.find_price(wanted.price)
     if price is None:
         return await _give_up(store, wanted, key, "topup_failed", f"{wanted.price} is not sold any more")
@@ -164,6 +186,20 @@ async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, key: str, 
     return f"bought {price.key}"
 
 
+async def _needless(store: Store, wanted: TopUp, order: str) -> str | None:
+    """Return why nothing need be bought any more, if so: it is bought already, or some came in meanwhile.
+
+    An order that was begun is gone on with, whatever there is by now.
+    """
+    async with store.transaction() as tx:
+        if await tx.fetchval("SELECT EXISTS (SELECT FROM orders WHERE id = $1)", order):
+            return None
+        if await tx.fetchval(UNDER_WAY, wanted.customer, MARK, wanted.unit):
+            return "it is being bought already"
+        wallet = (await books.wallets(tx, wanted.customer, store.clock.now())).get(wanted.unit)
+    return "there is enough again" if wallet is not None and wallet.balance >= wanted.below else None
+
+
 async def _buy(store: Store, gateway: Gateway, catalog: Catalog, wanted: TopUp, order: str) -> None:
     line = checkout.line_of(catalog, wanted.price, 1)
     thread = await customers.thread_of(store, wanted.customer)
@@ -177,7 +213,7 @@ async def _buy(store: Store, gateway: Gateway, catalog: Catalog, wanted: TopUp, 
 async def _again_next_month(tx: Tx, wanted: TopUp) -> None:
     """Look again when the month is over: the balance is then still low, or it is not."""
     start = await tx.fetchval("SELECT date_trunc('month', desk_now(), 'UTC') + interval '1 month'")
-    await timers.put(tx, [Timer("low_balance", f"{wanted.customer}|{wanted.unit}", start, wanted.customer)])
+    await timers.put(tx, [Timer(low.KIND, f"{wanted.customer}|{wanted.unit}", start, wanted.customer)])
 
 
 async def _give_up(store: Store, wanted: TopUp, key: str, template: str, because: str) -> str:

@@ -7,14 +7,15 @@ effect: repeated, it answers what it answered first. Decided in order: a large o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from paydesk import books, customers, ids, timers
+from paydesk import audit, books, customers, ids, low, timers
 from paydesk.errors import Conflict, Invalid, NotFound, PaydeskError
-from paydesk.ledger import SYSTEM, Account, AccountKey, Book, Cause, Hold, Source, accounts_of, expiry
+from paydesk.ledger import SYSTEM, AccountKey, Book, Cause, Hold, Source, accounts_of, expiry
 from paydesk.purses import Purses, Spent
 from paydesk.store import Record, Store, Tx
 from paydesk.store.group import GroupTransaction
@@ -54,7 +55,10 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Give:
-    """Give `amount` of `unit` for nothing: for ever, until `expires_at`, or for so many days of 24 hours."""
+    """Give `amount` of `unit` for nothing: for ever, until `expires_at`, or for so many days of 24 hours.
+
+    `actor` is who gives: an API key's id, kept in the audit.
+    """
 
     customer: str
     unit: str
@@ -64,14 +68,16 @@ class Give:
     expires_at: datetime | None = None
     expires_days: int | None = None
     asked: str = ""
+    actor: str = "paydesk"
 
 
 @dataclass(frozen=True, slots=True)
 class EndHold:
-    """Settle a hold with what was `used`, or release it (`None`)."""
+    """Settle a hold with what was `used`, or release it (`None`, or 0). A `key` says for ever that it was this request."""
 
     hold: str
     used: int | None
+    key: str | None = None
 
 
 Operation = Spend | Reserve | Give | EndHold
@@ -105,16 +111,18 @@ class Moved:
 
 
 Outcome = Done | Moved | PaydeskError
+Key = tuple[str, str]
+"""Whose key, and the key."""
 
 
 class Wallets:
     """Runs operations, many in one commit. `start` it in the loop that uses it, `stop` it when done."""
 
-    def __init__(self, store: Store, low_mark: Callable[[str], int] = lambda _unit: 0) -> None:
-        """`low_mark(unit)`: whoever has less than that of a unit is told, once until they have more."""
+    def __init__(self, store: Store, marks: low.Marks = low.nobody) -> None:
+        """`marks(unit)`: whoever falls below that of a unit is told, once until something comes in."""
         self._clock = store.clock
-        self._low_mark = low_mark
-        self._purses = Purses()
+        self._marks = marks
+        self._purses = Purses(marks)
         self._group: GroupTransaction[Operation, Outcome] = GroupTransaction(store, self._write, self._spend)
 
     def start(self) -> None:
@@ -143,10 +151,10 @@ class Wallets:
         return outcomes
 
     async def _write(self, tx: Tx, operations: list[Operation]) -> list[Outcome]:
-        outcomes, batch = await write(tx, operations, self._low_mark)
+        outcomes, batch = await write(tx, operations, self._marks)
         for (owner, unit, kind), account in batch.book.accounts.items():
             if kind == "wallet" and batch.aliases.get(owner) == [owner] and account.low_mark is None:
-                self._purses.remember(owner, unit, batch.book, _mark(account, self._low_mark(unit)))
+                self._purses.remember(owner, unit, batch.book)
         return outcomes
 
     async def run(self, operation: Operation) -> Done:
@@ -183,7 +191,7 @@ WHERE source = ANY($1::text[]) AND balance_after IS NOT NULL
 """What keys did before: of the entries that an operation writes, one says what could be spent after it."""
 
 
-async def write(tx: Tx, operations: Sequence[Operation], low_mark: Callable[[str], int]) -> tuple[list[Outcome], Batch]:
+async def write(tx: Tx, operations: Sequence[Operation], marks: low.Marks) -> tuple[list[Outcome], Batch]:
     """Carry out operations in order, in one transaction: lock, then load, then decide, then write."""
     now: datetime = await tx.fetchval("SELECT desk_now()")
     ends = [operation.hold for operation in operations if isinstance(operation, EndHold)]
@@ -191,38 +199,24 @@ async def write(tx: Tx, operations: Sequence[Operation], low_mark: Callable[[str
     people = {who for operation in operations if (who := _whose(operation, owners)) is not None}
     locked = await customers.lock(tx, people)
     moved = await customers.current(tx, people - locked)
-    batch = await _load(tx, now, [one for one in operations if _whose(one, owners) in locked], locked, ends)
+    batch = await _load(tx, now, [one for one in operations if _whose(one, owners) in locked], locked, owners)
     outcomes = [_outcome(batch, operation, owners, moved) for operation in operations]
-    low = _newly_low(batch.book, low_mark)
+    fallen = low.fallen(batch.book, marks)
     await books.save_sources(tx, batch.given)
     await books.close_book(tx, batch.book)
     await books.save_holds(tx, batch.changed_holds.values())
-    await timers.put(tx, [*timers.of_lots(batch.book), *map(_lapse, batch.new_holds), *low])
+    await timers.put(tx, [*timers.of_lots(batch.book), *map(_lapse, batch.new_holds), *fallen])
+    await audit.note_each(tx, batch.notes)
+    await _keep_keys(tx, batch.new_keys)
     return outcomes, batch
-
-
-def _newly_low(book: Book, low_mark: Callable[[str], int]) -> list[timers.Timer]:
-    """Return what tells the people who have just come below their mark, and note that they are told."""
-    low = []
-    for (owner, unit, kind), account in book.accounts.items():
-        if (
-            kind == "wallet"
-            and account.id in book.changed_accounts
-            and book.balance(owner, unit) < _mark(account, low_mark(unit))
-        ):
-            account.told_low = True
-            low.append(timers.Timer("low_balance", f"{owner}|{unit}", book.now, owner))
-    return low
-
-
-def _mark(account: Account, of_unit: int) -> int:
-    """Return below what balance somebody has to be told; nobody who knows already."""
-    return 0 if account.told_low else max(account.low_mark or 0, of_unit)
 
 
 @dataclass(slots=True)
 class Batch:
-    """What a batch works on: the book, what its keys did before, the holds it ends, and what was left by those that had."""
+    """What a batch works on: the book, what its keys did before, the holds it ends, and what was left by those that had.
+
+    `keys` are of requests that ended holds, with their fingerprints.
+    """
 
     book: Book
     aliases: dict[str, list[str]]
@@ -232,6 +226,9 @@ class Batch:
     given: list[Source] = field(default_factory=list)
     changed_holds: dict[str, Hold] = field(default_factory=dict)
     new_holds: list[Hold] = field(default_factory=list)
+    keys: dict[Key, bytes] = field(default_factory=dict)
+    new_keys: list[tuple[Key, str, bytes]] = field(default_factory=list)
+    notes: list[audit.Note] = field(default_factory=list)
 
 
 def _whose(operation: Operation, owners: dict[str, str]) -> str | None:
@@ -253,8 +250,10 @@ def _names(operation: Spend | Reserve | Give, aliases: dict[str, list[str]]) -> 
     return [_name(person, operation.key) for person in people]
 
 
-async def _load(tx: Tx, now: datetime, operations: Sequence[Operation], locked: set[str], ends: Sequence[str]) -> Batch:
-    """Load what these operations touch, under the locks of their people."""
+async def _load(
+    tx: Tx, now: datetime, operations: Sequence[Operation], locked: set[str], owners: dict[str, str]
+) -> Batch:
+    """Load what these operations touch, under the locks of their people; `owners` are those of the holds they end."""
     aliases: dict[str, list[str]] = {person: [person] for person in locked}
     for old, person in await tx.fetch(
         "SELECT id, merged_into FROM customer WHERE merged_into = ANY($1::text[])", sorted(locked)
@@ -264,17 +263,22 @@ async def _load(tx: Tx, now: datetime, operations: Sequence[Operation], locked: 
         name: operation.customer
         for operation in operations if not isinstance(operation, EndHold) for name in _names(operation, aliases)
     }  # fmt: skip
-    endings = {_ending(id_): id_ for id_ in ends}
+    for operation in operations:
+        if isinstance(operation, EndHold) and operation.key is not None:
+            who = owners[operation.hold]
+            names |= {_name(person, operation.key): who for person in aliases[who]}
+    endings = {_ending(id_): id_ for id_ in owners}
     found = await tx.fetch(KNOWN, sorted({*names, *endings})) if names or endings else []
     closed = {endings[row["source"]]: (row["balance_after"], row["at"]) for row in found if row["source"] in endings}
     rows = [row for row in found if row["source"] not in endings]
-    ended = {*ends, *(_hold_id(row["source"]) for row in rows if row["reason"] == "hold")}
+    ended = {*owners, *(_hold_id(row["source"]) for row in rows if row["reason"] == "hold")}
     holds = await books.load_holds(tx, ended) if ended else {}
     gifts = [row["source"] for row in rows if row["reason"] not in ("spend", "hold")]
     given = await books.load_sources(tx, (), gifts) if gifts else {}
     known = {row["source"]: _known(row, names[row["source"]], holds, given) for row in rows}
     keys = {key for operation in operations for key in _accounts(operation, holds)}
-    return Batch(await books.open_accounts(tx, now, keys), aliases, known, holds, closed)
+    book = await books.open_accounts(tx, now, keys)
+    return Batch(book, aliases, known, holds, closed, keys=await _keys(tx, operations, aliases))
 
 
 def _accounts(operation: Operation, holds: dict[str, Hold]) -> Iterable[AccountKey]:
@@ -296,7 +300,7 @@ def _outcome(batch: Batch, operation: Operation, owners: dict[str, str], moved: 
         return Moved(moved[who]) if who in moved else NotFound(f"no customer {who}", param="customer")
     try:
         if isinstance(operation, EndHold):
-            return _end(batch, operation)
+            return _end_once(batch, operation, who)
         before = _before(batch, operation)
         return before if before is not None else _new(batch, operation)
     except PaydeskError as error:
@@ -339,6 +343,8 @@ def _give(batch: Batch, operation: Give, name: str) -> int:
     source = Source(name, operation.customer, None, "credits", operation.unit, terms)
     batch.book.post(source, operation.amount, batch.book.now)
     batch.given.append(source)
+    detail = {"amount": operation.amount, "unit": operation.unit, "reason": operation.memo, "operation": name}
+    batch.notes.append(audit.Note(operation.actor, "credits.grant", operation.customer, detail))
     balance = batch.book.balance(operation.customer, operation.unit)
     batch.book.entries[-1] = replace(batch.book.entries[-1], balance_after=balance)
     return balance
@@ -362,16 +368,32 @@ def _end_of(operation: Spend | Reserve | Give, start: datetime) -> datetime | No
             return None
 
 
+def _end_once(batch: Batch, operation: EndHold, who: str) -> Done:
+    """End a hold; raises `Conflict` for a key of this person that was used for something else."""
+    if operation.key is None:
+        return _end(batch, operation)
+    fingerprint = hashlib.sha256(f"{operation.hold}\n{operation.used or 0}".encode()).digest()
+    names = [(person, operation.key) for person in batch.aliases[who]]
+    before = [batch.keys[name] for name in names if name in batch.keys]
+    if any(_name(*name) in batch.known for name in names) or (before and fingerprint not in before):
+        raise _other_request()
+    done = _end(batch, operation)
+    if not before:
+        batch.keys[who, operation.key] = fingerprint
+        batch.new_keys.append(((who, operation.key), operation.hold, fingerprint))
+    return done
+
+
 def _end(batch: Batch, operation: EndHold) -> Done:
     """Settle or release a hold; again, it is what it was. Raises `Conflict` for one that has ended otherwise."""
     hold = batch.holds[operation.hold]
     used = operation.used or 0
-    state = "released" if operation.used is None else "settled"
+    state = "settled" if used else "released"
     if used > hold.amount:
         raise Invalid(f"the hold is for {hold.amount:,}: it cannot settle {used:,}", param="amount")
     replayed = hold.state != "held"
     if replayed:
-        ended = ("released", "lapsed") if operation.used is None else ("settled",)
+        ended = ("settled",) if used else ("released", "lapsed")
         if hold.state not in ended or hold.used != used:
             raise Conflict(f"the hold is {hold.state} already, with {hold.used or 0:,} used", param="hold")
     else:
@@ -415,10 +437,38 @@ def _before(batch: Batch, operation: Spend | Reserve | Give) -> Done | None:
             if (before.kind, before.unit, before.amount, before.memo, before.expires_at) != (
                 kind, operation.unit, operation.amount, operation.memo, _end_of(operation, before.at),
             ):  # fmt: skip
-                raise Conflict("this key was used before, for another request", param="Idempotency-Key",
-                               code="idempotency_mismatch")  # fmt: skip
+                raise _other_request()
             return replace(before, replayed=True)
     return None
+
+
+def _other_request() -> Conflict:
+    return Conflict(
+        "this key was used before, for another request", param="Idempotency-Key", code="idempotency_mismatch"
+    )
+
+
+async def _keys(tx: Tx, operations: Sequence[Operation], aliases: dict[str, list[str]]) -> dict[Key, bytes]:
+    """Return what the keys of these ends of holds were used for, by whoever these people are now."""
+    asked = {one.key for one in operations if isinstance(one, EndHold) and one.key is not None}
+    if not asked:
+        return {}
+    rows = await tx.fetch(
+        "SELECT scope, key, fingerprint FROM idempotency_key WHERE scope = ANY($1::text[]) AND key = ANY($2::text[])",
+        sorted(person for people in aliases.values() for person in people),
+        sorted(asked),
+    )
+    return {(row["scope"], row["key"]): row["fingerprint"] for row in rows}
+
+
+async def _keep_keys(tx: Tx, keys: Sequence[tuple[Key, str, bytes]]) -> None:
+    """Keep keys with their effect. The answer is not kept: the ledger knows how a hold ended, and what was left then."""
+    if keys:
+        await tx.execute(
+            "INSERT INTO idempotency_key (scope, key, operation, fingerprint, status, locked_until) "
+            "SELECT n.*, 200, now() FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) n",
+            *books.columns((*key, hold, fingerprint) for key, hold, fingerprint in keys),
+        )
 
 
 def _lapse(hold: Hold) -> timers.Timer:

@@ -12,7 +12,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
-from paydesk import inbox, outbox, seal, timers
+from paydesk import inbox, low, outbox, seal, timers
 from paydesk.deliver import Deliverer
 from paydesk.errors import NotFound, PaydeskError, StaleClaim, StoreUnavailable
 from paydesk.facts import Ignored, Impossible, Look
@@ -41,7 +41,12 @@ LOOKS_IN_A_ROW_MAX = 4  # the dispute, its intent, the invoice this pays, and on
 class Worker:
     """Moves what is due. `run` until cancelled, or `drain` once (tests, demo, commands)."""
 
-    def __init__(self, store: Store, gateway: Gateway, deliverer: Deliverer, bell: Bell, *, livemode: bool) -> None:
+    def __init__(
+        self, store: Store, gateway: Gateway, deliverer: Deliverer, bell: Bell, *, livemode: bool,
+        marks: low.Marks = low.nobody,
+    ) -> None:  # fmt: skip
+        """`marks(unit)`: whoever falls below that of a unit is told."""
+        self._marks = marks
         self._store = store
         self._gateway = gateway
         self._deliverer = deliverer
@@ -251,7 +256,7 @@ class Worker:
 
     async def _settle_once(self, held: Claim, batch: Sequence[Work]) -> None:
         with SETTLE_SECONDS.time():
-            outcomes = await settle(self._store, held, batch)
+            outcomes = await settle(self._store, held, batch, marks=self._marks)
         for outcome in outcomes:
             SETTLED.labels(outcome.state).inc()
             if outcome.state == "quarantined":

@@ -44,6 +44,13 @@ class Said:
     argument: str
 
 
+def _has(unit: str, wallet: books.Wallet) -> str:
+    """Return in words what a person can spend of a unit, what is held of it, and what they owe."""
+    held = f" {count(wallet.held, unit)} more are held until what they are for has its price." if wallet.held else ""
+    owed = f" You owe {count(wallet.debt, unit)}; what comes in next pays that first." if wallet.debt else ""
+    return f"You have {count(wallet.balance, unit)}.{held}{owed}"
+
+
 class Conversation:
     """Answers commands. Made once; holds nothing about anybody."""
 
@@ -121,7 +128,7 @@ class Conversation:
         async with self._store.transaction() as tx:
             wallets = await books.wallets(tx, said.customer, now)
             reasons = await entitlements.load(tx, [said.customer])
-        lines = [f"You have {count(wallet.balance, unit)}." for unit, wallet in sorted(wallets.items())]
+        lines = [_has(unit, wallet) for unit, wallet in sorted(wallets.items())]
         for feature in sorted({held.feature for held in reasons}):
             access = entitlements.access([held for held in reasons if held.feature == feature], now)
             if access.allowed:

@@ -118,6 +118,7 @@ def _create(call: Call) -> Json:
     _check_methods(params, currency)
     session = call.account.add("checkout.session", {
         **_settings(params),
+        "adaptive_pricing": {"enabled": call.account.settings.adaptive_pricing},
         **shown_extras(params),
         "amount_subtotal": total,
         "amount_total": total,
@@ -299,7 +300,6 @@ def _settings(params: Json) -> Json:
     )  # fmt: skip
     allowed = params.get("allowed_payment_method_types") or params.get("payment_method_types")
     return dict.fromkeys(names) | {name: params.get(name) for name in echoed} | {
-        "adaptive_pricing": {"enabled": False},
         "allowed_payment_method_types": allowed,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "custom_fields": [],

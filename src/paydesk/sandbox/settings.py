@@ -16,12 +16,14 @@ class Settings:
     known, and requests that name none are refused. `rate_limit_per_s` refuses
     more requests than that in a second of an account with 429; 0 refuses none, Stripe's test mode has 25.
     `search_delay_s` hides an object from searches for so long after its last change. `settlement_currency` is the one
-    in which the seller is paid, so that payments in others are exchanged; empty pays each in its own."""
+    in which the seller is paid, so that payments in others are exchanged; empty pays each in its own. `adaptive_pricing`
+    shows a session's buyer their own currency where the session does not say whether to."""
 
     api_version: str = LATEST
     rate_limit_per_s: int = 0
     search_delay_s: float = 0.0
     settlement_currency: str = ""
+    adaptive_pricing: bool = False
 
     def take(self, given: Json) -> None:
         """Set what is given, all or nothing; ValueError says what is wrong."""
@@ -43,6 +45,8 @@ def _checked(name: str, value: object) -> str | int | float:
         return value
     if name == "settlement_currency" and (value == "" or value in KNOWN):
         return str(value)
+    if name == "adaptive_pricing" and isinstance(value, bool):
+        return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if name == "rate_limit_per_s" and number and isinstance(value, int) and 0 <= value <= 100_000:
         return value

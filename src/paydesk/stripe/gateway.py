@@ -205,11 +205,6 @@ class Gateway:
                 return None
             params["starting_after"] = page["data"][-1]["id"]
 
-    async def refund(self, intent: str, reason: str, order: str, key: str) -> dict[str, Any]:
-        """Give a payment back in full; the same key gives it back once."""
-        params = {"payment_intent": intent, "reason": reason, "metadata": {"paydesk_order": order}}
-        return await self._create("refund", self._client.v1.refunds.create_async, params, key)
-
     # --- the catalogue ---------------------------------------------------------------------------------------------
 
     async def prices_by_lookup_key(self, lookup_keys: list[str]) -> dict[str, dict[str, Any]]:

@@ -94,10 +94,15 @@ async def get_customer(here: Here, _caller: Reader, customer: str) -> dict[str, 
 async def get_credits(
     here: Here, _caller: Reader, customer: str, unit: Annotated[str, Query(max_length=64)] = CREDITS
 ) -> dict[str, Any]:
-    """Return what can be spent now, with the lots it is in; other units are under `units`."""
+    """Return what can be spent now, with the lots it is in; other units are under `units`.
+
+    A `unit` that neither the catalogue nor the customer has is refused with 400.
+    """
     id_ = await customers.resolve(here.store, customer)
     async with here.store.transaction() as tx:
         wallets = await books.wallets(tx, id_, here.clock.now())
+    if unit not in wallets and unit not in here.catalog.units():
+        raise Invalid("the catalogue has no such unit, nor has the customer", param="unit")
     empty = books.Wallet(0, 0, 0, ())
     others = {name: shapes.wallet(name, wallet) for name, wallet in wallets.items() if name != unit}
     return {**shapes.wallet(unit, wallets.get(unit, empty)), "units": others}
@@ -125,14 +130,14 @@ async def get_timeline(here: Here, _caller: Reader, customer: str) -> dict[str, 
 
 
 @router.post("/checkouts", tags=["Checkouts"], status_code=201)
-async def create_checkout(request: Request, here: Here, caller: Seller, given: shapes.CheckoutGiven) -> Response:
+async def create_checkout(request: Request, here: Here, _caller: Seller, given: shapes.CheckoutGiven) -> Response:
     """Make an order and its Checkout session at once. Prices come from the catalogue, never from the caller."""
     lines = tuple([await line_of(here, item) for item in given.items])
     success_url = checked_return(given.success_url, "success_url", here.settings)
     cancel_url = checked_return(given.cancel_url, "cancel_url", here.settings)
+    customer, thread = await buyer_of(here, given)
 
     async def work(operation: str) -> dict[str, Any]:
-        customer, thread = await buyer_of(here, given, operation)
         new = checkout.NewOrder(
             customer, lines, thread, success_url, cancel_url, given.metadata, save_card=given.save_card
         )
@@ -141,7 +146,7 @@ async def create_checkout(request: Request, here: Here, caller: Seller, given: s
         await checkout.open_session(here.store, here.gateway, id_, public_url=here.settings.public_url)
         return await _order(here, id_)
 
-    return await once(here.store, caller.key_id, request, work, status=201)
+    return await once(here.store, customer, request, work, status=201)
 
 
 async def line_of(here: Service, item: shapes.ItemGiven) -> checkout.Line:
@@ -168,15 +173,13 @@ def ad_hoc(name: str, quantity: int, amount: int, currency: str, param: str) -> 
     return checkout.Line(name, quantity, amount, currency)
 
 
-async def buyer_of(
-    here: Service, given: shapes.CheckoutGiven | shapes.PaymentGiven, operation: str
-) -> tuple[str, Thread | None]:
+async def buyer_of(here: Service, given: shapes.CheckoutGiven | shapes.PaymentGiven) -> tuple[str, Thread | None]:
     """Return who buys, made when nobody knows them yet, and where they are told."""
     if isinstance(given.customer, str):
         customer = await customers.resolve(here.store, given.customer)
         return customer, await customers.thread_of(here.store, customer, given.conversation)
     who: Identity = customers.identity(given.customer.channel, given.customer.external_id)
-    customer = await customers.find_or_make(here.store, who, id_=ids.derived("cst", operation))
+    customer = await customers.find_or_make(here.store, who)
     return customer, Thread(who.channel, who.external_id, given.conversation)
 
 

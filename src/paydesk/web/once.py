@@ -1,9 +1,11 @@
 """Idempotency keys: a POST with a key takes effect once, and its repeats get the first answer.
 
-Key and a fingerprint of the request go together: the same key with another request is refused. While the first is
-under way, repeats get 409 for at most a minute; then the same key resumes the stored operation, which finds what it
-has already made by the operation's name. Only 2xx answers are kept: a 402 does not outlive the top-up. An answer with
-personal data is not kept either, it is made anew: what is sealed in one table must not lie open in another.
+A key belongs to the person whose money the request is about, so it holds when the caller's API key is exchanged for
+another; where no person is meant it belongs to the API key. Key and a fingerprint of the request go together: the
+same key with another request is refused. While the first is under way, repeats get 409 for at most a minute; then the
+same key resumes the stored operation, which finds what it has already made by the operation's name. Only 2xx answers
+are kept: a 402 does not outlive the top-up. An answer with personal data is not kept either, it is made anew: what is
+sealed in one table must not lie open in another.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from paydesk import ids
+from paydesk import customers, ids
 from paydesk.errors import Conflict, Invalid, PaydeskError
-from paydesk.store import Store, Tx
+from paydesk.store import Record, Store, Tx
 
 LOCK_S = 60
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
@@ -31,18 +33,20 @@ Operation = Callable[[str], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Started:
-    """The operation to run, resume or (when `done`) repeat, and the answer that was kept of it."""
+    """The operation to run, resume or (when `done`) repeat, the scope of its key, and the answer that was kept of it."""
 
     operation: str
+    scope: str
     done: bool = False
     body: bytes | None = None
 
 
 async def once(
-    store: Store, key_id: str, request: Request, work: Operation, *, status: int = 200, personal: bool = False
+    store: Store, scope: str, request: Request, work: Operation, *, status: int = 200, personal: bool = False
 ) -> Response:
     """Run `work` once for the request's `Idempotency-Key`, or without protection when there is none.
 
+    `scope` is whose key it is: a person's id, or an API key's. The same key of another scope is another key.
     A `personal` answer is not kept: for a repeat `work` is run again, and finds what it made.
     """
     key = request.headers.get("Idempotency-Key")
@@ -50,17 +54,17 @@ async def once(
         return _response(orjson.dumps(await work(ids.new("op"))), status)
     checked_key(key)
     fingerprint = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).digest()
-    started = await store.run(lambda tx: _start(tx, key_id, key, fingerprint))
+    started = await store.run(lambda tx: _start(tx, scope, key, fingerprint))
     if started.body is not None:
         return _response(started.body, status, replayed=True)
     try:
         body = orjson.dumps(await work(started.operation))
     except PaydeskError as error:
-        await _give_up(store, key_id, key, forget=error.status < 500 and not error.resumable)
+        await _give_up(store, started.scope, key, forget=error.status < 500 and not error.resumable)
         raise
     await store.execute(
         "UPDATE idempotency_key SET status = $3, body = $4 WHERE scope = $1 AND key = $2",
-        key_id,
+        started.scope,
         key,
         status,
         None if personal else body,
@@ -77,39 +81,62 @@ def checked_key(key: str) -> str:
 
 async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> _Started:
     """Return what to do: run the operation, resume it, or give the answer that is already there."""
-    operation: str | None = await tx.fetchval(
-        "INSERT INTO idempotency_key (scope, key, fingerprint, operation, locked_until) "
-        f"VALUES ($1, $2, $3, $4, now() + interval '{LOCK_S} s') ON CONFLICT DO NOTHING RETURNING operation",
-        scope,
-        key,
-        fingerprint,
-        ids.new("op"),
-    )
-    if operation is not None:
-        return _Started(operation)
-    row = await tx.fetchrow(
-        "SELECT *, locked_until > now() AS locked FROM idempotency_key WHERE scope = $1 AND key = $2 FOR UPDATE",
-        scope,
-        key,
-    )
+    scopes = await _scopes(tx, scope)
+    row = await _kept(tx, scopes, key, fingerprint)
+    if row is None:
+        operation: str | None = await tx.fetchval(
+            "INSERT INTO idempotency_key (scope, key, fingerprint, operation, locked_until) "
+            f"VALUES ($1, $2, $3, $4, now() + interval '{LOCK_S} s') ON CONFLICT DO NOTHING RETURNING operation",
+            scopes[0],
+            key,
+            fingerprint,
+            ids.new("op"),
+        )
+        if operation is not None:
+            return _Started(operation, scopes[0])
+        row = await _kept(tx, scopes, key, fingerprint)  # somebody was quicker
     if row is None:
         raise Conflict(
             "a request with this Idempotency-Key has just failed: send it again", code="idempotency_key_in_use"
         )
-    if row["fingerprint"] != fingerprint:
-        raise Conflict(
-            "this Idempotency-Key was used for another request", param="Idempotency-Key", code="idempotency_mismatch"
-        )
     if row["status"] is not None:
-        return _Started(row["operation"], done=True, body=row["body"])
+        return _Started(row["operation"], row["scope"], done=True, body=row["body"])
     if row["locked"]:
         raise Conflict("the first request with this Idempotency-Key is under way", code="idempotency_key_in_use")
     await tx.execute(
         f"UPDATE idempotency_key SET locked_until = now() + interval '{LOCK_S} s' WHERE scope = $1 AND key = $2",
-        scope,
+        row["scope"],
         key,
     )
-    return _Started(row["operation"])
+    return _Started(row["operation"], row["scope"])
+
+
+async def _scopes(tx: Tx, scope: str) -> list[str]:
+    """Return the scopes in which a key may have been used, the one to write first.
+
+    A person who was merged into another keeps their keys: under the lock of both nobody is merged meanwhile.
+    """
+    if not customers.ID.fullmatch(scope):
+        return [scope]
+    person = await customers.lock_person(tx, scope)
+    others = await tx.fetch("SELECT id FROM customer WHERE merged_into = $1 ORDER BY id", person)
+    return [person, *(other["id"] for other in others)]
+
+
+async def _kept(tx: Tx, scopes: list[str], key: str, fingerprint: bytes) -> Record | None:
+    """Return the row of an earlier request with this key; raises `Conflict` when it was another request."""
+    rows = await tx.fetch(
+        "SELECT *, locked_until > now() AS locked FROM idempotency_key WHERE scope = ANY($1::text[]) AND key = $2 "
+        "FOR UPDATE",
+        scopes,
+        key,
+    )
+    same = [row for row in rows if row["fingerprint"] == fingerprint]
+    if rows and not same:
+        raise Conflict(
+            "this Idempotency-Key was used for another request", param="Idempotency-Key", code="idempotency_mismatch"
+        )
+    return same[0] if same else None
 
 
 async def _give_up(store: Store, scope: str, key: str, *, forget: bool) -> None:

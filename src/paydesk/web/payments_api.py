@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.post("/payments", tags=["Payments"], status_code=201)
-async def create_payment(request: Request, here: Here, caller: Seller, given: shapes.PaymentGiven) -> Response:
+async def create_payment(request: Request, here: Here, _caller: Seller, given: shapes.PaymentGiven) -> Response:
     """Make an order and its payment intent, and pay it at once with `confirm`.
 
     A payment that needs the buyer says `requires_action`, with a `client_secret` to go on with on your page. A declined
@@ -38,9 +38,9 @@ async def create_payment(request: Request, here: Here, caller: Seller, given: sh
         )
     )
     lines = await _lines(here, given)
+    customer, thread = await buyer_of(here, given)
 
     async def work(operation: str) -> dict[str, Any]:
-        customer, thread = await buyer_of(here, given, operation)
         new = checkout.NewOrder(customer, lines, thread, metadata=given.metadata, capture=given.capture_method)
         order = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=order)
@@ -48,7 +48,7 @@ async def create_payment(request: Request, here: Here, caller: Seller, given: sh
         here.bell.ring("inbox")
         return shapes.payment(made)
 
-    return await once(here.store, caller.key_id, request, work, status=201)
+    return await once(here.store, customer, request, work, status=201)
 
 
 async def _lines(here: Here, given: shapes.PaymentGiven) -> tuple[checkout.Line, ...]:
@@ -78,22 +78,27 @@ async def get_payment(here: Here, _caller: Reader, payment: str) -> dict[str, An
 
 
 @router.post("/payments/{payment}/cancel", tags=["Payments"])
-async def cancel_payment(request: Request, here: Here, caller: Seller, payment: str) -> Response:
+async def cancel_payment(request: Request, here: Here, _caller: Seller, payment: str) -> Response:
     """Cancel an unpaid payment and its order; what it has reserved is let go. Again, it is the same answer."""
+    customer = await payments.payer_of(here.store, payment)
 
     async def work(_operation: str) -> dict[str, Any]:
         canceled = await payments.cancel(here.store, here.gateway, payment)
         here.bell.ring("inbox")
         return shapes.payment(canceled)
 
-    return await once(here.store, caller.key_id, request, work)
+    return await once(here.store, customer, request, work)
 
 
 @router.post("/payments/{payment}/capture", tags=["Payments"])
 async def capture_payment(
-    request: Request, here: Here, caller: Seller, payment: str, given: shapes.CaptureGiven | None = None
+    request: Request, here: Here, _caller: Seller, payment: str, given: shapes.CaptureGiven | None = None
 ) -> Response:
-    """Take what a payment has reserved, or a part of it. Again, it is the same answer."""
+    """Take what a payment has reserved, or a part of it: what it bought is then worth its share.
+
+    Again, it is the same answer.
+    """
+    customer = await payments.payer_of(here.store, payment)
     amount = None if given is None else given.amount
 
     async def work(_operation: str) -> dict[str, Any]:
@@ -101,7 +106,7 @@ async def capture_payment(
         here.bell.ring("inbox")
         return shapes.payment(captured)
 
-    return await once(here.store, caller.key_id, request, work)
+    return await once(here.store, customer, request, work)
 
 
 # --- refunds ---------------------------------------------------------------------------------------------------------
@@ -111,13 +116,14 @@ async def capture_payment(
 async def create_refund(request: Request, here: Here, caller: Refunder, given: shapes.RefundGiven) -> Response:
     """Give money back; what it bought falls in proportion. All refunds together never exceed what was paid."""
     ask = refunds.Ask(given.payment, given.order, given.amount, given.reason)
+    customer = await refunds.payer_of(here.store, ask)
 
     async def work(operation: str) -> dict[str, Any]:
         made, order = await refunds.make(here.store, here.gateway, ask, operation=operation, actor=caller.key_id)
         here.bell.ring("inbox")
         return shapes.refund(made, order)
 
-    return await once(here.store, caller.key_id, request, work, status=201)
+    return await once(here.store, customer, request, work, status=201)
 
 
 @router.get("/refunds/{refund}", tags=["Refunds"])

@@ -33,7 +33,7 @@ class TopUpGiven(shapes.Given):
 
 
 @router.post("/customers/{customer}/topup", tags=["Credits"])
-async def set_up(request: Request, here: Here, caller: Seller, customer: str, given: TopUpGiven) -> Response:
+async def set_up(request: Request, here: Here, _caller: Seller, customer: str, given: TopUpGiven) -> Response:
     """Buy credits again by themselves, with a saved card, when a balance falls below a mark."""
     id_ = await customers.resolve(here.store, customer)
 
@@ -44,7 +44,7 @@ async def set_up(request: Request, here: Here, caller: Seller, customer: str, gi
         )  # fmt: skip
         return _shape(made)
 
-    return await once(here.store, caller.key_id, request, work)
+    return await once(here.store, id_, request, work)
 
 
 @router.get("/customers/{customer}/topup", tags=["Credits"])

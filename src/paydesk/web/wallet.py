@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ import orjson
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from paydesk import books, customers, ids
-from paydesk.catalog import CREDITS, DAYS_MAX, Catalog
+from paydesk.catalog import CREDITS, DAYS_MAX
 from paydesk.clock import iso
 from paydesk.errors import Invalid, NotFound, PaydeskError, TooLarge
 from paydesk.ledger import Hold
@@ -92,9 +92,9 @@ class HoldGiven(SpendGiven):
 
 
 class SettleGiven(Given):
-    """How much of the hold was used."""
+    """How much of the hold was used; 0 releases it."""
 
-    amount: int = Field(ge=1, le=AMOUNT_MAX, examples=[1])
+    amount: int = Field(ge=0, le=AMOUNT_MAX, examples=[1])
 
 
 class ReleaseGiven(Given):
@@ -125,14 +125,14 @@ def hold(customer: str, key: str, given: HoldGiven) -> Operation:
     return Reserve(customer, given.unit, given.amount, key, given.reason, given.lasts_s)
 
 
-def settle(id_: str, _key: str, given: SettleGiven) -> Operation:
+def settle(id_: str, key: str, given: SettleGiven) -> Operation:
     """Spend `amount` of a hold, once; the rest goes back at once. Needs the scope `spend`."""
-    return EndHold(id_, given.amount)
+    return EndHold(id_, given.amount, key)
 
 
-def release(id_: str, _key: str, _given: ReleaseGiven) -> Operation:
+def release(id_: str, key: str, _given: ReleaseGiven) -> Operation:
     """Let all of a hold go back. Releasing what has gone back already changes nothing. Needs the scope `spend`."""
-    return EndHold(id_, None)
+    return EndHold(id_, None, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +167,6 @@ _BY_SHAPE = {_shape(call.path): call for call in CALLS}
 # --- the calls -------------------------------------------------------------------------------------------------------
 
 
-def _units_of(catalog: Catalog) -> set[str]:
-    grants = [one for product in catalog.products.values() for one in product.grants]
-    return {CREDITS} | {one.unit for one in grants if one.kind == "credits"}
-
-
 class WalletCalls:
     """Answers these calls and no others: `call_of` says which one a path is."""
 
@@ -179,7 +174,7 @@ class WalletCalls:
         self._service = service
         self._keys = keys
         self._catalog = service.catalog
-        self._units = _units_of(service.catalog)
+        self._units = service.catalog.units()
 
     def call_of(self, path: str) -> Call | None:
         """Return the call that a path means, `None` for every other path."""
@@ -208,10 +203,14 @@ class WalletCalls:
         headers = _read_headers(scope["headers"])
         caller = await self._keys.caller(headers.get(b"authorization"))
         caller.require(call.scope)
-        key = headers.get(b"idempotency-key")
-        key = ids.new("op") if key is None else checked_key(key)
+        given_key = headers.get(b"idempotency-key")
+        key = ids.new("op") if given_key is None else checked_key(given_key)
         given = _read(call, await _body(receive))
         operation = call.make(scope["path"].split("/")[3], key, given)
+        if isinstance(operation, Give):
+            operation = replace(operation, actor=caller.key_id)
+        elif isinstance(operation, EndHold) and given_key is None:
+            operation = replace(operation, key=None)
         await self._refuse_unknown(operation)
         return await self._service.wallets.run(operation)
 
@@ -219,7 +218,7 @@ class WalletCalls:
         """Raise for an id that nothing can have, and for a unit that neither the catalogue nor the customer has."""
         if self._catalog is not self._service.catalog:  # it was edited
             self._catalog = self._service.catalog
-            self._units = _units_of(self._catalog)
+            self._units = self._catalog.units()
         if isinstance(operation, EndHold):
             if not HOLD_ID.fullmatch(operation.hold):
                 raise NotFound("there is no such hold", param="hold")

@@ -163,16 +163,26 @@ async def _balance(here: Service, who: Address) -> dict[str, Any]:
         return _none_yet(here)
     async with here.store.transaction() as tx:
         wallets = await books.wallets(tx, customer, here.clock.now())
-    amounts = {unit: wallet.balance for unit, wallet in wallets.items()}
-    return _shown(amounts) if amounts else _none_yet(here)
+    return _shown(wallets) if wallets else _none_yet(here)
 
 
 def _none_yet(here: Service) -> dict[str, Any]:
     """Return an empty balance: zero credits where credits are sold, nothing to show where they are not."""
     sold = any(grant.kind == "credits" for product in here.catalog.products.values() for grant in product.grants)
-    return _shown({CREDITS: 0} if sold else {})
+    return _shown({CREDITS: books.Wallet(0, 0, 0, ())} if sold else {})
 
 
-def _shown(amounts: dict[str, int]) -> dict[str, Any]:
-    units = sorted(amounts, key=lambda unit: (unit != CREDITS, unit))
-    return {"text": " · ".join(count(amounts[unit], unit) for unit in units), "balances": amounts}
+def _shown(wallets: dict[str, books.Wallet]) -> dict[str, Any]:
+    units = sorted(wallets, key=lambda unit: (unit != CREDITS, unit))
+    return {
+        "text": " · ".join(_words(unit, wallets[unit]) for unit in units),
+        "balances": {unit: wallet.balance for unit, wallet in wallets.items()},
+        "held": {unit: wallet.held for unit, wallet in wallets.items() if wallet.held},
+        "debts": {unit: wallet.debt for unit, wallet in wallets.items() if wallet.debt},
+    }
+
+
+def _words(unit: str, wallet: books.Wallet) -> str:
+    """Return what can be spent of a unit, and what is held and owed where that is something."""
+    besides = [f"{amount:,} {what}" for amount, what in ((wallet.held, "held"), (wallet.debt, "owed")) if amount]
+    return count(wallet.balance, unit) + (f" ({', '.join(besides)})" if besides else "")

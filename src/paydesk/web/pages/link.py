@@ -87,8 +87,9 @@ class PayLink:
 
     async def status(self, request: Request) -> Response:
         """Return the state that the page shows, for the page to notice a change."""
-        order = await _order(self._service_of(request), request)
-        body = {"state": _state(order), "session": order["session"] is not None}
+        here = self._service_of(request)
+        order = await _order(here, request)
+        body = {"state": await _state(here, order), "session": order["session"] is not None}
         return JSONResponse(body, headers={**HEADERS, "Cache-Control": "no-store"})
 
 
@@ -99,14 +100,16 @@ async def _order(here: Service, request: Request) -> Record:
     return await checkout.by_token(here.store, token)
 
 
-def _state(order: Record) -> str:
+async def _state(here: Service, order: Record) -> str:
+    """Return how an order stands to its buyer; `elsewhere` is paid on a page of the shop's, by a payment of its own."""
     status: str = order["status"]
-    return STATES.get(status, status)
+    state = STATES.get(status, status)
+    return "elsewhere" if state == "open" and await checkout.has_payment(here.store, order["id"]) else state
 
 
 async def _seen(here: Service, order: Record) -> dict[str, Any]:
     """Return what the page shows of an order."""
-    state = _state(order)
+    state = await _state(here, order)
     return {
         "state": state,
         "token": order["link_token"],
@@ -115,7 +118,7 @@ async def _seen(here: Service, order: Record) -> dict[str, Any]:
         "reference": short(order["id"]),
         "lines": await checkout.lines(here.store, order["id"]),
         "gave": await _gave(here, order["id"]) if state == "paid" else "",
-        "watch": state == "pending" or (state == "open" and order["session"] is not None),
+        "watch": state in ("pending", "elsewhere") or (state == "open" and order["session"] is not None),
         "chat": order["channel"] == "web",
     }
 

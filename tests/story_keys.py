@@ -1,0 +1,159 @@
+"""Idempotency keys of money belong to the person it is about: they hold when an API key is exchanged, and for ever."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import httpx
+import pytest
+
+from desk import Buyer, Desk
+from story_holds import end, held, wallet_of
+from story_payments import PAID, at_stripe, refused
+from story_wallet import ann, ask, done
+
+__all__ = ["ann", "held"]
+
+
+@pytest.fixture(scope="module")
+def other_key(desk: Desk) -> str:
+    """The API key that comes after the one in use."""
+    return desk.command("keys", "create", "next", "--scope", "admin").stdout.split()[1]
+
+
+def post(desk: Desk, path: str, body: dict[str, Any], key: str, api_key: str | None = None) -> httpx.Response:
+    """A request under an idempotency key, with this API key."""
+    return desk.call("POST", path, json=body, headers={"Idempotency-Key": key}, key=api_key)
+
+
+def payments_of(desk: Desk, buyer: Buyer) -> list[dict[str, Any]]:
+    whose = desk.sql("SELECT stripe_customer FROM customer WHERE id = $1", buyer.id)[0]["stripe_customer"]
+    return at_stripe(desk, "payment_intents", customer=whose)
+
+
+def replays(again: httpx.Response, first: httpx.Response) -> bool:
+    """Whether an answer is the first one once more."""
+    return again.content == first.content and again.headers.get("Idempotent-Replayed") == "true"
+
+
+def test_a_payment_and_its_refund_are_made_once_though_the_api_key_was_exchanged(desk: Desk, other_key: str) -> None:
+    buyer, key = desk.buyer(), secrets.token_hex(8)
+    body = {"customer": buyer.who, "amount": 2000, "currency": "usd", **PAID}
+    first = post(desk, "/v1/payments", body, key)
+    assert first.status_code == 201
+    assert replays(post(desk, "/v1/payments", body, key, other_key), first)
+    assert len(payments_of(desk, buyer)) == 1
+    back = {"payment": first.json()["id"], "amount": 300}
+    refund = post(desk, "/v1/refunds", back, f"{key}-back")
+    assert replays(post(desk, "/v1/refunds", back, f"{key}-back", other_key), refund)
+    assert [one["amount"] for one in at_stripe(desk, "refunds", payment_intent=back["payment"])] == [300]
+
+
+def test_a_checkout_is_made_once_though_the_api_key_was_exchanged(desk: Desk, other_key: str) -> None:
+    buyer, key = desk.buyer(), secrets.token_hex(8)
+    body = {"customer": buyer.who, "items": [{"price": "credits-10"}]}
+    first = post(desk, "/v1/checkouts", body, key)
+    assert replays(post(desk, "/v1/checkouts", body, key, other_key), first)
+
+
+def test_under_another_api_key_too_the_same_key_is_not_for_another_request(desk: Desk, other_key: str) -> None:
+    buyer, key = desk.buyer(), secrets.token_hex(8)
+    body = {"customer": buyer.who, "amount": 2000, "currency": "usd", **PAID}
+    payment = post(desk, "/v1/payments", body, key).json()["id"]
+    for path, other in (("/v1/payments", {**body, "amount": 2001}), ("/v1/refunds", {"payment": payment})):
+        error = refused(post(desk, path, other, key, other_key), 409, "idempotency_mismatch")
+        assert error["param"] == "Idempotency-Key"
+    assert len(payments_of(desk, buyer)) == 1
+    assert at_stripe(desk, "refunds", payment_intent=payment) == []
+
+
+def test_the_same_key_of_two_people_is_two_keys(desk: Desk) -> None:
+    key = secrets.token_hex(8)
+    for buyer in (desk.buyer(), desk.buyer()):
+        answer = post(desk, "/v1/payments", {"customer": buyer.who, "amount": 2000, "currency": "usd", **PAID}, key)
+        assert answer.status_code == 201
+        assert "Idempotent-Replayed" not in answer.headers
+        assert len(payments_of(desk, buyer)) == 1
+
+
+def test_a_key_goes_with_its_person_when_they_are_merged(desk: Desk) -> None:
+    one, two, key = desk.buyer(), desk.buyer(), secrets.token_hex(8)
+    bodies = [{"customer": buyer.who, "amount": 2000, "currency": "usd", **PAID} for buyer in (one, two)]
+    first, other = (post(desk, "/v1/payments", body, key) for body in bodies)
+    desk.post(f"/v1/customers/{one.id}/merge", {"customer": two.id})
+    assert replays(post(desk, "/v1/payments", bodies[0], key), first)
+    assert replays(post(desk, "/v1/payments", bodies[1], key), other)
+    refused(post(desk, "/v1/payments", {**bodies[0], "amount": 2001}, key), 409, "idempotency_mismatch")
+
+
+def test_a_refused_request_leaves_its_key_free(desk: Desk) -> None:
+    key, body = secrets.token_hex(8), {"customer": desk.buyer().who, "amount": 2000, "currency": "usd"}
+    assert post(desk, "/v1/payments", {**body, **PAID, "payment_method": "pm_nothing"}, key).status_code == 400
+    assert post(desk, "/v1/payments", {**body, **PAID}, key).status_code == 201
+
+
+# --- holds -----------------------------------------------------------------------------------------------------------
+
+
+def ended(desk: Desk, hold: dict[str, Any], amount: int | None, key: str, api_key: str | None = None) -> httpx.Response:
+    """Settle a hold, or release it without an amount, under a key."""
+    path = f"/v1/holds/{hold['id']}/{'release' if amount is None else 'settle'}"
+    return post(desk, path, {} if amount is None else {"amount": amount}, key, api_key)
+
+
+@pytest.mark.parametrize("amount", [3, None])
+def test_a_hold_is_ended_once_under_its_key_and_told_so_again(
+    desk: Desk, ann: Buyer, held: dict[str, Any], amount: int | None, other_key: str
+) -> None:
+    first = ended(desk, held, amount, "end")
+    assert "Idempotent-Replayed" not in first.headers
+    done(ask(ann, "spend", {"amount": 1}))
+    assert replays(ended(desk, held, amount, "end", other_key), first)
+    assert wallet_of(ann) == (9 - (amount or 0), 0, 0)
+
+
+@pytest.mark.parametrize(("first", "then"), [(3, 2), (3, None), (None, 3), (0, 1)])
+def test_the_key_of_an_end_is_for_no_other_end(
+    desk: Desk, ann: Buyer, held: dict[str, Any], first: int | None, then: int | None
+) -> None:
+    done(ended(desk, held, first, "end"))
+    before = wallet_of(ann)
+    error = refused(ended(desk, held, then, "end"), 409, "idempotency_mismatch")
+    assert error["param"] == "Idempotency-Key"
+    assert wallet_of(ann) == before
+
+
+def test_the_key_of_one_hold_ends_no_other_and_a_spends_key_ends_none(
+    desk: Desk, ann: Buyer, held: dict[str, Any]
+) -> None:
+    second = done(ask(ann, "hold", {"amount": 5}, "second"))
+    done(ask(ann, "spend", {"amount": 1}, "spend"))
+    done(ended(desk, held, 3, "end"))
+    for key in ("end", "second", "spend"):
+        refused(ended(desk, second, 3, key), 409, "idempotency_mismatch")
+    assert desk.get(f"/v1/holds/{second['id']}")["status"] == "held"
+    done(ended(desk, second, 3, "another"))
+
+
+def test_a_refused_end_leaves_its_key_free(desk: Desk, ann: Buyer, held: dict[str, Any]) -> None:
+    refused(ended(desk, held, 5, "end"), 400, "invalid_request")
+    assert done(ended(desk, held, 4, "end"))["used"] == 4
+
+
+def test_settling_nothing_releases(desk: Desk, ann: Buyer, held: dict[str, Any]) -> None:
+    first = done(end(desk, held, "settle", 0))
+    assert (first["status"], first["used"], first["balance"]) == ("released", 0, 10)
+    assert wallet_of(ann) == (10, 0, 0)
+    for again in (end(desk, held, "settle", 0), end(desk, held, "release")):
+        assert done(again) == first
+        assert again.headers["Idempotent-Replayed"] == "true"
+
+
+# --- what is not there -----------------------------------------------------------------------------------------------
+
+
+def test_a_unit_that_nobody_knows_is_named_and_one_that_is_only_sold_is_empty(desk: Desk, ann: Buyer) -> None:
+    path = f"/v1/customers/{ann.id}/credits"
+    assert refused(desk.call("GET", path, params={"unit": "tockens"}), 400, "invalid_request")["param"] == "unit"
+    assert desk.get(path, unit="tokens")["balance"] == 0
