@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -132,17 +133,9 @@ REFUSALS: list[tuple[str, str, int, str]] = [
 ]  # fmt: skip
 
 NOT_SOLD_YET = [
-    ('amount = "9.99"', 'amount = "9.99", interval = "month"', "interval is not sold by this version"),
-    ('amount = "9.99"', 'amount = "9.99", trial_days = 7', "trial_days is not sold by this version"),
     ('amount = "9.99"', 'amount = "9.99", minutes = 60', "minutes is not sold by this version"),
     ('amount = "9.99"', 'amount = "9.99", segment = "weekend"', "segment is not sold by this version"),
-    ('name = "Ten"', 'name = "Ten"\ngrace_days = 3', "grace_days is not sold by this version"),
     ('name = "Ten"', 'name = "Ten"\nstock = 40', "stock is not sold by this version"),
-    ('name = "Ten"', 'name = "Ten"\nstarts = "claim"', "starts is not sold by this version"),
-    ('name = "Ten"', 'name = "Ten"\nreminders = true', "reminders is not sold by this version"),
-    ('kind = "credits", amount = 10', 'kind = "credits", amount = 10, per = "cycle"', "per is not sold by this version"),
-    ('kind = "credits", amount = 10', 'kind = "role", channel = "discord", space = "1", role = "2"', "role is not sold"),
-    ('kind = "credits", amount = 10', 'kind = "member", channel = "telegram", space = "-1"', "member is not sold"),
     ('kind = "credits", amount = 10', 'kind = "booking"', "booking is not sold"),
     ('kind = "credits", amount = 10', 'kind = "ticket"', "ticket is not sold"),
 ]  # fmt: skip
@@ -192,3 +185,57 @@ def test_no_text_makes_anything_but_a_catalogue_or_a_refusal(
     path.write_text(text, encoding="utf-8", errors="replace")
     with pytest.raises(CatalogError):
         catalog_file.load(path)
+
+
+# --- subscriptions, roles, memberships -------------------------------------------------------------------------------
+
+CLUB = """
+[products.club]
+name = "Club"
+payment_methods = ["card"]
+prices = [{ key = "club-month", currency = "eur", amount = "5.00", interval = "month", trial_days = 7 },
+          { key = "club-quarter", currency = "eur", amount = "12.00", interval = "month", interval_count = 3 }]
+grants = [{ kind = "credits", amount = 500, per = "cycle", expires_days = 60, trial_amount = 20 },
+          { kind = "role", channel = "discord", space = "10", role = "20" },
+          { kind = "member", channel = "telegram", space = "-1001234567890" }]
+grace_days = 5
+reminders = false
+"""
+
+
+def test_a_subscription_is_read_whole(tmp_path: Path) -> None:
+    product = loaded(tmp_path, CLUB).products["club"]
+    month, quarter = product.prices
+    assert (month.interval, month.interval_count, month.trial_days) == ("month", 1, 7)
+    assert (month.display(), quarter.display()) == ("€5.00 a month", "€12.00 every 3 months")
+    each, role, member = product.grants
+    assert (each.per, each.trial_amount, each.text()) == ("cycle", 20, "500 credits each cycle")
+    assert (role.feature, member.feature) == ("discord:10:20", "telegram:-1001234567890")
+    assert (product.grace_days, product.reminders, product.starts) == (5, False, "purchase")
+
+
+ILL_CLUBS = [
+    ('interval = "month", trial', 'interval = "fortnight", trial', "interval must be one of day, week, month, year"),
+    ("interval_count = 3", "interval_count = 37", "interval_count must be a whole number from 1 to 36"),
+    ("trial_days = 7", "trial_days = 0", "trial_days must be a whole number from 1"),
+    ('payment_methods = ["card"]', 'payment_methods = ["card", "blik"]', "blik cannot pay for the subscription club-month"),
+    ('payment_methods = ["card"]', 'payment_methods = ["p24"]', "single payments only"),
+    ('per = "cycle"', 'per = "month"', 'per must be "cycle"'),
+    ('amount = 500, per = "cycle"', "amount = 500", 'trial_amount needs per = "cycle"'),
+    ('amount = 500, per = "cycle", expires_days = 60, trial_amount = 20', "amount = 500", 'come with per = "cycle"'),
+    ('space = "10"', "space = 10", "space must be the id of a server or group"),
+    (', role = "20"', "", "role must be a name"),
+    ('role = "20"', 'role = "20", days = 30', "a subscription gives for as long as it lasts"),
+    ("grace_days = 5", "grace_days = -1", "grace_days must be a whole number from 0"),
+    ("reminders = false", 'reminders = "no"', "reminders is true or false"),
+    ("grace_days = 5", 'grace_days = 5\nstarts = "claim"', 'starts = "claim" is for what is paid once'),
+    (', interval = "month", trial_days = 7', "", 'per = "cycle" needs an interval on every price'),
+    ('interval = "month", trial_days = 7', "trial_days = 7", "trial_days needs an interval"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "reason"), ILL_CLUBS, ids=[reason for *_, reason in ILL_CLUBS])
+def test_a_subscription_that_cannot_be_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    assert CLUB.count(old) >= 1
+    with pytest.raises(CatalogError, match=re.escape(reason)):
+        loaded(tmp_path, CLUB.replace(old, new, 1))

@@ -123,6 +123,8 @@ class _Reader:
             raise self._refuse("a product needs at least one price", "prices")
         prices = tuple(self._read_price(row, key, only=len(rows) == 1) for row in self._each("prices", rows))
         self._refuse_unfit_methods(table, prices)
+        if table.get("starts") == "claim" and any(price.interval is not None for price in prices):
+            raise self._refuse('starts = "claim" is for what is paid once', "starts")
         return Product(
             key=key,
             name=self._text(table, "name", length_max=120),
@@ -216,6 +218,8 @@ class _Reader:
             raise self._refuse('per = "cycle" needs an interval on every price of the product', "per")
         if "trial_amount" in row and per is None:
             raise self._refuse('trial_amount needs per = "cycle"', "trial_amount")
+        if per is None and any(price.interval is not None for price in prices):
+            raise self._refuse('credits of a subscription come with per = "cycle"', "amount")
         return Grant(
             "credits",
             unit=self._name(row, "unit") if "unit" in row else CREDITS,
