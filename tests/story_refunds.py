@@ -8,6 +8,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from desk import Desk
@@ -18,6 +19,7 @@ from money_back import (
     bought,
     buy,
     changes_nothing,
+    charge_of,
     has,
     intent_of,
     refund,
@@ -26,7 +28,9 @@ from money_back import (
     status_of,
     wallet,
 )
+from money_steps import GOOD_IBAN
 from sandbox_fixtures import until
+from story_slow_methods import pending
 
 FAILS_LATER, PENDING_AT_FIRST = "pm_card_refundFail", "pm_card_pendingRefund"
 
@@ -119,13 +123,18 @@ def test_t36_a_pending_refund_counts_at_once_and_is_told_once(shop: Desk) -> Non
     changes_nothing(shop, order)
 
 
-def test_t36_a_pending_refund_that_is_canceled_was_never(shop: Desk) -> None:
-    buyer, order = bought(shop, "credits-10", PENDING_AT_FIRST)
-    made = refund(shop, order, 500)
-    assert wallet(buyer) == has(5)
+def test_t36_a_refund_that_asks_its_buyer_and_is_canceled_was_never(shop: Desk) -> None:
+    buyer, order = pending(shop, GOOD_IBAN)
+    advance(shop, "6d")
+    assert wallet(buyer, "tokens") == has(1000)
+    asked = {"charge": charge_of(shop, order), "amount": 250, "asks_buyer": True}
+    made = httpx.post(f"{shop.sandbox.url}/_sandbox/refunds", json=asked).json()
+    assert made["status"] == "requires_action", "only such a refund can be canceled"
+    until(lambda: wallet(buyer, "tokens") == has(500), what="the refund")
+    shop.quiet()
     canceled = shop.at_stripe("POST", f"/v1/refunds/{made['id']}/cancel")
     assert canceled.status_code == 200, canceled.text
-    until(lambda: wallet(buyer) == has(10), what="what was taken")
+    until(lambda: wallet(buyer, "tokens") == has(1000), what="what was taken")
     shop.quiet()
     assert status_of(shop, order) == "fulfilled"
     assert len(alerts(shop, order)) == 1

@@ -219,8 +219,11 @@ def test_a_version_older_than_the_oldest_known_is_refused(sandbox: Sandbox) -> N
     old = sandbox.call("GET", "/v1/customers", Stripe_Version="2022-11-15")
     assert (old.status_code, "2023-10-16" in old.json()["error"]["message"]) == (400, True)
     assert sandbox.call("GET", "/v1/customers", Stripe_Version="2023-10-16").status_code == 200
-    endpoint = {"url": "http://127.0.0.1:9/", "enabled_events[]": "*", "api_version": "2022-11-15"}
-    assert sandbox.call("POST", "/v1/webhook_endpoints", endpoint).json()["error"]["param"] == "api_version"
+    endpoint = {"url": "http://127.0.0.1:9/", "enabled_events[]": "*"}
+    older = sandbox.call("POST", "/v1/webhook_endpoints", {**endpoint, "api_version": "2022-11-15"})
+    assert older.json()["api_version"] == "2022-11-15", "an endpoint may stand at an older one"
+    wrong = sandbox.call("POST", "/v1/webhook_endpoints", {**endpoint, "api_version": "latest"})
+    assert wrong.json()["error"]["param"] == "api_version"
 
 
 def test_a_token_as_source_is_the_customers_card(sandbox: Sandbox) -> None:

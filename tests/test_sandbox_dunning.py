@@ -81,7 +81,8 @@ def test_a_bank_that_wants_the_buyer_makes_it_past_due_until_then(biller: Biller
 @pytest.mark.parametrize(("outcome", "status"), [("unpaid", "unpaid"), ("past_due", "past_due"), ("paused", "paused")])
 def test_the_account_decides_what_comes_after_the_last_try(biller: Biller, outcome: str, status: str) -> None:
     assert biller.rules(after_retries=outcome, retry_days=[1, 3]).json() == {
-        "after_retries": outcome, "overdue_days": 0, "retry_days": [1, 3], "upcoming_days": 7, "will_be_due_days": 3,
+        "after_retries": outcome, "invoice_after_retries": "open", "overdue_days": 0, "retry_days": [1, 3],
+        "upcoming_days": 7, "will_be_due_days": 3,
     }  # fmt: skip
     wrong = ({"after_retries": "gone"}, {"retry_days": [3, 1]}, {"upcoming_days": 46}, {"overdue_days": True}, {"x": 1})
     for given in wrong:

@@ -224,17 +224,48 @@ def test_a_refund_names_its_payment_once(ours: Sandbox) -> None:
     assert neither == "One of the following params should be provided for this request: payment_intent or charge."
 
 
-def test_a_pending_refund_succeeds_or_is_cancelled(ours: Sandbox) -> None:
+def test_a_cards_pending_refund_succeeds_and_cannot_be_canceled(ours: Sandbox) -> None:
     charge = pay(ours, "pm_card_pendingRefund")["latest_charge"]
-    first = call(ours, "/v1/refunds", charge=charge, amount="500")
-    second = call(ours, "/v1/refunds", charge=charge, amount="700")
-    assert (first["status"], second["status"]) == ("pending", "pending")
-    assert call(ours, f"/v1/refunds/{second['id']}/cancel")["status"] == "canceled"
+    refund = call(ours, "/v1/refunds", charge=charge, amount="500")
+    assert refund["status"] == "pending"
+    assert "status of pending" in refused(ours, f"/v1/refunds/{refund['id']}/cancel")["message"]
+    assert "Cards" in asked(ours, charge).json()["error"]["message"]
     ours.advance("2h")
-    assert now(ours, f"/v1/refunds/{first['id']}")["status"] == "succeeded"
-    assert now(ours, f"/v1/refunds/{second['id']}")["status"] == "canceled"
+    assert now(ours, f"/v1/refunds/{refund['id']}")["status"] == "succeeded"
     assert now(ours, f"/v1/charges/{charge}")["amount_refunded"] == 500
-    assert "canceled" in refused(ours, f"/v1/refunds/{second['id']}/cancel")["message"]
+
+
+def asked(sandbox: Sandbox, charge: str, amount: int = 500) -> httpx.Response:
+    """A refund that waits until the buyer has said where the money shall go."""
+    return httpx.post(f"{sandbox.url}/_sandbox/refunds", json={"charge": charge, "amount": amount, "asks_buyer": True})
+
+
+def test_a_refund_that_asks_its_buyer_is_answered_canceled_or_expires(ours: Sandbox) -> None:
+    debit = {"payment_method_data[type]": "sepa_debit", "payment_method_data[sepa_debit][iban]": GOOD_IBAN,
+             "payment_method_data[billing_details][name]": "Jo",
+             "payment_method_data[billing_details][email]": "jo@example.com"}  # fmt: skip
+    intent = call(ours, "/v1/payment_intents", amount="2000", currency="eur", confirm="true",
+                  **{"payment_method_types[]": "sepa_debit"}, **ONLINE, **debit)  # fmt: skip
+    ours.advance("6d")
+    charge = now(ours, f"/v1/payment_intents/{intent['id']}")["latest_charge"]
+    answered, canceled, expired, helped = (str(asked(ours, charge).json()["id"]) for _ in range(4))
+    shown = now(ours, f"/v1/refunds/{answered}")
+    assert (shown["status"], shown["instructions_email"]) == ("requires_action", "jo@example.com")
+    assert shown["next_action"]["display_details"]["expires_at"] == shown["created"] + 45 * 86400
+    assert now(ours, f"/v1/charges/{charge}")["amount_refunded"] == 2000
+    undone = call(ours, f"/v1/refunds/{canceled}/cancel")
+    assert (undone["status"], undone["failure_reason"]) == ("canceled", "merchant_request")
+    assert undone["failure_balance_transaction"]
+    assert now(ours, f"/v1/charges/{charge}")["amount_refunded"] == 1500
+    assert "status of canceled" in refused(ours, f"/v1/refunds/{canceled}/cancel")["message"]
+    assert httpx.post(f"{ours.url}/_sandbox/refunds", json={"refund": answered}).json()["status"] == "pending"
+    assert call(ours, f"/v1/test_helpers/refunds/{helped}/expire")["status"] == "failed"
+    ours.advance("4d")
+    assert now(ours, f"/v1/refunds/{answered}")["status"] == "succeeded"
+    ours.advance("42d")
+    assert now(ours, f"/v1/refunds/{expired}")["status"] == "failed"
+    assert now(ours, f"/v1/charges/{charge}")["amount_refunded"] == 500
+    assert_event_shapes(ours)
 
 
 # Disputes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from .clock import Clock, Timeline
@@ -52,11 +53,11 @@ class Table:
             self.place[row["id"]] = len(self.order)
             self.order.append(row["id"])
 
-    def take_up(self, object_id: str, position: int) -> None:
-        """Add an object that stands in the file."""
-        self.position[object_id] = position
-        self.place[object_id] = len(self.order)
-        self.order.append(object_id)
+    def take_up(self, ids: list[str], positions: list[int]) -> None:
+        """Add objects that stand in the file, oldest first, and where they stand there."""
+        self.position.update(zip(ids, positions, strict=True))
+        self.place.update(zip(ids, count(len(self.order)), strict=False))
+        self.order.extend(ids)
 
     def oldest(self) -> Json | None:
         """The object that is there for the longest time; what was removed before it is not looked at again."""
@@ -151,11 +152,11 @@ class Account:
             self.changed_at[row["id"]] = self.clock.now()
         return row
 
-    def take_up(self, kind: str, object_id: str, name: str | None, position: int) -> None:
-        """Take up an object that stands in the file."""
-        self.table(kind).take_up(object_id, position)
-        if name is not None:
-            self._named[kind, name] = object_id
+    def take_up(self, kind: str, heads: list[tuple[int, str, str | None]]) -> None:
+        """Take up all objects of a kind that stand in the file: position, id and name of each, oldest first."""
+        self.table(kind).take_up([one[1] for one in heads], [one[0] for one in heads])
+        if kind in NAMES:
+            self._named.update(((kind, name), object_id) for _, object_id, name in heads if name is not None)
 
     def remove(self, kind: str, object_id: str) -> None:
         """Forget an object for good."""

@@ -36,6 +36,7 @@ from . import (
     intents,
     invoice_calls,
     invoice_items,
+    invoice_line_calls,
     invoice_previews,
     invoice_times,  # noqa: F401 (what is due for invoices happens from there)
     invoice_upcoming,
@@ -49,6 +50,7 @@ from . import (
     portal,
     portal_page,
     refunds,
+    schedule_calls,
     search,
     setup_attempts,
     setup_intents,
@@ -69,9 +71,9 @@ OPERATIONS: list[Operation] = [
         checkout, checkout_pay, intents, customers, catalog, plans, methods, charges, refunds, balance, events, endpoints,
         account_call, captures, disputes, fraud_warnings, mandates, setup_attempts, setup_intents,
         portal, search,
-        checkout_codes, coupon_calls, customer_balance, customer_discounts, invoice_calls, invoice_items,
+        checkout_codes, coupon_calls, customer_balance, customer_discounts, invoice_calls, invoice_items, invoice_line_calls,
         invoice_previews, invoice_upcoming,
-        subscription_calls, subscription_ends, subscription_items, test_clocks, listening,
+        subscription_calls, subscription_ends, subscription_items, schedule_calls, test_clocks, listening,
     )
     for operation in module.OPERATIONS
 ]  # fmt: skip

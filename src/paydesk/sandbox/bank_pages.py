@@ -11,6 +11,7 @@ from starlette.routing import Route
 from . import checkout_pay
 from .accounts import Account
 from .confirming import finish_action
+from .embedded_pages import is_embedded, return_address
 from .errors import Json
 from .html import framed, notice, page
 from .method_rules import RULES
@@ -59,9 +60,12 @@ def _finished(world: World, account: Account, intent: Json, *, passed: bool) -> 
 
 def _back_to_checkout(world: World, account: Account, intent: Json) -> str:
     session = world.session_of_page(account, intent["_session"])
-    if session["status"] == "complete":
-        return checkout_pay.success_address(session)
-    return f"{account.public_url}/c/pay/{session['id']}"
+    page_ = f"{account.public_url}/c/pay/{session['id']}"
+    if not is_embedded(session):
+        return (checkout_pay.success_address(session) or page_) if session["status"] == "complete" else page_
+    method = account.find("payment_method", intent["payment_method"] or "")
+    in_frame = method is None or method["type"] == "card"
+    return page_ if in_frame else return_address(session)
 
 
 def _back_to_seller(account: Account, intent: Json, target: str | None) -> str:

@@ -11,9 +11,11 @@ from typing import Any
 from .accounts import Account
 from .errors import Json
 
+INVOICE_OUTCOMES = ("open", "uncollectible")
 OUTCOMES = ("canceled", "unpaid", "past_due", "paused")
 _DEFAULTS: Json = {
     "after_retries": "canceled",
+    "invoice_after_retries": "open",
     "overdue_days": 0,
     "retry_days": [1, 2, 3, 5, 7, 9, 11, 14],
     "upcoming_days": 7,
@@ -23,8 +25,9 @@ _MOST_DAYS = {"overdue_days": 90, "upcoming_days": 45, "will_be_due_days": 90}
 
 
 def rules(account: Account) -> Json:
-    """`retry_days` after the first failure, the status `after_retries`, and when `invoice.upcoming`,
-    `invoice.will_be_due` and `invoice.overdue` are told: so many days before or after; None for never."""
+    """`retry_days` after the first failure; the status `after_retries` of the subscription, and that of its invoice,
+    `invoice_after_retries`; and when `invoice.upcoming`, `invoice.will_be_due` and `invoice.overdue` are told: so many
+    days before or after; None for never."""
     row = account.find("_account", account.id) or {}
     return {**_DEFAULTS, **(row.get("_billing") or {})}
 
@@ -36,6 +39,8 @@ def set_rules(account: Account, given: dict[str, Any]) -> Json:
         raise ValueError(f"There is no setting {min(unknown)!r}; there are {', '.join(_DEFAULTS)}.")
     if given.get("after_retries", OUTCOMES[0]) not in OUTCOMES:
         raise ValueError(f"after_retries is one of {', '.join(OUTCOMES)}.")
+    if given.get("invoice_after_retries", INVOICE_OUTCOMES[0]) not in INVOICE_OUTCOMES:
+        raise ValueError(f"invoice_after_retries is one of {', '.join(INVOICE_OUTCOMES)}.")
     days = given.get("retry_days", [])
     whole = isinstance(days, list) and all(_is_days(day) and 0 < day <= 62 for day in days)
     if not whole or days != sorted(days):

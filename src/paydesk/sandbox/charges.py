@@ -34,6 +34,8 @@ def add_charge(account: Account, intent: Json, method: Json, decline: Decline | 
     charge = _stored(account, intent, method, decline, details)
     if paid:
         charge["receipt_url"] = f"{account.public_url}/c/receipt/{charge['id']}"
+    if paid and intent["capture_method"] == "automatic":
+        charge["balance_transaction"] = book_charge(account, charge)["id"]
     emit(account, "charge.succeeded" if paid else "charge.failed", charge)
     return charge
 
@@ -94,8 +96,8 @@ def _stored(account: Account, intent: Json, method: Json, decline: Decline | Non
 
 
 def settle_charge(account: Account, charge: Json) -> None:
-    """Book a paid charge, once its money is taken; tells `charge.updated`."""
-    if not (charge["paid"] and charge["captured"]):
+    """Book a paid charge, once its money is taken; tells `charge.updated`. One captured in step is booked already."""
+    if not (charge["paid"] and charge["captured"]) or charge["balance_transaction"]:
         return
     transaction = book_charge(account, charge)
     previous = account.change(charge, balance_transaction=transaction["id"])

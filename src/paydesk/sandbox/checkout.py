@@ -16,6 +16,7 @@ from .checkout_orders import (
     session_discounts,
     setup_id,
 )
+from .embedded_pages import embedded_fields, refuse_wrong_embedding
 from .errors import Json, StripeError, invalid, missing_parameter, unreadable
 from .events import emit
 from .ids import new_id
@@ -90,10 +91,12 @@ _CREATE: Shape = {
     "payment_method_types": items(choice(*TYPES), 20),
     "phone_number_collection": fields({"enabled": flag}, ("enabled",)),
     "setup_intent_data": fields({"description": text(1000), "metadata": metadata}),
+    "redirect_on_completion": choice("always", "if_required", "never"),
+    "return_url": url,
     "submit_type": choice("auto", "book", "donate", "pay", "subscribe"),
     "subscription_data": fields(SUBSCRIPTION_DATA),
     "success_url": url,
-    "ui_mode": choice("hosted_page", "hosted"),
+    "ui_mode": choice("embedded", "embedded_page", "hosted", "hosted_page"),
 }
 
 
@@ -133,6 +136,7 @@ def _create(call: Call) -> Json:
         "status": "open",
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
         "url": f"{call.account.public_url}/c/pay/{session_id}",
+        **embedded_fields(params, session_id),
         "_intent_data": params.get("payment_intent_data") or {},
         "_lines": lines,
         "_page": new_id("payment_page"),
@@ -176,8 +180,7 @@ def _add_setup(account: Account, session: Json, params: Json) -> None:
 def _refuse_wrong_use(params: Json) -> None:
     """What Stripe refuses before it looks at any object."""
     refuse_wrong_subscription(params)
-    if not params.get("success_url"):
-        raise missing_parameter("success_url")
+    refuse_wrong_embedding(params)
     if params["mode"] == "setup":
         _refuse_wrong_setup(params)
     elif not params.get("line_items"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .accounts import Account
+from .billing_parts import INVOICE_SETTINGS
 from .coupons import chosen, shares
 from .errors import Json, invalid, missing_parameter, unreadable
 from .events import emit_update
@@ -19,6 +20,7 @@ SUBSCRIPTION_DATA: Shape = {
     "billing_cycle_anchor": integer,
     "billing_mode": BILLING_MODE,
     "description": text(500),
+    "invoice_settings": fields(INVOICE_SETTINGS),
     "metadata": metadata,
     "proration_behavior": choice("create_prorations", "none"),
     "trial_end": integer,
@@ -133,7 +135,7 @@ def subscribe(account: Account, session: Json, customer: Json, method: Json | No
 def _order(account: Account, session: Json, customer: Json, method: Json | None) -> Order:
     data = session.get("_subscription_data") or {}
     given = {**data, "default_payment_method": method["id"] if method else None,
-             "metadata": merged_metadata({}, data.get("metadata"))}  # fmt: skip
+             "automatic_tax": session["automatic_tax"], "metadata": merged_metadata({}, data.get("metadata"))}  # fmt: skip
     prices, extras = [], []
     for line in session["_lines"]:
         price = account.get("price", line["price"], "price")

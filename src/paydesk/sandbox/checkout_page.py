@@ -7,8 +7,9 @@ from starlette.responses import Response
 from . import checkout_pay
 from .accounts import Account
 from .cards import CARDS, Card
+from .embedded_pages import is_embedded
 from .errors import Json
-from .html import day, notice, page
+from .html import day, framed, notice, page
 from .method_rules import RULES
 from .money import written
 from .world import World
@@ -24,6 +25,8 @@ def checkout_page(world: World, session_id: str) -> Response:
         text = "The page you were looking for could not be found. Please check the link or contact the seller."
         return notice("Something went wrong", text, status=404)
     session = world.session_of_page(account, session_id)
+    if session["status"] == "complete" and is_embedded(session):
+        return framed(page("embedded_done.html", address=checkout_pay.success_address(session)))
     if session["status"] == "complete":
         link = checkout_pay.success_address(session)
         text = "This checkout session has been paid already. You will not be charged again."
@@ -33,8 +36,11 @@ def checkout_page(world: World, session_id: str) -> Response:
         return notice("This checkout session has expired", text, link=session["cancel_url"], link_text="Go back")
     shown = checkout_pay.payment_page(account, session)
     lines = _lines(account, session)
-    return page("checkout.html", page=shown, lines=lines, error=_last_error(shown), cards=_shown_cards(),
-                now_s=world.clock.now_s(), methods=_methods(session), view=_view(account, session, lines))  # fmt: skip
+    answer = page(
+        "checkout.html", page=shown, embedded=is_embedded(session), lines=lines, error=_last_error(shown),
+        cards=_shown_cards(), now_s=world.clock.now_s(), methods=_methods(session), view=_view(account, session, lines),
+    )  # fmt: skip
+    return framed(answer) if is_embedded(session) else answer
 
 
 def _lines(account: Account, session: Json) -> list[Json]:

@@ -8,6 +8,7 @@ from .checkout import customer_details, session_with, shown_line
 from .checkout_orders import count_redemptions, intent_id, settle, setup_id, subscribe, will_decline
 from .confirming import How, start_payment
 from .customers import add_customer
+from .embedded_pages import is_embedded, page_address
 from .errors import Json, StripeError, invalid
 from .events import emit
 from .exchange import presentment
@@ -66,9 +67,12 @@ def payment_page(account: Account, session: Json) -> Json:
     }  # fmt: skip
 
 
-def success_address(session: Json) -> str:
-    """Where the buyer goes after paying."""
-    return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
+def success_address(session: Json) -> str | None:
+    """Where the buyer goes after paying; None when the page stays, which an embedded one may."""
+    address = session["success_url"]
+    if is_embedded(session):
+        address = None if session["redirect_on_completion"] != "always" else session["return_url"]
+    return address and str(address).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
 def _confirm(call: Call) -> Json:
@@ -113,7 +117,9 @@ def _pay(call: Call, session: Json) -> None:
     account.change(session, _buyer=details, **({"presentment_details": shown} if shown else {}))
     account.change(intent, payment_method=method["id"], **({"presentment_details": shown} if shown else {}))
     options = call.params.get("payment_method_options") or {}
-    start_payment(account, intent, method, How(return_url=session["url"], options=options, mandate_data=_BY_PAGE))
+    start_payment(
+        account, intent, method, How(return_url=page_address(session), options=options, mandate_data=_BY_PAGE)
+    )
 
 
 def _subscribe_free(call: Call, session: Json) -> None:
@@ -133,7 +139,7 @@ def _subscribe_free(call: Call, session: Json) -> None:
         values = {"payment_method_types": session["payment_method_types"], "_session": session["id"]}
         intent = add_setup_intent(account, {**values, "customer": session["customer"]})
         account.change(session, _hidden_setup=intent["id"])
-    confirm_setup(account, intent, method, {"return_url": session["url"], "mandate_data": _BY_PAGE})
+    confirm_setup(account, intent, method, {"return_url": page_address(session), "mandate_data": _BY_PAGE})
 
 
 def _customer(account: Account, session: Json) -> Json:
@@ -151,7 +157,7 @@ def _save_method(call: Call, session: Json) -> None:
     intent = account.get("setup_intent", session["setup_intent"], "setup_intent")
     if session["customer"] is None and session["customer_creation"] == "always":
         account.change(intent, customer=_created_customer(account, session))
-    confirm_setup(account, intent, method, {"return_url": session["url"], "mandate_data": _BY_PAGE})
+    confirm_setup(account, intent, method, {"return_url": page_address(session), "mandate_data": _BY_PAGE})
 
 
 def _refuse_type(session: Json, method: Json) -> None:

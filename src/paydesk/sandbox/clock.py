@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 Action = Callable[[], None]
-_STEP_S = 0.05
+STEP_S = 0.05  # real seconds for which others may have to wait
 
 
 class Clock:
@@ -61,26 +62,32 @@ class Timeline:
         self._due.clear()
         self._changed.set()
 
-    def run_until(self, target: float) -> None:
-        """Run what is due up to `target`, in order of time; actions may add others on the way."""
-        held = self.clock.held
+    def run_until(self, target: float, *, patience_s: float = math.inf) -> float | None:
+        """Run what is due up to `target`, in order of time; actions may add others on the way.
+
+        Stops when `patience_s` of real time are over; gives the moment of what is due next then, None when all is done.
+        """
+        held, pause_at = self.clock.held, time.monotonic() + patience_s
         try:
             while self._due and self._due[0][0] <= target:
+                if time.monotonic() >= pause_at:
+                    return self._due[0][0]
                 moment, _, action = heapq.heappop(self._due)
                 self.clock.hold(moment)
                 action()
         finally:
             self.clock.hold(held)
+        return None
 
     def step_towards(self, target: float) -> bool:
         """Set the clock forward on its way to `target`; what is due happens first, in order, each at its own time.
 
         Stops after a while, so that a caller can see to others before the next step; true when `target` is reached.
         """
-        pause_at = time.monotonic() + _STEP_S
+        pause_at = time.monotonic() + STEP_S
         while self._due and self._due[0][0] <= target and time.monotonic() < pause_at:
             moment = self._due[0][0]
-            self.run_until(moment)
+            self.run_until(moment, patience_s=STEP_S)
             self._reach(moment)
         arrived = not (self._due and self._due[0][0] <= target)
         if arrived:
@@ -96,8 +103,9 @@ class Timeline:
         while True:
             self._changed.clear()
             if self._due and self._due[0][0] <= self.clock.now():
-                self.run_until(self.clock.now())
+                self.run_until(self.clock.now(), patience_s=STEP_S)
                 after()
+                await asyncio.sleep(0)  # the next piece may be due already: others come first
             await self._wait()
 
     async def _wait(self) -> None:

@@ -10,6 +10,7 @@ from .errors import Json, StripeError, invalid
 from .events import emit
 from .later import DEEDS, later
 from .params import Kind, Shape, email, fields, flag, merged_metadata, metadata, text
+from .refunds import REFUND_FOLLOWERS
 
 _ANSWER_WITHIN_S = 9 * 24 * 3600
 _WORDS = (
@@ -24,6 +25,7 @@ _FILES = (
 )  # fmt: skip
 _LONGEST = 20_000
 _OPEN = ("needs_response", "warning_needs_response")
+_INQUIRIES = ("warning_needs_response", "warning_under_review")
 _UNDER_REVIEW = {"needs_response": "under_review", "warning_needs_response": "warning_under_review"}
 FINAL = ("won", "lost", "warning_closed")
 STATUSES = ("needs_response", "warning_needs_response", *FINAL)
@@ -196,6 +198,13 @@ def _list(call: Call) -> Json:
     return lists.page(call.account, "dispute", call.params, "/v1/disputes", keep)
 
 
+def _close_inquiries(account: Account, charge: Json) -> None:
+    """An inquiry about a charge that was given back in full has nothing left to ask for."""
+    for dispute in list(account.all("dispute")):
+        if dispute["charge"] == charge["id"] and dispute["status"] in _INQUIRIES:
+            close_dispute(account, dispute, "warning_closed")
+
+
 def _dispute_by_itself(account: Account, charge_id: str) -> None:
     add_dispute(account, account.get("charge", charge_id, "charge"))
 
@@ -216,6 +225,7 @@ def _overdue(account: Account, dispute_id: str) -> None:
         close_dispute(account, dispute, "warning_closed" if dispute["status"].startswith("warning") else "lost")
 
 
+REFUND_FOLLOWERS.append(_close_inquiries)
 DEEDS |= {
     "dispute_overdue": _overdue, "dispute": _dispute_by_itself, "dispute_not_received": _dispute_as_not_received,
     "inquiry": _inquire_by_itself,

@@ -39,7 +39,9 @@ class StripeError(Exception):
         """The fields that also stand in a payment intent's `last_payment_error`."""
         fields: Json = {"message": self.message, "type": self.kind}
         if self.code:
-            fields |= {"code": self.code, "doc_url": _DOCS + self.code.replace("_", "-")}
+            fields["code"] = self.code
+        if self.code and not self.code.startswith("sandbox_"):
+            fields["doc_url"] = _DOCS + self.code.replace("_", "-")
         if self.param is not None:
             fields["param"] = self.param
         return fields

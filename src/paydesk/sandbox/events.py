@@ -1,4 +1,7 @@
-"""Events: every change worth telling is written here once, and offered to each webhook endpoint that wants it."""
+"""Events: every change worth telling is written here once, and offered to each webhook endpoint that wants it.
+
+What happens on a test clock is `created` at the time of that clock; it is kept, and delivered, by the real time.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ def emit(account: Account, event_type: str, row: Json, previous: Json | None = N
     wanting = [endpoint for endpoint in account.all("webhook_endpoint") if wants(endpoint, event_type)]
     event = account.add("event", {
         "api_version": account.settings.api_version,
-        **({} if account.told_at is None else {"created": account.told_at}),
         "data": data,
         "pending_webhooks": len(wanting),
         "request": {"id": account.cause.request_id, "idempotency_key": account.cause.idempotency_key},
         "type": event_type,
+        **({} if account.told_at is None else {"_told_at": account.told_at}),
     })  # fmt: skip
     account.fresh_events.append(event)
     for endpoint in wanting:
@@ -40,9 +43,14 @@ def _forget_old(account: Account) -> None:
     now = account.clock.now_s() if account.told_at is None else account.told_at
     table = account.table("event")
     event = table.oldest()
-    while event is not None and event["created"] < now - _KEPT_S and not event["pending_webhooks"]:
+    while event is not None and _told_at(event) < now - _KEPT_S and not event["pending_webhooks"]:
         account.remove("event", event["id"])
         event = table.oldest()
+
+
+def _told_at(event: Json) -> int:
+    """When an event was told; that is not its `created` where it belongs to a test clock, which has its own time."""
+    return int(event["_told_at"] if "_told_at" in event else event["created"])
 
 
 def emit_update(account: Account, event_type: str, row: Json, previous: Json) -> None:
@@ -91,7 +99,7 @@ def _list(call: Call) -> Json:
     oldest = call.account.clock.now_s() - _KEPT_S
 
     def keep(event: Json) -> bool:
-        if event["created"] < oldest or (success is not None and success != (event["pending_webhooks"] == 0)):
+        if _told_at(event) < oldest or (success is not None and success != (event["pending_webhooks"] == 0)):
             return False
         return _type_matches(single, event["type"]) and (not types or event["type"] in types)
 

@@ -44,6 +44,7 @@ _FORMATS = {
     "promotion_code": ("promo_1", 23),
     "subscription": ("sub_1", 23),
     "subscription_item": ("si_", 14),
+    "subscription_schedule": ("sub_sched_1", 23),
     "test_helpers.test_clock": ("clock_1", 23),
 }
 

@@ -53,6 +53,8 @@ from .payments import tell_owner
 _PAYABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 _CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action", "processing")
 
+# Before this release an intent was captured in step with its confirmation unless it said otherwise.
+ASYNC_CAPTURE_SINCE = "2024-04-10"
 CAPTURE_METHOD = choice("automatic", "automatic_async", "manual")
 DESCRIPTIVE: Shape = {
     "description": text(1000),
@@ -181,6 +183,8 @@ def _unset() -> Json:
 
 def _create(call: Call) -> Json:
     params = call.params
+    if call.version < ASYNC_CAPTURE_SINCE:
+        params.setdefault("capture_method", "automatic")
     currency = currency_code(params["currency"])
     check_amount(params["amount"], currency)
     if params.get("customer"):

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from . import lists
 from .accounts import Account
+from .billing_parts import (
+    AUTOMATIC_TAX,
+    CUSTOM_FIELDS,
+    ISSUER,
+    PAYMENT_SETTINGS,
+    invoice_payment_settings,
+    invoice_tax,
+)
 from .calls import Call, Operation, delete, get, listing, post
 from .coupons import DISCOUNTS, chosen, redeem
 from .customer_discounts import discounts_of_customer
@@ -12,6 +20,7 @@ from .events import emit, emit_update
 from .invoice_items import reckon
 from .invoice_payments import add_payment, payments_of
 from .invoices import (
+    DRAFT_S,
     add_invoice,
     attempt,
     claim_items,
@@ -53,14 +62,19 @@ from .subscriptions import invoice_fields
 
 _COMMON: Shape = {
     "auto_advance": flag,
+    "automatic_tax": AUTOMATIC_TAX,
+    "automatically_finalizes_at": integer,
     "collection_method": choice("charge_automatically", "send_invoice"),
+    "custom_fields": CUSTOM_FIELDS,
     "days_until_due": whole(0, 730),
     "default_payment_method": text(),
     "description": text(1500),
     "discounts": DISCOUNTS,
     "due_date": integer,
     "footer": text(5000),
+    "issuer": ISSUER,
     "metadata": metadata,
+    "payment_settings": fields(PAYMENT_SETTINGS),
     "statement_descriptor": text(22),
 }
 _CREATE: Shape = {
@@ -105,11 +119,26 @@ def _create(call: Call) -> Json:
     if "discounts" not in given:
         made = discounts_of_customer(account, customer["id"])
     values = invoice_values(account, customer, currency, "manual", lines, made, own)
-    if not values["auto_advance"]:
-        values |= {"automatically_finalizes_at": None, "next_payment_attempt": None}
+    values |= _advance(account, values, given)
     invoice = add_invoice(account, values)
     claim_items(account, invoice)
     return invoice
+
+
+def _advance(account: Account, draft: Json, given: Json) -> Json:
+    """When a draft is finalised and charged by itself: at the given time, else in an hour; never when told not to."""
+    moment = given.get("automatically_finalizes_at")
+    if moment is not None and not draft["auto_advance"]:
+        raise invalid("You can only set `automatically_finalizes_at` when `auto_advance` is `true`.",
+                      "automatically_finalizes_at")  # fmt: skip
+    if moment is not None and moment <= account.clock.now_s():
+        raise invalid("The automatically_finalizes_at must be in the future.", "automatically_finalizes_at")
+    if not draft["auto_advance"]:
+        moment = None
+    elif moment is None:
+        moment = account.clock.now_s() + DRAFT_S
+    return {"automatically_finalizes_at": moment,
+            "next_payment_attempt": first_attempt_at({**draft, "automatically_finalizes_at": moment})}  # fmt: skip
 
 
 def _given_fields(account: Account, customer: Json, given: Json, metadata_before: Json | None = None) -> Json:
@@ -117,6 +146,14 @@ def _given_fields(account: Account, customer: Json, given: Json, metadata_before
     names = ("collection_method", "default_payment_method", "description", "footer", "statement_descriptor")
     values: Json = {name: given[name] for name in names if name in given}
     check_method(account, customer, given)
+    if "custom_fields" in given:
+        values["custom_fields"] = given["custom_fields"] or None
+    if "issuer" in given:
+        values["issuer"] = given["issuer"]
+    if "payment_settings" in given:
+        values["payment_settings"] = invoice_payment_settings(given["payment_settings"])
+    if "automatic_tax" in given:
+        values["automatic_tax"] = invoice_tax(given["automatic_tax"])
     if "metadata" in given:
         values["metadata"] = merged_metadata(metadata_before or {}, given["metadata"])
     return values
@@ -151,10 +188,9 @@ def _update(call: Call) -> Json:
         values |= _given_due(call.params, invoice["due_date"], sends=sends, now=account.clock.now_s())
     if "auto_advance" in call.params:
         values["auto_advance"] = call.params["auto_advance"]
-        if invoice["status"] == "draft":
-            moment = account.clock.now_s() + 3600 if values["auto_advance"] else None
-            values["automatically_finalizes_at"] = moment
-    if invoice["status"] == "draft":
+    if invoice["status"] == "draft" and {"auto_advance", "automatically_finalizes_at"} & set(call.params):
+        values |= _advance(account, {**invoice, **values}, call.params)
+    elif invoice["status"] == "draft":
         values["next_payment_attempt"] = first_attempt_at({**invoice, **values})
     previous = account.change(invoice, **values)
     emit_update(account, "invoice.updated", invoice, previous)

@@ -25,6 +25,7 @@ from .ids import random_text
 from .params import decode, read
 from .present import rendered
 from .test_clocks import clock_of_request, time_of
+from .unbuilt import refuse_unbuilt
 from .versions import OLDEST, in_version, is_spoken, is_version, newer_params
 from .world import World
 
@@ -166,7 +167,10 @@ class Manners:
         if visit.mishap.error is not None and not visit.mishap.after_work:
             raise visit.mishap.error
         operation, account = visit.operation, visit.account
-        params = read(newer_params(visit.path, given, visit.version), operation.shape, operation.required)
+        named = visit.request.headers.get("stripe-version")
+        renamed = newer_params(visit.path, given, visit.version, unnamed=not named)
+        refuse_unbuilt(operation.method, operation.path, renamed)
+        params = read(renamed, operation.shape, operation.required)
         expand = params.pop("expand", [])
         account.cause = visit.cause
         try:

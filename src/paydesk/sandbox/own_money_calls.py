@@ -14,10 +14,10 @@ from .accounts import Account
 from .calls import Call
 from .disputes import put_dispute
 from .errors import Json, StripeError, no_such
-from .events import offer_again
+from .events import emit, offer_again
 from .fraud_warnings import add_warning
 from .present import public
-from .refunds import make_refund
+from .refunds import answer_buyer, ask_buyer, make_refund
 from .world import World
 
 
@@ -33,6 +33,9 @@ def routes(world: World) -> list[Route]:
     async def warnings(request: Request) -> Response:
         return await _answered(world, request, _warning)
 
+    async def cards(request: Request) -> Response:
+        return await _answered(world, request, _card)
+
     async def resend(request: Request) -> Response:
         return await _answered(world, request, _resend)
 
@@ -40,6 +43,7 @@ def routes(world: World) -> list[Route]:
         Route("/_sandbox/disputes", disputes, methods=["POST"]),
         Route("/_sandbox/refunds", refunds, methods=["POST"]),
         Route("/_sandbox/fraud_warnings", warnings, methods=["POST"]),
+        Route("/_sandbox/cards", cards, methods=["POST"]),
         Route("/_sandbox/events/{id}/resend", resend, methods=["POST"]),
     ]
 
@@ -84,13 +88,23 @@ def _dispute(world: World, request: Request, given: Json) -> Json:
 
 
 def _refund(world: World, request: Request, given: Json) -> Json:
-    """`{"charge": "ch_…", "amount": 500}`; without an amount all that is left."""
-    _only(given, "charge", "amount")
+    """`{"charge": "ch_…", "amount": 500}`; without an amount all that is left.
+
+    `"asks_buyer": true` makes one that waits for its buyer (`requires_action`); `{"refund": "re_…"}` is the answer.
+    """
+    _only(given, "charge", "amount", "asks_buyer", "refund")
+    if "refund" in given:
+        account = _owner(world, "refund", given["refund"])
+        refund = account.get("refund", given["refund"], "refund")
+        answer_buyer(account, refund)
+        return public(refund)
     account = _owner(world, "charge", given.get("charge"))
     amount = given.get("amount")
     if amount is not None and (not isinstance(amount, int) or isinstance(amount, bool) or amount < 1):
         raise StripeError("`amount` must be a whole number of the smallest unit.", param="amount")
-    params = {name: value for name, value in given.items() if value is not None}
+    params = {name: value for name, value in given.items() if value is not None and name != "asks_buyer"}
+    if given.get("asks_buyer"):
+        return public(ask_buyer(account, params))
     return public(make_refund(Call(world, account, {}, params, {})))
 
 
@@ -101,6 +115,21 @@ def _warning(world: World, request: Request, given: Json) -> Json:
     if account.get("charge", given["charge"], "charge")["payment_method_details"]["type"] != "card":
         raise StripeError("Issuers warn of cards only; this charge was paid in another way.", param="charge")
     return public(add_warning(account, given["charge"]))
+
+
+def _card(world: World, request: Request, given: Json) -> Json:
+    """`{"payment_method": "pm_…", "exp_month": 1, "exp_year": 2040}`: the issuer has renewed a saved card by itself."""
+    _only(given, "payment_method", "exp_month", "exp_year")
+    account = _owner(world, "payment_method", given.get("payment_method"))
+    method = account.get("payment_method", given["payment_method"], "payment_method")
+    if method["type"] != "card" or method["customer"] is None:
+        raise StripeError("Issuers renew saved cards only.", param="payment_method")
+    renewed = {name: given.get(name) for name in ("exp_month", "exp_year")}
+    if not all(isinstance(value, int) and not isinstance(value, bool) for value in renewed.values()):
+        raise StripeError("`exp_month` and `exp_year` must be whole numbers.", param="exp_year")
+    previous = account.change(method, card={**method["card"], **renewed})
+    emit(account, "payment_method.automatically_updated", method, previous)
+    return public(method)
 
 
 def _resend(world: World, request: Request, given: Json) -> Json:

@@ -3,102 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route, compile_path
+from starlette.routing import Route
 
-from .accounts import Account, Cause
-from .calls import Call, Operation
-from .checkout_page import every
+from .accounts import Account
+from .calls import Operation
 from .errors import Json, StripeError, unknown_url
 from .events import emit
-from .html import notice, page, paid_with
-from .ids import random_text
+from .html import notice, paid_with
 from .methods import add_method
-from .params import decode, read
+from .params import decode
 from .payments import OWNERS, Owner
 from .portal_information import allowed_changes, form_fields, may_change
-from .present import rendered
+from .portal_plans import confirm_page, plan_page, proration, wanted_change
+from .portal_visit import Visit, portal_page
 from .setup_intents import add_setup_intent, confirm_setup
 from .world import World
 
 _LIVES_S = 3600
-_OVER = ("canceled", "incomplete_expired")
 _RUNNING = ("active", "past_due", "trialing")
-
-
-class Visit:
-    """One customer at the portal: who, with which configuration, and the API's calls on the customer's behalf."""
-
-    def __init__(self, world: World, account: Account, session: Json, operations: Sequence[Operation]) -> None:
-        self.world = world
-        self.account = account
-        self.session = session
-        self.features: Json = account.get("billing_portal.configuration", session["configuration"], "configuration")[
-            "features"
-        ]
-        self._operations = operations
-
-    @property
-    def home(self) -> str:
-        """The address of the portal's first page."""
-        return str(self.session["url"])
-
-    def call(self, method: str, path: str, **given: Any) -> Json:
-        """A call of the API with parameters as they come on the wire; refusals are raised."""
-        for operation in self._operations:
-            match = compile_path(operation.path)[0].match(path) if operation.method == method else None
-            if match:
-                return self._perform(operation, match.groupdict(), given)
-        raise unknown_url(method, path)
-
-    def _perform(self, operation: Operation, path: dict[str, str], given: Json) -> Json:
-        params = read(given, operation.shape, operation.required)
-        expand = params.pop("expand", [])
-        self.account.cause = Cause("req_" + random_text(14), None)
-        try:
-            row = operation.handler(Call(self.world, self.account, path, params, given))
-            return rendered(self.account, row, expand)
-        finally:
-            self.account.cause = Cause()
-            self.world.flush()
-
-    def subscription(self, subscription_id: str) -> Json:
-        """A subscription of this customer's; another's does not exist."""
-        found = self.call("GET", f"/v1/subscriptions/{subscription_id}")
-        if found["customer"] != self.session["customer"]:
-            raise StripeError("No such subscription.", status=404)
-        return self.shown(found)
-
-    def subscriptions(self) -> list[Json]:
-        """The customer's subscriptions that are not over, newest first."""
-        found = self.call("GET", "/v1/subscriptions", customer=self.session["customer"], limit="20", status="all")
-        return [self.shown(row) for row in found["data"] if row["status"] not in _OVER]
-
-    def shown(self, subscription: Json) -> Json:
-        """A subscription with the words of its first item."""
-        item = subscription["items"]["data"][0]
-        return {**subscription, "item": item, "name": self.product_name(item["price"]), "every": every(item["price"])}
-
-    def product_name(self, price: Json) -> str:
-        """The name of a price's product."""
-        return str((self.account.find("product", price["product"]) or {}).get("name", price["product"]))
-
-    def offers(self, subscription: Json) -> list[Json]:
-        """The prices to which a subscription may change."""
-        update = self.features["subscription_update"]
-        if not update["enabled"]:
-            return []
-        chosen = [price for product in update["products"] or [] for price in product["prices"]]
-        now = subscription["item"]["price"]
-        rows = [self.account.find("price", one) for one in chosen] if chosen else list(self.account.all("price"))
-        return [
-            {**row, "name": self.product_name(row), "every": every(row)} for row in rows
-            if row and row["active"] and row["recurring"] and row["unit_amount"] is not None
-            and row["currency"] == now["currency"] and row["id"] != now["id"]
-        ]  # fmt: skip
 
 
 def routes(world: World, operations: Sequence[Operation]) -> list[Route]:
@@ -158,10 +83,14 @@ def _shown(visit: Visit, part: str) -> Response:
         return _information_page(visit, None, None)
     if kind == "cancel" and visit.features["subscription_cancel"]["enabled"]:
         cancel = visit.features["subscription_cancel"]
-        return _portal_page("portal_cancel.html", visit, subscription=visit.subscription(rest), mode=cancel["mode"])
+        reasons = cancel["cancellation_reason"]["options"] if cancel["cancellation_reason"]["enabled"] else []
+        return portal_page("portal_cancel.html", visit, subscription=visit.subscription(rest), mode=cancel["mode"],
+                           reasons=reasons)  # fmt: skip
+    if kind == "confirm":
+        return confirm_page(visit, visit.subscription(rest))
     if kind == "plan":
         subscription_id, _, price = rest.partition("/")
-        return _plan_page(visit, visit.subscription(subscription_id), price)
+        return plan_page(visit, visit.subscription(subscription_id), price)
     if kind == "invoices" and visit.features["invoice_history"]["enabled"]:
         return _invoice_page(visit, rest)
     raise unknown_url("GET", part)
@@ -173,12 +102,8 @@ def _start_of(flow: Json) -> str:
         return "card"
     if kind == "subscription_cancel":
         return f"cancel/{flow[kind]['subscription']}"
-    wanted = f"/{flow[kind]['items'][0]['price'] or ''}" if kind == "subscription_update_confirm" else ""
-    return f"plan/{flow[kind]['subscription']}{wanted}"
-
-
-def _portal_page(name: str, visit: Visit, **values: Any) -> Response:
-    return page(name, home=visit.home, return_url=visit.session["return_url"], features=visit.features, **values)
+    first = "confirm" if kind == "subscription_update_confirm" else "plan"
+    return f"{first}/{flow[kind]['subscription']}"
 
 
 def _overview(visit: Visit) -> Response:
@@ -190,7 +115,7 @@ def _overview(visit: Visit) -> Response:
         invoices = [row for row in found if row["status"] not in ("draft", "void")]
     default = customer["invoice_settings"]["default_payment_method"]
     subscriptions = visit.subscriptions()
-    return _portal_page(
+    return portal_page(
         "portal.html", visit, customer=customer, invoices=invoices, subscriptions=subscriptions,
         methods=[{"name": paid_with(row), "default": row["id"] == default, "card": row.get("card")} for row in methods],
         changeable={row["id"]: bool(visit.offers(row)) for row in subscriptions},
@@ -207,11 +132,11 @@ def _may_pause(visit: Visit, subscription: Json) -> bool:
 def _information_page(visit: Visit, given: Json | None, error: StripeError | None) -> Response:
     customer = visit.call("GET", f"/v1/customers/{visit.session['customer']}")
     shown = form_fields(visit.features, customer, given)
-    return _portal_page("portal_information.html", visit, fields=shown, error=error.message if error else None)
+    return portal_page("portal_information.html", visit, fields=shown, error=error.message if error else None)
 
 
 def _card_page(visit: Visit, error: StripeError | None) -> Response:
-    return _portal_page("portal_card.html", visit, error=error.message if error else _setup_error(visit))
+    return portal_page("portal_card.html", visit, error=error.message if error else _setup_error(visit))
 
 
 def _setup_error(visit: Visit) -> str | None:
@@ -220,33 +145,13 @@ def _setup_error(visit: Visit) -> str | None:
     return failed["message"] if failed else None
 
 
-def _plan_page(visit: Visit, subscription: Json, price: str) -> Response:
-    offers = visit.offers(subscription)
-    chosen = next((row for row in offers if row["id"] == price), None)
-    preview = _preview(visit, subscription, chosen) if chosen else None
-    return _portal_page(
-        "portal_plan.html", visit, subscription=subscription, offers=offers, chosen=chosen, preview=preview
-    )
-
-
-def _preview(visit: Visit, subscription: Json, chosen: Json) -> Json | None:
-    """What the next invoice will be after the change; None where no preview can be made."""
-    details = {"items": {"0": {"id": subscription["item"]["id"], "price": chosen["id"]}},
-               "proration_behavior": visit.features["subscription_update"]["proration_behavior"]}  # fmt: skip
-    try:
-        return visit.call("POST", "/v1/invoices/create_preview", customer=subscription["customer"],
-                          subscription=subscription["id"], subscription_details=details)  # fmt: skip
-    except StripeError:
-        return None
-
-
 def _invoice_page(visit: Visit, invoice_id: str) -> Response:
     invoice = visit.call("GET", f"/v1/invoices/{invoice_id}")
     if invoice["customer"] != visit.session["customer"]:
         raise StripeError("No such invoice.", status=404)
     lines = visit.call("GET", f"/v1/invoices/{invoice_id}/lines", limit="100")["data"]
     customer = visit.call("GET", f"/v1/customers/{invoice['customer']}")
-    return _portal_page("portal_invoice.html", visit, invoice=invoice, lines=lines, customer=customer)
+    return portal_page("portal_invoice.html", visit, invoice=invoice, lines=lines, customer=customer)
 
 
 def _changed(visit: Visit, part: str, form: Json) -> Response:
@@ -259,23 +164,35 @@ def _changed(visit: Visit, part: str, form: Json) -> Response:
     subscription = visit.subscription(rest)
     path = f"/v1/subscriptions/{subscription['id']}"
     if kind == "cancel" and visit.features["subscription_cancel"]["enabled"]:
-        if visit.features["subscription_cancel"]["mode"] == "immediately":
-            visit.call("DELETE", path)
-        else:
-            visit.call("POST", path, cancel_at_period_end="true")
+        _cancel(visit, path, form)
     elif kind == "resume" and subscription["status"] == "paused" and visit.features["subscription_pause"]["enabled"]:
         visit.call("POST", f"{path}/resume")
     elif kind == "resume":
         visit.call("POST", path, cancel_at_period_end="false")
     elif kind == "pause" and _may_pause(visit, subscription):
         visit.call("POST", f"{path}/pause")
+    elif kind == "confirm":
+        visit.call("POST", path, **wanted_change(visit, subscription), proration_behavior=proration(visit))
     elif kind == "plan" and any(row["id"] == form.get("price") for row in visit.offers(subscription)):
         changed = {"0": {"id": subscription["item"]["id"], "price": form["price"]}}
-        proration = visit.features["subscription_update"]["proration_behavior"]
-        visit.call("POST", path, items=changed, proration_behavior=proration)
+        visit.call("POST", path, items=changed, proration_behavior=proration(visit))
     else:
         raise unknown_url("POST", part)
     return RedirectResponse(_after(visit), 303)
+
+
+def _cancel(visit: Visit, path: str, form: Json) -> None:
+    """End a subscription as the configuration has it, with the reason that was picked."""
+    cancel = visit.features["subscription_cancel"]
+    reason = form.get("feedback")
+    details = (
+        {"cancellation_details": {"feedback": reason}} if reason in cancel["cancellation_reason"]["options"] else {}
+    )
+    if cancel["mode"] != "immediately":
+        visit.call("POST", path, cancel_at_period_end="true", **details)
+        return
+    prorates, invoices = cancel["proration_behavior"] != "none", cancel["proration_behavior"] == "always_invoice"
+    visit.call("DELETE", path, prorate=str(prorates).lower(), invoice_now=str(invoices).lower(), **details)
 
 
 def _saved_information(visit: Visit, form: Json) -> Response:

@@ -1,10 +1,14 @@
 """Refunds, whole or in parts.
 
 A card is paid back at once; a bank account some days later. Two test cards end differently: ...5126 succeeds and fails
-an hour later, ...7726 is pending for an hour.
+an hour later, ...7726 is pending for an hour. Methods that cannot be refunded by themselves ask the buyer by e-mail for
+a bank account first: none of the methods played here is one, so `ask_buyer` makes such a refund of any that is no card.
+Only while the buyer is asked can a refund be canceled.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from . import lists
 from .accounts import Account
@@ -17,15 +21,20 @@ from .ids import random_text
 from .later import DEEDS, later
 from .method_rules import RULES
 from .money import written
-from .params import Shape, choice, flag, merged_metadata, metadata, text, whole
+from .params import Shape, choice, email, flag, merged_metadata, metadata, text, whole
+
+# Told when a charge is refunded in full; filled by the modules that care.
+REFUND_FOLLOWERS: list[Callable[[Account, Json], None]] = []
 
 _HOUR_S = 3600
 _BANK_TAKES_S = 3 * 24 * 3600
+_BUYER_HAS_S = 45 * 24 * 3600
 _FAILING_CARD, _PENDING_CARD = "4000000000005126", "4000000000007726"
 
 _CREATE: Shape = {
     "amount": whole(1),
     "charge": text(clearable=False),
+    "instructions_email": email,
     "metadata": metadata,
     "payment_intent": text(clearable=False),
     "reason": choice("duplicate", "fraudulent", "requested_by_customer"),
@@ -37,15 +46,33 @@ _CREATE: Shape = {
 def make_refund(call: Call) -> Json:
     """Refund a charge, or the charge of an intent: all that is left, or an amount."""
     charge = _charge_of(call.account, call.params)
-    amount = _refundable(call.account, charge, call.params.get("amount"))
-    refund = _added(call.account, charge, amount, {
-        "metadata": merged_metadata({}, call.params.get("metadata")),
-        "reason": call.params.get("reason"),
-        "status": "pending" if _takes_s(call.account, charge) else "succeeded",
+    status = "pending" if _takes_s(call.account, charge) else "succeeded"
+    return _made(call.account, charge, call.params, {"status": status})
+
+
+def ask_buyer(account: Account, given: Json) -> Json:
+    """Refund a charge of a method that asks its buyer, by e-mail, where the money shall go."""
+    charge = account.get("charge", given["charge"], "charge")
+    if charge["payment_method_details"]["type"] == "card":
+        raise invalid("Cards are refunded by themselves; only other methods can ask their buyer.", "charge")
+    now = account.clock.now_s()
+    address = charge["billing_details"]["email"] or "buyer@example.com"
+    sent = {"email_sent_at": now, "email_sent_to": address}
+    details = {"email_sent": sent, "expires_at": now + _BUYER_HAS_S}
+    asked = {"instructions_email": address, "next_action": {"display_details": details, "type": "display_details"}}
+    return _made(account, charge, given, {"status": "requires_action", **asked})
+
+
+def _made(account: Account, charge: Json, given: Json, values: Json) -> Json:
+    """Keep a refund, book it and tell it, and plan what becomes of it."""
+    amount = _refundable(account, charge, given.get("amount"))
+    email_ = {"instructions_email": given["instructions_email"]} if given.get("instructions_email") else {}
+    refund = _added(account, charge, amount, {
+        "metadata": merged_metadata({}, given.get("metadata")), "reason": given.get("reason"), **email_, **values,
     })  # fmt: skip
-    call.account.change(refund, balance_transaction=book_refund(call.account, refund)["id"])
-    _tell(call.account, refund, charge)
-    _plan(call.account, refund, charge)
+    account.change(refund, balance_transaction=book_refund(account, refund)["id"])
+    _tell(account, refund, charge)
+    _plan(account, refund, charge)
     return refund
 
 
@@ -93,7 +120,9 @@ def _takes_s(account: Account, charge: Json) -> int:
 
 def _plan(account: Account, refund: Json, charge: Json) -> None:
     """What becomes of the refund by itself."""
-    if refund["status"] == "pending":
+    if refund["status"] == "requires_action":
+        later(account, refund["next_action"]["display_details"]["expires_at"], "refund_expires", refund["id"])
+    elif refund["status"] == "pending":
         later(account, account.clock.now() + _takes_s(account, charge), "refund_succeeds", refund["id"])
     elif _method_of(account, charge).get("_number") == _FAILING_CARD:
         later(account, account.clock.now() + _HOUR_S, "refund_fails", refund["id"])
@@ -126,7 +155,25 @@ def _fail(account: Account, refund_id: str) -> None:
     emit(account, "refund.failed", refund)
 
 
-def _undo(account: Account, refund: Json, **values: str) -> Json:
+def _expire(account: Account, refund_id: str) -> None:
+    """The buyer has not said where the money shall go."""
+    refund = account.find("refund", refund_id)
+    if refund is not None and refund["status"] == "requires_action":
+        previous = _undo(account, refund, status="failed", failure_reason="unknown", next_action=None)
+        _tell_update(account, refund, previous)
+        emit(account, "refund.failed", refund)
+
+
+def answer_buyer(account: Account, refund: Json) -> None:
+    """The buyer says where the money shall go: it is on its way."""
+    if refund["status"] != "requires_action":
+        raise invalid(f"Refund {refund['id']} does not wait for its buyer; its status is {refund['status']}.", "refund")
+    previous = account.change(refund, status="pending", next_action=None)
+    _tell_update(account, refund, previous)
+    _plan(account, refund, account.get("charge", refund["charge"], "charge"))
+
+
+def _undo(account: Account, refund: Json, **values: str | None) -> Json:
     """The money of a refund comes back, and can be refunded again; gives the refund's previous values."""
     booked = book_failed_refund(account, refund)
     charge = account.get("charge", refund["charge"], "charge")
@@ -143,9 +190,10 @@ def _tell_update(account: Account, refund: Json, previous: Json) -> None:
 
 def _cancel(call: Call) -> Json:
     refund = call.account.get("refund", call.id, "id", status=404)
-    if refund["status"] not in ("pending", "requires_action"):
-        raise invalid(f"Refund {refund['id']} cannot be canceled because it has a status of {refund['status']}.")
-    previous = _undo(call.account, refund, status="canceled")
+    if refund["status"] != "requires_action":
+        raise invalid(f"Refund {refund['id']} cannot be canceled because it has a status of {refund['status']}. Only "
+                      "refunds with a status of requires_action can be canceled.")  # fmt: skip
+    previous = _undo(call.account, refund, status="canceled", failure_reason="merchant_request", next_action=None)
     _tell_update(call.account, refund, previous)
     return refund
 
@@ -208,6 +256,9 @@ def _tell(account: Account, refund: Json, charge: Json) -> None:
     total = charge["amount_refunded"] + refund["amount"]
     previous = account.change(charge, amount_refunded=total, refunded=total == charge["amount"])
     emit(account, "charge.refunded", charge, previous)
+    if charge["refunded"]:
+        for told in REFUND_FOLLOWERS:
+            told(account, charge)
     if refund["status"] == "succeeded":
         _tell_update(account, refund, account.change(refund, destination_details=_referenced(refund)))
 
@@ -238,11 +289,20 @@ def _list(call: Call) -> Json:
     )
 
 
-DEEDS |= {"refund_succeeds": _succeed, "refund_fails": _fail}
+def _expire_now(call: Call) -> Json:
+    refund = call.account.get("refund", call.id, "id", status=404)
+    if refund["status"] != "requires_action":
+        raise invalid(f"Refund {refund['id']} cannot be expired because it has a status of {refund['status']}.")
+    _expire(call.account, refund["id"])
+    return refund
+
+
+DEEDS |= {"refund_expires": _expire, "refund_succeeds": _succeed, "refund_fails": _fail}
 OPERATIONS: list[Operation] = [
     post("/v1/refunds", make_refund, _CREATE),
     listing("/v1/refunds", _list, {"charge": text(), "payment_intent": text()}),
     get("/v1/refunds/{id}", _retrieve),
     post("/v1/refunds/{id}", _update, {"metadata": metadata}),
     post("/v1/refunds/{id}/cancel", _cancel),
+    post("/v1/test_helpers/refunds/{id}/expire", _expire_now),
 ]

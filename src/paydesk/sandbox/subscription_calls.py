@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import lists
 from .accounts import Account
+from .billing_parts import automatic_tax, invoice_settings, payment_settings
 from .calls import Call, Operation, delete, get, listing, post
 from .cards import NEEDS_AUTHENTICATION, refused
 from .catalog import add_price
@@ -34,7 +35,6 @@ from .subscription_rows import (
     item_list,
     items_of,
     last_end,
-    payment_settings,
     period_from,
     plan,
     recurring_price,
@@ -257,6 +257,10 @@ def cancellation_values(account: Account, subscription: Json, given: Json) -> Js
 
 def _update(call: Call) -> Json:
     subscription = existing(call.account, call.id)
+    if subscription["schedule"] and {"cancel_at", "cancel_at_period_end"} & set(call.params):
+        raise invalid(f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and "
+                      "updating any cancellation behavior directly is not allowed. Please update the schedule instead.",
+                      min({"cancel_at", "cancel_at_period_end"} & set(call.params)))  # fmt: skip
     return update(call.account, subscription, call.params)
 
 
@@ -342,8 +346,11 @@ def _plain_values(account: Account, subscription: Json, customer: Json, given: J
         pause = given["pause_collection"]
         values["pause_collection"] = pause and {"resumes_at": None, **pause}
     if "payment_settings" in given:
-        old = subscription["payment_settings"]
-        values["payment_settings"] = payment_settings({**old, **(given["payment_settings"] or {})})
+        values["payment_settings"] = payment_settings(subscription["payment_settings"], given["payment_settings"])
+    if "invoice_settings" in given:
+        values["invoice_settings"] = invoice_settings(subscription["invoice_settings"], given["invoice_settings"])
+    if "automatic_tax" in given:
+        values["automatic_tax"] = automatic_tax(given["automatic_tax"])
     if given.get("trial_settings"):
         behavior = {**subscription["trial_settings"]["end_behavior"], **given["trial_settings"]["end_behavior"]}
         values["trial_settings"] = {"end_behavior": behavior}

@@ -82,7 +82,7 @@ def _failed(account: Account, invoice: Json) -> None:
         set_delinquent(account, customer, delinquent=True)
         change(account, subscription, status="past_due")
     if invoice.get("_exhausted") and subscription["status"] == "past_due":
-        _after_retries(account, subscription)
+        _after_retries(account, subscription, invoice)
 
 
 def _due(account: Account, invoice: Json) -> None:
@@ -93,8 +93,11 @@ def _due(account: Account, invoice: Json) -> None:
         change(account, subscription, status="past_due")
 
 
-def _after_retries(account: Account, subscription: Json) -> None:
-    outcome = rules(account)["after_retries"]
+def _after_retries(account: Account, subscription: Json, invoice: Json) -> None:
+    settled = rules(account)
+    if settled["invoice_after_retries"] == "uncollectible":
+        give_up(account, invoice, "max_payment_attempts", tell=False)
+    outcome = settled["after_retries"]
     if outcome == "canceled":
         end(account, subscription, reason="payment_failed")
     elif outcome == "unpaid":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .billing_parts import AUTOMATIC_TAX, INVOICE_SETTINGS, METHOD_OPTIONS
 from .catalog import ITEM_PRICE_DATA, ONCE_PRICE_DATA
 from .coupons import DISCOUNTS
 from .params import Kind, Shape, choice, fields, flag, integer, items, metadata, moment_range, text, whole
@@ -60,7 +61,7 @@ PRORATION: Shape = {
 BEHAVIOR = choice("allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete")
 _COMMON: Shape = {
     "add_invoice_items": items(fields(_EXTRA), 20),
-    "automatic_tax": fields({"enabled": flag}, ("enabled",)),
+    "automatic_tax": AUTOMATIC_TAX,
     "cancel_at": CANCEL_AT,
     "cancel_at_period_end": flag,
     "collection_method": choice("charge_automatically", "send_invoice"),
@@ -68,10 +69,12 @@ _COMMON: Shape = {
     "default_payment_method": text(),
     "description": text(500),
     "discounts": DISCOUNTS,
+    "invoice_settings": fields(INVOICE_SETTINGS),
     "metadata": metadata,
     "off_session": flag,
     "payment_behavior": BEHAVIOR,
     "payment_settings": fields({
+        "payment_method_options": METHOD_OPTIONS,
         "payment_method_types": items(text(clearable=False), 20),
         "save_default_payment_method": choice("off", "on_subscription"),
     }),

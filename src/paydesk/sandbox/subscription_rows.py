@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .accounts import Account
+from .billing_parts import automatic_tax, invoice_settings, payment_settings
 from .billing_settings import rules
 from .errors import Json, invalid, missing_parameter
 from .ids import new_id
@@ -106,7 +107,7 @@ def subscription_values(given: Json) -> Json:
     trial = {"missing_payment_method": "create_invoice"}
     trial |= (given.get("trial_settings") or {}).get("end_behavior") or {}
     return dict.fromkeys(names) | {
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "automatic_tax": automatic_tax(given.get("automatic_tax")),
         "billing_mode": billing_mode(given.get("billing_mode") or {}),
         "billing_schedules": [],
         "cancel_at_period_end": False,
@@ -114,9 +115,8 @@ def subscription_values(given: Json) -> Json:
         "collection_method": given.get("collection_method", "charge_automatically"),
         "default_tax_rates": [],
         "discounts": [],
-        "invoice_settings": {"account_tax_ids": None, "custom_fields": None, "description": None, "footer": None,
-                             "issuer": {"type": "self"}},
-        "payment_settings": payment_settings(given.get("payment_settings")),
+        "invoice_settings": invoice_settings(None, given.get("invoice_settings")),
+        "payment_settings": payment_settings(None, given.get("payment_settings")),
         "trial_settings": {"end_behavior": trial},
     }  # fmt: skip
 
@@ -126,14 +126,6 @@ def billing_mode(given: Json) -> Json:
     mode = given.get("type", "flexible")
     flexible = {"proration_discounts": "included", **(given.get("flexible") or {})}
     return {"flexible": flexible if mode == "flexible" else None, "type": mode}
-
-
-def payment_settings(given: Json | None) -> Json:
-    """The field `payment_settings` of a subscription."""
-    defaults = {
-        "payment_method_options": None, "payment_method_types": None, "save_default_payment_method": "off",
-    }  # fmt: skip
-    return {**defaults, **(given or {})}
 
 
 def items_of(subscription: Json) -> list[Json]:

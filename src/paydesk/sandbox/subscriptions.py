@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .accounts import Account
+from .billing_parts import invoice_payment_settings, invoice_tax
 from .catalog import PRICE_FOLLOWERS
 from .coupons import coupon_of, end_discount, redeem
 from .customer_discounts import discounts_of_customer
@@ -50,6 +52,10 @@ from .subscription_rows import (
     subscription_values,
     without_own,
 )
+
+# Asked before what is due for a subscription happens, and told when one has ended; filled by the module of schedules.
+BEFORE_DUE: list[Callable[[Account, Json], None]] = []
+END_FOLLOWERS: list[Callable[[Account, Json], None]] = []
 
 
 @dataclass
@@ -185,22 +191,22 @@ def active_discounts(account: Account, subscription: Json) -> list[Json]:
 def invoice_fields(subscription: Json, period: Period, now: int) -> Json:
     """What an invoice takes over from its subscription."""
     sends, days = subscription["collection_method"] == "send_invoice", subscription["days_until_due"]
+    printed = subscription["invoice_settings"]
     return {
+        "automatic_tax": invoice_tax(subscription["automatic_tax"]),
         "collection_method": subscription["collection_method"],
+        "custom_fields": printed["custom_fields"],
         "default_payment_method": None,
-        "description": subscription["invoice_settings"]["description"],
+        "description": printed["description"],
         "due_date": now + (30 if days is None else days) * 86400 if sends else None,
-        "footer": subscription["invoice_settings"]["footer"],
+        "footer": printed["footer"],
+        "issuer": printed["issuer"],
         "parent": {
             "quote_details": None,
             "subscription_details": {"metadata": dict(subscription["metadata"]), "subscription": subscription["id"]},
             "type": "subscription_details",
         },
-        "payment_settings": {
-            "default_mandate": None,
-            "payment_method_options": subscription["payment_settings"]["payment_method_options"],
-            "payment_method_types": subscription["payment_settings"]["payment_method_types"],
-        },
+        "payment_settings": invoice_payment_settings(subscription["payment_settings"]),
         "period_end": period[1],
         "period_start": period[0],
     }
@@ -253,6 +259,8 @@ def _happen(account: Account, subscription_id_: str) -> None:
     if subscription is None:
         return
     now = account.clock.now_s()
+    for asked in BEFORE_DUE:
+        asked(account, subscription)
     for _ in range(100):  # each step moves the next one on; the bound only keeps a mistake from standing still
         moment = next_due(subscription)
         if moment is None or moment > now:
@@ -398,6 +406,8 @@ def end(account: Account, subscription: Json, *, reason: str | None = None, deta
     invoice = account.find("invoice", subscription["latest_invoice"] or "")
     if invoice is not None and invoice["status"] in ("draft", "open") and invoice["auto_advance"]:
         stop_advancing(account, invoice)
+    for told in END_FOLLOWERS:
+        told(account, subscription)
 
 
 def credit_lines(account: Account, subscription: Json, since: int, amounts: list[tuple[Json, int, str]]) -> list[Json]:

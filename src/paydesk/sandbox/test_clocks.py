@@ -9,7 +9,7 @@ from typing import Any
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, delete, get, listing, post
-from .clock import Timeline
+from .clock import STEP_S, Timeline
 from .errors import Json, invalid
 from .events import emit
 from .later import DEEDS, later
@@ -21,7 +21,7 @@ KIND = "test_helpers.test_clock"
 _KEPT_S = 30 * DAY_S
 _OWN = {"cus": "customer", "sub": "subscription", "in": "invoice", "ii": "invoiceitem", "si": "_item",
         "pi": "payment_intent", "seti": "setup_intent", "cs": "checkout.session"}  # fmt: skip
-_NAMES = ("customer", "subscription", "invoice", "payment_intent")
+_NAMES = ("customer", "from_subscription", "subscription", "invoice", "payment_intent")
 
 
 def timeline_of(account: Account, clock_id: str) -> Timeline:
@@ -40,7 +40,7 @@ def time_of(account: Account, clock_id: str | None) -> Iterator[None]:
         return
     held, at, known, told_at = account.clock.held, account.at, account.test_clock, account.told_at
     account.told_at = account.clock.now_s() if told_at is None else told_at
-    account.clock.hold(row["frozen_time"])
+    account.clock.hold(row.get("_reached") or row["frozen_time"])
     account.at, account.test_clock = timeline_of(account, row["id"]).at, row["id"]
     try:
         yield
@@ -55,7 +55,8 @@ def clock_of_request(account: Account, object_id: str, params: Mapping[str, Any]
         return str(params["test_clock"])
     ids = [object_id, *(params[name] for name in _NAMES if isinstance(params.get(name), str))]
     for one in ids:
-        row = account.find(_OWN.get(one.partition("_")[0], ""), one)
+        kind = "subscription_schedule" if one.startswith("sub_sched_") else _OWN.get(one.partition("_")[0], "")
+        row = account.find(kind, one)
         if row is not None and row["object"] == "_item":
             row = account.find("subscription", row["subscription"])
         if row is None:
@@ -120,14 +121,21 @@ def _customers(account: Account, row: Json) -> list[Json]:
 
 
 def _move(account: Account, clock_id: str) -> None:
-    """Everything due up to the target happens in order of time, then the clock is ready."""
+    """Everything due up to the target happens in order of time, then the clock is ready.
+
+    A long way is gone in pieces; between them others are answered, and what has happened is told.
+    """
     row = account.get(KIND, clock_id, "test_clock")
     if row["status"] != "advancing":
         return
     target = row["status_details"]["advancing"]["target_frozen_time"]
     with time_of(account, clock_id):
-        timeline_of(account, clock_id).run_until(target)
-    account.change(row, frozen_time=target, status="ready", status_details={})
+        stopped_at = timeline_of(account, clock_id).run_until(target, patience_s=STEP_S)
+    if stopped_at is not None:
+        account.change(row, _reached=int(stopped_at))
+        later(account, account.clock.now(), "test_clock.advance", row["id"])
+        return
+    account.change(row, frozen_time=target, status="ready", status_details={}, _reached=None)
     emit(account, "test_helpers.test_clock.ready", row)
 
 

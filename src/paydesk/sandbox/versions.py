@@ -279,13 +279,14 @@ _NAMES = {place: names.split() for place, names in _CAME.items()}
 _RELEASES = sorted({date for date, _ in (*_CAME, *_CHANGED)}, reverse=True)
 
 
-def newer_params(path: str, given: Json, version: str) -> Json:
+def newer_params(path: str, given: Json, version: str, *, unnamed: bool = False) -> Json:
     """The parameters of a request in today's words: older versions had other names for some.
 
-    The official CLI names no version and still says `coupon` for a promotion code, so that is taken in every version.
+    The official CLI names no version and still says `coupon` for a promotion code: so may who names none.
     """
     renamed = newer_billing_params(path, given, _date(version))
-    if path == "/v1/promotion_codes" and "coupon" in renamed and "promotion" not in renamed:
+    older = _date(version) < _CLOVER or unnamed
+    if path == "/v1/promotion_codes" and older and "coupon" in renamed and "promotion" not in renamed:
         renamed["promotion"] = {"type": "coupon", "coupon": renamed.pop("coupon")}
     if _date(version) < _BASIL and path.startswith(("/v1/subscriptions", "/v1/invoices/create_preview")):
         for name in ("coupon", "promotion_code"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,10 +156,13 @@ class World:
         """Take up what the file holds, and what is still to happen; the clock goes on from its offset."""
         self.clock.offset_s = float(self.journal.setting("offset_s") or 0)
         self.settings.take(orjson.loads(self.journal.setting("settings") or "{}"))
+        found: defaultdict[tuple[str, str], list[tuple[int, str, str | None]]] = defaultdict(list)
         for position, key, kind, object_id, name in self.journal.heads():
+            found[key, kind].append((position, object_id, name))
+        for (key, kind), heads in found.items():
             account = self.accounts.get(key) or self._account(key)
-            account.take_up(kind, object_id, name, position)
-            self._position = position
+            account.take_up(kind, heads)
+            self._position = max(self._position, heads[-1][0])
         for account in self.accounts.values():
             later.resume(account)
             if self.webhook is not None:

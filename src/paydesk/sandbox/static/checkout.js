@@ -110,18 +110,26 @@ function setState(state, status) {
   field("status").textContent = status;
 }
 
+// In a frame on the seller's page, that page is told where to go.
+function leave(why, url) {
+  if (form.dataset.embedded) parent.postMessage({ embeddedCheckout: why, url }, "*");
+  else location.assign(url);
+}
+
 function goOn(page) {
   const intent = page.payment_intent || page.setup_intent;
   const action = intent && intent.next_action;
   if (page.status === "complete") {
     field("waiting").hidden = true;
     setState("paid", "Payment successful");
-    setTimeout(() => location.assign(page.success_url), 450);
+    setTimeout(() => leave("complete", page.success_url), 450);
   } else if (action && action.type === "blik_authorize") {
     field("waiting").hidden = false;
     setTimeout(look, 700);
   } else if (action) {
-    location.assign(action.redirect_to_url ? action.redirect_to_url.url : action.use_stripe_sdk.stripe_js);
+    const url = action.redirect_to_url ? action.redirect_to_url.url : action.use_stripe_sdk.stripe_js;
+    if (chosen() === "card") location.assign(url);
+    else leave("redirect", url);
   } else if (intent && intent.last_payment_error) {
     field("waiting").hidden = true;
     setState("", "");

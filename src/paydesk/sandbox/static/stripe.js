@@ -354,8 +354,35 @@
     confirmIdealPayment(secret, given, options) { return this.confirmWith("ideal", secret, given, options); }
     confirmSepaDebitPayment(secret, given, options) { return this.confirmWith("sepa_debit", secret, given, options); }
     confirmSepaDebitSetup(secret, given, options) { return this.confirmWith("sepa_debit", secret, given, options); }
+    async initEmbeddedCheckout({ clientSecret, fetchClientSecret, onComplete }) {
+      return new EmbeddedCheckout(clientSecret || await fetchClientSecret(), onComplete);
+    }
+    createEmbeddedCheckoutPage(given) { return this.initEmbeddedCheckout(given); }
     async handleNextAction({ clientSecret }) { return this.handleCardAction(clientSecret); }
     async handleCardAction(secret) { return this.goOn(await this.read(secret), secret, { redirects: false, home: null }); }
+  }
+
+  // Checkout in a frame: the page inside says when it is complete, or where the buyer has to go.
+  class EmbeddedCheckout {
+    constructor(secret, onComplete) {
+      this.frame = node("iframe", { src: `${BASE}/c/pay/${idOf(secret)}`, title: "Secure payment frame", allow: "payment" });
+      this.frame.style.cssText = "width: 100%; min-height: 760px; border: 0; color-scheme: light";
+      this.heard = (event) => {
+        if (event.origin !== BASE || event.source !== this.frame.contentWindow || !event.data.embeddedCheckout) return;
+        if (event.data.url) location.assign(event.data.url);
+        else onComplete?.();
+      };
+    }
+
+    mount(place) {
+      const target = typeof place === "string" ? document.querySelector(place) : place;
+      if (!target) throw new Error(`Invalid selector: ${place} matches no element of the page.`);
+      addEventListener("message", this.heard);
+      target.replaceChildren(this.frame);
+    }
+
+    unmount() { removeEventListener("message", this.heard); this.frame.remove(); }
+    destroy() { this.unmount(); }
   }
 
   window.Stripe = (key, options) => new StripeStub(key, options);

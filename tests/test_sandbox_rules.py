@@ -1,0 +1,196 @@
+"""Smaller rules of Stripe's that the sandbox keeps: older defaults, inquiries, codes, test clocks, what is printed."""
+
+# ruff: noqa: F401, F811 (fixtures are imported and then named as arguments)
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from billing_fixtures import Biller, biller, billing_sandbox, moment
+from money_steps import assert_event_shapes, call, pay, refused
+from sandbox_fixtures import Sandbox, sandbox, shared_sandbox
+from stripe_shapes import problems
+
+
+def test_before_2024_04_10_money_is_captured_in_step(sandbox: Sandbox) -> None:
+    card = {"amount": "500", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true",
+            "payment_method_types[0]": "card", "expand[0]": "latest_charge"}  # fmt: skip
+    old = sandbox.call("POST", "/v1/payment_intents", card, Stripe_Version="2023-10-16").json()
+    assert (old["status"], old["capture_method"]) == ("succeeded", "automatic")
+    assert old["latest_charge"]["balance_transaction"].startswith("txn_")
+    assert "charge.updated" not in sandbox.event_types(), "there is nothing to tell later"
+    told = next(one for one in sandbox.events() if one["type"] == "charge.succeeded")
+    assert told["data"]["object"]["balance_transaction"]
+    new = sandbox.call("POST", "/v1/payment_intents", card, Stripe_Version="2024-04-10").json()
+    assert new["capture_method"] == "automatic_async"
+    assert sandbox.event_types().count("charge.updated") == 1
+    asked = sandbox.call("POST", "/v1/payment_intents", {**card, "capture_method": "automatic_async"},
+                         Stripe_Version="2023-10-16").json()  # fmt: skip
+    assert asked["capture_method"] == "automatic_async"
+
+
+def test_an_inquiry_about_a_refunded_charge_closes(sandbox: Sandbox) -> None:
+    charge = pay(sandbox)["latest_charge"]
+    inquiry = {"charge": charge, "status": "warning_needs_response"}
+    dispute = httpx.post(f"{sandbox.url}/_sandbox/disputes", json=inquiry).json()["id"]
+    call(sandbox, "/v1/refunds", charge=charge, amount="500")
+    assert sandbox.call("GET", f"/v1/disputes/{dispute}").json()["status"] == "warning_needs_response"
+    call(sandbox, "/v1/refunds", charge=charge)
+    assert sandbox.call("GET", f"/v1/disputes/{dispute}").json()["status"] == "warning_closed"
+    assert "charge.dispute.closed" in sandbox.event_types()
+    assert_event_shapes(sandbox)
+
+
+def test_a_promotion_code_names_its_coupon_as_its_version_does(sandbox: Sandbox) -> None:
+    coupon = call(sandbox, "/v1/coupons", percent_off="10", duration="once")["id"]
+    older, newer = {"coupon": coupon}, {"promotion[type]": "coupon", "promotion[coupon]": coupon}
+    path = "/v1/promotion_codes"
+    assert sandbox.call("POST", path, older, Stripe_Version="2025-03-31.basil").json()["coupon"]["id"] == coupon
+    refusal = sandbox.call("POST", path, older, Stripe_Version="2026-10-28.endive").json()["error"]
+    assert (refusal["code"], refusal["param"]) == ("parameter_unknown", "coupon")
+    made = sandbox.call("POST", path, newer, Stripe_Version="2026-10-28.endive").json()
+    assert problems(made) == []
+    assert sandbox.call("POST", path, older).status_code == 200, "the CLI names no version and says it so"
+
+
+def test_events_of_a_test_clock_are_created_at_its_time(biller: Biller) -> None:
+    biller.freeze("2026-01-31T00:00:00")
+    customer = biller.customer()
+    biller.subscribe(customer, biller.price())
+    biller.advance("2026-02-28T02:00:00")
+    told = {event["type"]: event["created"] for event in biller.all("events")[::-1]}
+    assert told["customer.subscription.created"] == moment("2026-01-31T00:00:00")
+    assert told["customer.subscription.updated"] == moment("2026-02-28T00:00:00")
+    assert told["invoice.payment_succeeded"] == moment("2026-02-28T01:00:00")
+    assert told["test_helpers.test_clock.ready"] > moment("2026-03-01T00:00:00"), "the clock itself has none"
+
+
+def test_others_are_answered_while_a_test_clock_goes_a_long_way(biller: Biller) -> None:
+    biller.freeze("2026-01-01T00:00:00")
+    customer, price = biller.customer(), biller.price(1000, "day")
+    for _ in range(150):
+        biller.subscribe(customer, price)
+    path = f"test_helpers/test_clocks/{biller.clock}"
+    biller.post(f"{path}/advance", frozen_time=str(moment("2026-01-02T12:00:00")))
+    seen = [biller.get(path)["status"]]
+    while seen[-1] == "advancing":
+        seen.append(biller.get(path)["status"])
+    assert (seen[0], seen[-1]) == ("advancing", "ready"), "there was an answer on the way"
+    invoices = biller.all("invoices")
+    assert len(invoices) == 300
+    assert {one["created"] for one in invoices} == {moment("2026-01-01T00:00:00"), moment("2026-01-02T00:00:00")}
+
+
+def test_what_is_printed_and_how_is_paid_reaches_every_invoice(biller: Biller) -> None:
+    biller.freeze("2026-01-01T00:00:00")
+    given = {
+        "invoice_settings[custom_fields][0][name]": "PO", "invoice_settings[custom_fields][0][value]": "12",
+        "invoice_settings[description]": "Thanks", "invoice_settings[footer]": "Small print",
+        "payment_settings[payment_method_options][card][request_three_d_secure]": "any",
+        "payment_settings[payment_method_types][0]": "card", "automatic_tax[enabled]": "true",
+        "expand[0]": "latest_invoice",
+    }  # fmt: skip
+    subscription = biller.subscribe(biller.customer(), biller.price(), **given)
+    invoice = subscription["latest_invoice"]
+    assert (invoice["description"], invoice["footer"]) == ("Thanks", "Small print")
+    assert invoice["custom_fields"] == [{"name": "PO", "value": "12"}]
+    assert invoice["payment_settings"]["payment_method_options"]["card"]["request_three_d_secure"] == "any"
+    tax = invoice["automatic_tax"]
+    assert (tax["enabled"], tax["status"], invoice["total_taxes"], invoice["total"]) == (True, "complete", [], 1000)
+    path = f"subscriptions/{subscription['id']}"
+    changed = biller.post(
+        path, **{"invoice_settings[footer]": "", "payment_settings[payment_method_options][card]": ""}
+    )
+    assert changed["invoice_settings"]["footer"] is None
+    assert changed["invoice_settings"]["description"] == "Thanks"
+    biller.advance("2026-02-01T02:00:00")
+    assert biller.all("invoices")[0]["footer"] is None
+
+
+def test_an_invoice_is_finalised_when_it_says(biller: Biller) -> None:
+    biller.freeze("2026-01-01T00:00:00")
+    customer = biller.customer()
+    when = {"automatically_finalizes_at": str(moment("2026-01-03T00:00:00"))}
+    wrong = biller.refused("POST", "/v1/invoices", {"customer": customer, **when})
+    assert wrong[::2] == (400, "automatically_finalizes_at")
+    invoice = biller.post("invoices", customer=customer, auto_advance="true", **when)["id"]
+    biller.post(f"invoices/{invoice}/add_lines", **{"lines[0][amount]": "700"})
+    biller.advance("2026-01-02T23:00:00")
+    assert biller.get(f"invoices/{invoice}")["status"] == "draft"
+    biller.post(f"invoices/{invoice}", automatically_finalizes_at=str(moment("2026-01-04T00:00:00")))
+    biller.advance("2026-01-03T12:00:00")
+    assert biller.get(f"invoices/{invoice}")["status"] == "draft"
+    biller.advance("2026-01-04T00:00:00")
+    assert biller.get(f"invoices/{invoice}")["amount_paid"] == 700
+
+
+def test_a_renewed_card_is_told(biller: Biller) -> None:
+    customer = biller.customer()
+    method = biller.get(f"customers/{customer}/payment_methods")["data"][0]["id"]
+    biller.news()
+    url = f"{biller.sandbox.url}/_sandbox/cards"
+    assert httpx.post(url, json={"payment_method": method, "exp_month": 2, "exp_year": 2041}).status_code == 200
+    assert biller.news() == ["payment_method.automatically_updated"]
+    assert biller.get(f"payment_methods/{method}")["card"]["exp_year"] == 2041
+    assert httpx.post(url, json={"payment_method": method, "exp_year": "soon"}).status_code == 400
+
+
+def test_an_invoice_whose_retries_are_over_can_be_written_off_and_paid_late(biller: Biller) -> None:
+    assert biller.rules(invoice_after_retries="lost").status_code == 400
+    biller.rules(after_retries="unpaid", invoice_after_retries="uncollectible", retry_days=[1])
+    biller.freeze("2026-01-01T00:00:00")
+    customer = biller.customer()
+    subscription = biller.subscribe(customer, biller.price())
+    bad = biller.post("payment_methods/pm_card_chargeCustomerFail/attach", customer=customer)["id"]
+    biller.post(f"customers/{customer}", **{"invoice_settings[default_payment_method]": bad})
+    biller.advance("2026-02-03T02:00:00")
+    invoice = biller.all("invoices")[0]
+    assert (invoice["status"], invoice["status_details"]["uncollectible"]["reason"]) == (
+        "uncollectible", "max_payment_attempts",
+    )  # fmt: skip
+    assert biller.get(f"subscriptions/{subscription['id']}")["status"] == "unpaid"
+    good = biller.post("payment_methods/pm_card_visa/attach", customer=customer)["id"]
+    assert biller.post(f"invoices/{invoice['id']}/pay", payment_method=good)["status"] == "paid"
+    assert biller.get(f"subscriptions/{subscription['id']}")["status"] == "active"
+
+
+def test_a_portal_flow_confirms_price_quantity_and_coupon(biller: Biller) -> None:
+    customer, small, big = biller.customer(), biller.price(1000), biller.price(3000)
+    coupon = biller.post("coupons", percent_off="50", duration="once")["id"]
+    subscription = biller.subscribe(customer, small)
+    flow = "flow_data[subscription_update_confirm]"
+    session = biller.post("billing_portal/sessions", customer=customer, **{
+        "flow_data[type]": "subscription_update_confirm", f"{flow}[subscription]": subscription["id"],
+        f"{flow}[items][0][id]": subscription["items"]["data"][0]["id"], f"{flow}[items][0][price]": big,
+        f"{flow}[items][0][quantity]": "2", f"{flow}[discounts][0][coupon]": coupon,
+        "flow_data[after_completion][type]": "redirect",
+        "flow_data[after_completion][redirect][return_url]": "https://shop.example/done",
+    })  # fmt: skip
+    page = httpx.get(session["url"], follow_redirects=True)
+    assert page.url.path.endswith(f"/confirm/{subscription['id']}")
+    assert "$60.00" in page.text
+    done = httpx.post(str(page.url))
+    assert done.headers["location"] == "https://shop.example/done"
+    now = biller.get(f"subscriptions/{subscription['id']}")
+    item = now["items"]["data"][0]
+    assert (item["price"]["id"], item["quantity"], len(now["discounts"])) == (big, 2, 1)
+    assert httpx.post(f"{session['url']}/confirm/sub_other").status_code == 404
+
+
+@pytest.mark.parametrize(("proration", "credit"), [("none", 0), ("create_prorations", 1)])
+def test_the_portal_ends_at_once_as_configured_with_a_reason(biller: Biller, proration: str, credit: int) -> None:
+    customer = biller.customer()
+    subscription = biller.subscribe(customer, biller.price(3000))
+    cancel = "features[subscription_cancel]"
+    configuration = biller.post("billing_portal/configurations", **{
+        f"{cancel}[enabled]": "true", f"{cancel}[mode]": "immediately", f"{cancel}[proration_behavior]": proration,
+        f"{cancel}[cancellation_reason][enabled]": "true", f"{cancel}[cancellation_reason][options][0]": "unused",
+    })["id"]  # fmt: skip
+    session = biller.post("billing_portal/sessions", customer=customer, configuration=configuration)
+    page = f"{session['url']}/cancel/{subscription['id']}"
+    assert 'value="unused"' in httpx.get(page).text
+    assert httpx.post(page, data={"feedback": "unused"}).status_code == 303
+    now = biller.get(f"subscriptions/{subscription['id']}")
+    assert (now["status"], now["cancellation_details"]["feedback"]) == ("canceled", "unused")
+    assert len(biller.all("invoiceitems", pending="true")) == credit
