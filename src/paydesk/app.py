@@ -129,7 +129,10 @@ def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway:
     async def top_up(key: str, params: dict[str, Any]) -> str:
         return await topup.carry_out(store, gateway, shelf.catalog, key, params)
 
-    deliverer = Deliverer(store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up)
+    deliverer = Deliverer(
+        store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up,
+        public_url=settings.public_url,
+    )  # fmt: skip
     return Service(
         settings=settings,
         clock=clock,
