@@ -76,6 +76,17 @@ STANDINGS = {
         Standing(START, END + 3 * DAY, END + 3 * DAY)),
     "an unpaid cycle that is not known yet is the one it is in": (
         bill(own("past_due"), PAID), Standing(START, START + 3 * DAY, START + 3 * DAY)),
+    "one that Stripe calls active because its cycle was written off is not paid for": (
+        bill(own(), PAID, replace(UNPAID, status="uncollectible")),
+        Standing(START, END + 3 * DAY, END + 3 * DAY)),
+    "what was written off long ago counts no more": (
+        bill(own("past_due"), PAID, replace(UNPAID, status="uncollectible"), invoice("in_3", cycle=2),
+             invoice("in_4", "open", cycle=3)),
+        Standing(START, START + 3 * MONTH + 3 * DAY, START + 3 * MONTH + 3 * DAY)),
+    "a plan change that is not paid has its own grace": (
+        bill(own("past_due"), PAID, invoice("in_up", "open", line("il_up", from_day=10, proration=True),
+                                            start=START + 10 * DAY)),
+        Standing(START, START + 13 * DAY, START + 13 * DAY)),
     "one that ends before its grace does ends then": (
         bill(own("past_due", cancel_at=END + DAY), PAID, UNPAID), Standing(START, END + DAY, END + 3 * DAY)),
     "a paused one gives what is paid": (bill(own("paused"), PAID), Standing(START, END)),

@@ -41,10 +41,21 @@ def test_filling_puts_every_value_in_and_leaves_no_known_placeholder(template: s
     assert texts.fill("{a}{b}{a}", {"a": "{b}", "b": "{a}"}) == "{b}{a}{b}"
 
 
+SUBSCRIBED = {"subscription": "sub_1", "name": "Club", "renews": "2026-06-01T12:00:00Z", "price": 999, "price_currency": "usd",
+              "until": "2026-06-04T12:00:00Z", "ends": "2026-06-04T12:00:00Z", "trial_end": "2026-06-01T12:00:00Z",
+              "card_ends": "2026-06-30T12:00:00Z", "stripe_price": "price_1"}  # fmt: skip
+
+
 @pytest.mark.parametrize("template", texts.TEMPLATES)
 def test_every_template_is_whole_when_its_values_are_there(template: str) -> None:
     grant = {"kind": "credits", "unit": "credits", "worth": 10, "before": 4, "whole": 30}
-    bought = {"unit": "credits", "balance": 2, "because": "No funds.", "customer": "cst_1", "feature": "premium"}
+    bought = SUBSCRIBED | {
+        "unit": "credits",
+        "balance": 2,
+        "because": "No funds.",
+        "customer": "cst_1",
+        "feature": "premium",
+    }
     params = {**ORDER, **bought, "grants": [grant], "balances": {"credits": 10}, "debts": {"credits": 3},
               "paid_off": {"credits": 2}, "paid": 999, "refunded": 400, "due": "2026-06-01T12:00:00+00:00",
               "reason": "Insufficient funds."}  # fmt: skip
@@ -74,6 +85,36 @@ def test_what_was_taken_back_is_said_in_words(grant: dict[str, Any], worth: int,
     params = {**ORDER, "paid": 999, "refunded": 999, "grants": [{**grant, "worth": worth, "before": grant["whole"]}]}
     text, _ = texts.render("refunded", params, None)
     assert f"Refunded: $9.99, all of it. Taken back: {said}. Your bank" in text
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, "Your subscription is now Club."),
+        ({"renews": "2026-06-01T12:00:00Z"}, "Your subscription is now Club. It renews on 1 June 2026, 12:00 UTC."),
+        (
+            {"renews": "2026-06-01T12:00:00Z", "price": 999, "price_currency": "usd"},
+            "Your subscription is now Club. It renews on 1 June 2026, 12:00 UTC for $9.99.",
+        ),
+        ({"until": "2026-06-04T12:00:00Z"}, "Your subscription is now Club. It ends on 4 June 2026, 12:00 UTC."),
+    ],
+)
+def test_what_comes_next_is_said_as_far_as_it_is_known(known: dict[str, Any], said: str) -> None:
+    assert texts.render("plan_changed", {"subscription": "sub_1", "name": "Club", **known}, None) == (said, ())
+
+
+def test_the_link_that_mends_a_payment_is_a_button_and_without_it_there_is_none() -> None:
+    params = {**SUBSCRIBED, **ORDER}
+    _, (button,) = texts.render("grace_24", params, None, "https://pay.example.com/r/l")
+    assert (button.label, button.url) == ("Pay $9.99", "https://pay.example.com/r/l")
+    assert texts.render("grace_24", params, None)[1] == ()
+    assert texts.render("renewed", params, None, "https://pay.example.com/r/l")[1] == ()
+
+
+@pytest.mark.parametrize("name", EVIL, ids=[repr(name)[:20] for name in EVIL])
+def test_a_products_name_is_never_read_as_a_template(name: str) -> None:
+    text, _ = texts.render("plan_changed", {"subscription": "sub_1", "name": name}, None)
+    assert text == f"Your subscription is now {name}."
 
 
 def test_an_unknown_template_is_a_mistake_of_ours() -> None:

@@ -132,7 +132,10 @@ def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway:
     def low_mark(unit: str) -> int:
         return shelf.catalog.low_mark(unit)
 
-    deliverer = Deliverer(store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up)
+    deliverer = Deliverer(
+        store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up,
+        public_url=settings.public_url,
+    )  # fmt: skip
     return Service(
         settings=settings,
         clock=clock,

@@ -166,6 +166,7 @@ def _bill(desk: Desk, own: Subscription, invoice: Invoice, fact: InvoiceIs) -> N
     for paid in fact.payments:
         desk.payers.setdefault(paid.intent, invoice.order)
     gives = any(source.kind == "credits" for source in desk.parts.get(invoice.order, ()))
+    gives = gives or bool(subscriptions.lasting_of(own))
     after = orders.bill(replace(before, order=replace(before.order, grants=gives)), fact)
     if after != before:
         desk.touched_cases.setdefault(invoice.order, before)

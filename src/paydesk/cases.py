@@ -14,7 +14,9 @@ from paydesk.store import Tx
 LOAD = """
 SELECT id, customer_id, status, amount, currency, livemode, channel, external_id, conversation, stripe_customer,
        session, session_status, session_payment_status, paid_by, paid_at, canceled_at, presented_amount,
-       presented_currency, capture, EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.id LIKE o.id || ':%'), mode
+       presented_currency, capture,
+       EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.id LIKE o.id || ':%') OR (mode <> 'payment' AND EXISTS (
+           SELECT FROM invoice i JOIN source s ON s.subscription_id = i.subscription_id WHERE i.order_id = o.id)), mode
 FROM orders o WHERE id = ANY($1::text[])
 """
 

@@ -40,13 +40,15 @@ TopUp = Callable[[str, dict[str, Any]], Awaitable[str]]
 class Deliverer:
     """Knows the channels. A channel without an adapter is served by `fallback`: its messages are kept to be fetched.
 
-    `top_up` carries out an automatic top-up under a key and returns what became of it.
+    `top_up` carries out an automatic top-up under a key and returns what became of it. `public_url` begins pay links.
     """
 
     def __init__(
-        self, store: Store, gateway: Gateway, channels: Mapping[str, Channel], fallback: Channel, top_up: TopUp
-    ) -> None:
+        self, store: Store, gateway: Gateway, channels: Mapping[str, Channel], fallback: Channel, top_up: TopUp,
+        public_url: str,
+    ) -> None:  # fmt: skip
         self._top_up_by = top_up
+        self._public_url = public_url
         self._store = store
         self._gateway = gateway
         self._channels = channels
@@ -72,7 +74,8 @@ class Deliverer:
         locale = None
         if delivery.customer is not None:
             locale = await customers.locale_of(self._store, delivery.customer)
-        text, buttons = texts.render(delivery.template, delivery.params, locale)
+        link = await self._pay_link(delivery.params.get("pays"))
+        text, buttons = texts.render(delivery.template, delivery.params, locale, link)
         to = Address(delivery.channel, delivery.address, delivery.conversation)
         channel = self._channels.get(delivery.channel, self._fallback)
         send = Send(delivery.key, to, text, buttons)
@@ -91,6 +94,13 @@ class Deliverer:
             return Result("dead", f"{type(refused).__name__}: {refused}")
         edge.point("send:after")
         return Result("sent", receipt=receipt.data)
+
+    async def _pay_link(self, order: str | None) -> str | None:
+        """Return the link that pays an order."""
+        if order is None:
+            return None
+        token = await self._store.fetchval("SELECT link_token FROM orders WHERE id = $1", order)
+        return None if token is None else f"{self._public_url}/r/{token}"
 
     async def _instruct_stripe(self, delivery: Delivery) -> Result:
         if delivery.template == "topup":

@@ -77,13 +77,13 @@ def note_held(desk: Desk, source: Source) -> None:
         desk.reasons.pop(source.id, None)
     else:
         desk.reasons[source.id] = held
-        _time_the_end(desk, held)
+    _time_the_end(desk, *name)
 
 
-def _time_the_end(desk: Desk, held: entitlements.Held) -> None:
-    end = entitlements.end_of(reasons_for(desk, held.customer, held.feature))
+def _time_the_end(desk: Desk, customer: str, feature: str) -> None:
+    end = entitlements.end_of(reasons_for(desk, customer, feature))
     if end is not None:
-        desk.timers.append(timers.Timer("pass_end", f"{held.customer}|{held.feature}", end, held.customer))
+        desk.timers.append(timers.Timer("pass_end", f"{customer}|{feature}", end, customer))
 
 
 def reasons_for(desk: Desk, customer: str, feature: str) -> list[entitlements.Held]:

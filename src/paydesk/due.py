@@ -1,15 +1,21 @@
-"""What happens when desk time reaches something: a pass or lots that end, a hold that nobody settled, little that is left."""
+"""What happens when desk time reaches something: a pass or lots that end, a hold that nobody settled, little that is left.
+
+What is due for a subscription is in `reminders`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from paydesk import entitlements
+from paydesk import entitlements, reminders
 from paydesk.desk import OLD_NEWS, Desk, reasons_for
 from paydesk.facts import TimerFired
 from paydesk.inbox import DONE, Outcome, Row
 from paydesk.ledger import Cause
 from paydesk.outbox import Message
+
+SUBSCRIBED = "sub_"
+"""The beginning of the names of sources that subscriptions give: of their ends the subscription tells."""
 
 
 def timer_customer(fact: TimerFired) -> str:
@@ -37,6 +43,8 @@ def timer_fired(desk: Desk, fact: TimerFired, row: Row) -> Outcome:
             return _low_balance(desk, fact, customer, row)
         case "hold_end":
             return _hold_ended(desk, timer_object(fact), row)
+        case kind if kind in reminders.TIMERS:
+            return reminders.fired(desk, fact, desk.bills.get(timer_object(fact)), row)
         case _:
             return Outcome("ignored", f"unhandled timer {fact.kind}")
 
@@ -44,8 +52,14 @@ def timer_fired(desk: Desk, fact: TimerFired, row: Row) -> Outcome:
 def _pass_ended(desk: Desk, fact: TimerFired, customer: str, row: Row) -> Outcome:
     """A pass has ended, unless another reason or a later pass keeps the feature. `access` knew without us."""
     feature = timer_object(fact)
-    if entitlements.access(reasons_for(desk, customer, feature), desk.now).allowed:
+    reasons = reasons_for(desk, customer, feature)
+    if entitlements.access(reasons, desk.now).allowed:
         return Outcome("done", "not over: another reason keeps it")
+    if entitlements.end_of(reasons) != fact.at:
+        return Outcome("done", "it was taken back or moved before")
+    reminders.note_before(desk, customer, feature, fact.at)
+    if all(held.source.startswith(SUBSCRIBED) for held in reasons):
+        return Outcome("done", "the subscription tells of it")
     thread = desk.threads.get(customer)
     if thread is not None and desk.now - fact.at < OLD_NEWS:
         desk.messages.append(

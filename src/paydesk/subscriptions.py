@@ -189,6 +189,8 @@ def standing(bill: Bill) -> Standing:
             ended = own.ended_at or since
             unpaid = [grace_ends] if grace_ends is not None else []
             return Standing(since, max(min([ended, *unpaid]), *_paid_late(bill, ended), since))
+        case "active" if _written_off(bill) and grace_ends is not None:
+            return Standing(since, min([*ends, grace_ends]), grace_ends)
         case _ if own.paused == "void":
             return Standing(since, min([*ends, paid_until(bill) or since]))
         case _:
@@ -213,12 +215,26 @@ def _bills_a_cycle(invoice: Invoice) -> bool:
 
 
 def _grace_ends(bill: Bill) -> datetime | None:
-    """Return when grace ends: so many days after the first cycle began that is not paid; `None` when all are paid."""
-    own = bill.subscription
-    unpaid = [invoice.start for invoice in bill.invoices.values() if invoice.status in UNPAID]
-    if not unpaid and own.status in ("past_due", "unpaid"):
-        unpaid = [min(item.start for item in own.items)]
-    return min(unpaid) + own.grace if unpaid else None
+    """Return when grace ends: so many days after the first cycle began that is not paid; `None` when all are paid.
+
+    What was written off long ago, and followed by a cycle that is paid, counts no more.
+    """
+    own, until = bill.subscription, paid_until(bill)
+    unpaid = [one for one in bill.invoices.values() if one.status in UNPAID]
+    begun = [one.start for one in unpaid if until is None or one.end > until]
+    begun = begun or [one.start for one in unpaid if one.end == until and one.status == "open"]
+    if not begun and own.status in ("past_due", "unpaid"):
+        begun = [min(item.start for item in own.items)]
+    return min(begun) + own.grace if begun else None
+
+
+def _written_off(bill: Bill) -> bool:
+    """Say whether a cycle after the last paid one was written off: Stripe calls the subscription active again then."""
+    until = paid_until(bill)
+    return any(
+        one.status == "uncollectible" and _bills_a_cycle(one) and (until is None or one.end > until)
+        for one in bill.invoices.values()
+    )
 
 
 def paid_until(bill: Bill) -> datetime | None:

@@ -21,6 +21,8 @@ PRICE_KEY = "paydesk_price"
 STATUSES = ("incomplete", "incomplete_expired", "trialing", "active", "past_due", "unpaid", "paused", "canceled")
 INVOICE_STATUSES = ("draft", "open", "paid", "void", "uncollectible")
 FIRST = "subscription_create"
+ASKED_FOR = "authentication_required"
+"""The code of a payment that waits for the buyer, whose bank wants them to confirm it."""
 
 
 class Ours(NamedTuple):
@@ -160,6 +162,7 @@ def _payments(invoice: Object) -> list[PaidBy]:
 def _paid_by(one: Object, intent: Object) -> PaidBy:
     """Read a payment: it is paid when the invoice counts it, whatever else its intent has been through."""
     paid = one.get("status") == "paid"
+    asked_for = intent.get("status") == "requires_action" and not paid
     error = intent.get("last_payment_error")
     failure: Object = error if isinstance(error, Mapping) and not paid else {}
     status = "succeeded" if paid else _INTENT_STATUS.get(str(intent.get("status")), "failed" if failure else "open")
@@ -170,7 +173,7 @@ def _paid_by(one: Object, intent: Object) -> PaidBy:
         amount=shapes.number(one, "amount_paid") if paid else shapes.number(intent, "amount"),
         currency=shapes.text(intent, "currency"),
         charge=shapes.latest_charge(intent) if paid else None,
-        failure_code=shapes.words(failure, "decline_code") or shapes.words(failure, "code"),
+        failure_code=ASKED_FOR if asked_for else shapes.words(failure, "decline_code") or shapes.words(failure, "code"),
         failure_message=shapes.words(failure, "message"),
         paid_at=_moment(times, "paid_at") if paid else None,
     )

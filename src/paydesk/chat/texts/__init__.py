@@ -15,6 +15,7 @@ from typing import Any
 
 from paydesk import money
 from paydesk.channels.base import Button
+from paydesk.chat.texts import subscriptions
 
 TEMPLATES = {
     "paid": "✅ Paid {amount}. {given}Reference {reference}.",
@@ -41,6 +42,7 @@ TEMPLATES = {
     "alert_dispute_lost": "⚠️ Dispute lost: {amount}, order {order}. {taken}",
     "alert_refund_failed": "⚠️ Refund failed ({cause}): {amount}, order {order}. The buyer does not have the money; "
     "pay it back another way. {restored}",
+    **subscriptions.TEMPLATES,
 }
 """English is the language of the source; a translation is looked up by the English text."""
 
@@ -49,6 +51,7 @@ BUY_BUTTONS = {
     "low_balance": "Buy more",
     "topup_failed": "Buy more",
     "topup_limit": "Buy more",
+    "subscription_ended": "Subscribe again",
 }
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -59,8 +62,13 @@ def fill(template: str, values: Mapping[str, object]) -> str:
     return _PLACEHOLDER.sub(lambda found: str(values.get(found.group(1), "")), template)
 
 
-def render(template: str, params: Mapping[str, Any], locale: str | None) -> tuple[str, tuple[Button, ...]]:
-    """Return the text and buttons of a message; raises `KeyError` for a template that does not exist."""
+def render(
+    template: str, params: Mapping[str, Any], locale: str | None, link: str | None = None
+) -> tuple[str, tuple[Button, ...]]:
+    """Return the text and buttons of a message; `link` is where the order is paid that its `params` name.
+
+    Raises `KeyError` for a template that does not exist.
+    """
     values: dict[str, object] = {"feature": params.get("feature", "")}
     if "amount" in params:
         values |= _of_order(params)
@@ -69,8 +77,17 @@ def render(template: str, params: Mapping[str, Any], locale: str | None) -> tupl
     if "unit" in params:
         values |= {"unit": params["unit"], "left": count(params.get("balance", 0), params["unit"]),
                    "because": _sentence(params.get("because", "")), "customer": params.get("customer", "")}  # fmt: skip
-    buttons = (Button(BUY_BUTTONS[template], command="/buy"),) if template in BUY_BUTTONS else ()
-    return fill(TEMPLATES[template], values).strip(), buttons
+    if "subscription" in params:
+        values |= _of_subscription(params, values)
+    return fill(TEMPLATES[template], values).strip(), _buttons(template, values, link)
+
+
+def _buttons(template: str, values: Mapping[str, object], link: str | None) -> tuple[Button, ...]:
+    if template in BUY_BUTTONS:
+        return (Button(BUY_BUTTONS[template], command="/buy"),)
+    if link is not None and template in subscriptions.BUTTONS:
+        return (Button(fill(subscriptions.BUTTONS[template], values), url=link),)
+    return ()
 
 
 def _of_order(params: Mapping[str, Any]) -> dict[str, object]:
@@ -95,9 +112,51 @@ def _of_order(params: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
+_MOMENTS = ("renews", "until", "trial_end", "resumes", "card_ends", "retry_at", "ends")
+
+
+def _of_subscription(params: Mapping[str, Any], values: Mapping[str, object]) -> dict[str, object]:
+    """Return what texts about a subscription may name, in words; `values` are those of its order."""
+    price = params.get("price")
+    own: dict[str, object] = {
+        **values,
+        **{name: params.get(name, "") for name in ("name", "subscription", "customer", "stripe_price")},
+        **{name: _moment(params[name]) for name in _MOMENTS if params.get(name) is not None},
+        "price": "" if price is None else money.display(price, params["price_currency"]),
+    }
+    held = "on_hold" if params.get("over") else "kept" if "until" in own else None
+    parts = {
+        "paid_note": "paid_note" if params.get("amount") else None,
+        "next": _next(own, ""),
+        "next_of_name": _next(own, "name_"),
+        "trial_note": _trial(own),
+        "kept": held,
+        "kept_by_them": {"on_hold": "on_hold_for_them", "kept": "kept_by_them", None: None}[held],
+        "retry": "retry" if "retry_at" in own else None,
+        "paused_note": "paused" if held == "kept" else held,
+        "resumes_note": "resumes" if "resumes" in own else None,
+    }
+    return {**own, **{name: fill(subscriptions.PARTS[part], own) if part else "" for name, part in parts.items()}}
+
+
+def _next(own: Mapping[str, object], begin: str) -> str | None:
+    """Return which part says what comes next: a renewal, or the end."""
+    if "renews" in own:
+        return begin + ("renews_for" if own["price"] else "renews")
+    return "ends" if "until" in own else None
+
+
+def _trial(own: Mapping[str, object]) -> str | None:
+    if "trial_end" not in own:
+        return None
+    if "renews" not in own:
+        return "trial_stops"
+    return "trial_for" if own["price"] else "trial"
+
+
 def short(order: str) -> str:
     """Return an order's reference as people can read it to each other: eight characters."""
-    return order.removeprefix("ord_")[:8].upper()
+    return order.rpartition("_")[2][:8].upper()
 
 
 def given(grants: Any, balances: Mapping[str, int], paid_off: Mapping[str, int] | None = None) -> str:
@@ -125,6 +184,10 @@ def _thing(grant: Mapping[str, Any], worth: int) -> str:
     """Return so much of what was given, in words: credits, the nearest days or hours of a pass, or the feature."""
     if grant["kind"] == "credits":
         return count(worth, grant["unit"])
+    if grant["kind"] == "role":
+        return f"a role on {grant['channel'].capitalize()}"
+    if grant["kind"] == "member":
+        return f"a place on {grant['channel'].capitalize()}"
     if grant["kind"] != "pass":
         return str(grant["feature"])
     days, hours = round(worth / 86_400), round(worth / 3600)

@@ -1,0 +1,66 @@
+"""What is said of subscriptions: templates, the parts some of them have, and their buttons. Names only, no logic."""
+
+from __future__ import annotations
+
+TEMPLATES = {
+    "subscribed": "✅ You are subscribed to {name}. {paid_note}{given}{next}Reference {reference}.",
+    "trial_started": "✅ Your trial of {name} has begun. {given}{trial_note}",
+    "trial_paid": "✅ Your trial is over, and {name} goes on. {paid_note}{given}{next}Reference {reference}.",
+    "renewed": "✅ {name} is renewed. {paid_note}{given}{next}Reference {reference}.",
+    "recovered": "✅ Thank you, all is well with {name} again. {paid_note}{given}{next}Reference {reference}.",
+    "change_paid": "✅ Paid {amount} for the change to {name}. {given}Reference {reference}.",
+    "bill_paid": "✅ Paid {amount} for {name}. {given}Reference {reference}.",
+    "renewal_failed": "⚠️ Your payment of {amount} for {name} did not go through: {reason} {kept}{retry}"
+    "Pay with the button, and all is well.",
+    "action_required": "⚠️ Your bank wants you to confirm the payment of {amount} for {name}. {kept}"
+    "Confirm it with the button, and all is well.",
+    "grace_72": "⚠️ {name} is still not paid. You keep it until {until}. Pay {amount} with the button, and it stays.",
+    "grace_24": "⚠️ Last day: {name} is still not paid. You keep it until {until}. "
+    "Pay {amount} with the button, and it stays.",
+    "subscription_unpaid": "Your access to {name} has ended: {amount} was not paid. "
+    "Pay with the button, and it comes back at once.",
+    "subscription_ended": "Your subscription to {name} has ended. Thank you for having been with us. /buy brings it back.",
+    "plan_changed": "Your subscription is now {name}. {next}",
+    "cancels": "{name} will end on {ends}. You keep it until then, and no further renewal is charged.",
+    "cancel_undone": "{name} goes on, and nothing ends. {next}",
+    "paused": "{name} is paused: nothing is charged. {paused_note}{resumes_note}",
+    "resumed": "{name} goes on after its pause. {next}",
+    "renewal_soon": "{next_of_name}There is nothing you have to do.",
+    "trial_ends_soon": "Your trial of {name} is almost over. {trial_note}",
+    "card_ends": "The card that pays for {name} is valid until {card_ends}. It is needed again on {renews}: "
+    "please put in a new one before then.",
+    "alert_renewal_failed": "⚠️ A renewal was not paid ({cause}): {amount} for {name}, customer {customer}. "
+    "{kept_by_them}",
+    "alert_subscription_unpaid": "⚠️ Access has ended unpaid: {amount} for {name}, customer {customer}.",
+    "alert_unknown_price": "⚠️ Subscription {subscription} is billed by {stripe_price}, which is not in the catalogue: "
+    "it gives nothing. Put the price in as stripe_price. Customer {customer}.",
+}
+
+PARTS = {
+    "paid_note": "Paid {amount}. ",
+    "renews": "It renews on {renews}. ",
+    "renews_for": "It renews on {renews} for {price}. ",
+    "ends": "It ends on {until}. ",
+    "name_renews": "{name} renews on {renews}. ",
+    "name_renews_for": "{name} renews on {renews} for {price}. ",
+    "trial": "It ends on {trial_end}. ",
+    "trial_for": "It ends on {trial_end}; then {name} costs {price}. Cancel before, and you pay nothing. ",
+    "trial_stops": "It ends on {trial_end}, and nothing will be charged. ",
+    "kept": "You keep it until {until}. ",
+    "kept_by_them": "Access stays until {until}. ",
+    "on_hold": "Until it is paid, you do not have what it gives. ",
+    "on_hold_for_them": "They do not have what it gives. ",
+    "retry": "It is tried again on {retry_at}. ",
+    "paused": "You keep it until {until}. ",
+    "resumes": "It goes on by itself on {resumes}. ",
+}
+"""Parts of texts, which stand where what they tell of is there."""
+
+BUTTONS = {
+    "renewal_failed": "Pay {amount}",
+    "action_required": "Confirm {amount}",
+    "grace_72": "Pay {amount}",
+    "grace_24": "Pay {amount}",
+    "subscription_unpaid": "Pay {amount}",
+}
+"""Buttons that lead to where the invoice is paid."""
