@@ -44,7 +44,17 @@ def test_filling_puts_every_value_in_and_leaves_no_known_placeholder(template: s
 @pytest.mark.parametrize("template", texts.TEMPLATES)
 def test_every_template_is_whole_when_its_values_are_there(template: str) -> None:
     grant = {"kind": "credits", "unit": "credits", "worth": 10, "before": 4, "whole": 30}
-    bought = {"unit": "credits", "balance": 2, "because": "No funds.", "customer": "cst_1", "feature": "premium"}
+    bought = {
+        "unit": "credits",
+        "balance": 2,
+        "because": "No funds.",
+        "customer": "cst_1",
+        "feature": "premium",
+        "name": "Plus",
+        "subscription": "sub_1",
+        "stays": "sub_2",
+        "price": "plus",
+    }
     params = {**ORDER, **bought, "grants": [grant], "balances": {"credits": 10}, "debts": {"credits": 3},
               "paid_off": {"credits": 2}, "paid": 999, "refunded": 400, "due": "2026-06-01T12:00:00+00:00",
               "reason": "Insufficient funds."}  # fmt: skip

@@ -154,7 +154,8 @@ def _bill(desk: Desk, own: Subscription, invoice: Invoice, fact: InvoiceIs) -> N
         desk.touched_cases[invoice.order] = before
     for paid in fact.payments:
         desk.payers.setdefault(paid.intent, invoice.order)
-    after = orders.bill(before, fact)
+    gives = before.order.grants or any(source.kind == "credits" for source in desk.parts.get(invoice.order, ()))
+    after = orders.bill(replace(before, order=replace(before.order, grants=gives)), fact)
     if after != before:
         desk.touched_cases.setdefault(invoice.order, before)
     desk.cases[invoice.order] = after
@@ -177,7 +178,7 @@ def refresh(desk: Desk, id_: str, row: Row) -> None:
         if case is not None:
             _post_invoice(desk, bill, invoice, case, row)
     billed = [desk.cases[one.order] for one in bill.invoices.values() if one.order in desk.cases]
-    back = [case.order.id for case in billed if _wholly_back(case)]
+    back = [case.order.id for case in billed if wholly_back(case)]
     bill = replace(bill, gone=subscriptions.gone_of(bill.invoices.values(), back))
     desk.bills[id_] = bill
     stands = subscriptions.standing(bill)
@@ -212,7 +213,7 @@ def _line(invoice: Invoice, source: Source) -> Line:
     return next(line for line in invoice.lines if line.id == wanted)
 
 
-def _wholly_back(case: Case) -> bool:
+def wholly_back(case: Case) -> bool:
     """Say whether all the money of an order went back."""
     returned = returned_of(case)
     return 0 < returned.of <= returned.refunded + returned.disputed + returned.lost

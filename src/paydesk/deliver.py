@@ -23,7 +23,7 @@ from paydesk.channels.base import (
     Unknown,
 )
 from paydesk.chat import texts
-from paydesk.errors import NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
+from paydesk.errors import Conflict, NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
 from paydesk.outbox import Delivery, Result
 from paydesk.store import Store
 from paydesk.stripe.gateway import Gateway
@@ -32,17 +32,26 @@ log = logging.getLogger("paydesk.deliver")
 
 
 TopUp = Callable[[str, dict[str, Any]], Awaitable[str]]
+"""Carries out an instruction under a key, once however often it is called, and says in words what became of it."""
 
 
 class Deliverer:
     """Knows the channels. A channel without an adapter is served by `fallback`: its messages are kept to be fetched.
 
-    `top_up` carries out an automatic top-up under a key and returns what became of it.
+    `top_up` carries out an automatic top-up under a key and returns what became of it; `others` do so with further
+    instructions to Stripe, by template.
     """
 
     def __init__(
-        self, store: Store, gateway: Gateway, channels: Mapping[str, Channel], fallback: Channel, top_up: TopUp
+        self,
+        store: Store,
+        gateway: Gateway,
+        channels: Mapping[str, Channel],
+        fallback: Channel,
+        top_up: TopUp,
+        others: Mapping[str, TopUp] | None = None,
     ) -> None:
+        self._others = others or {}
         self._top_up_by = top_up
         self._store = store
         self._gateway = gateway
@@ -93,6 +102,8 @@ class Deliverer:
         params = delivery.params
         if delivery.template == "topup":
             return await self._top_up(delivery)
+        if delivery.template in self._others:
+            return await self._other(delivery)
         try:
             refund = await self._gateway.refund(
                 params["payment_intent"], params["reason"], params["order"], delivery.key
@@ -110,6 +121,15 @@ class Deliverer:
             said = await self._top_up_by(delivery.key, delivery.params)
         except StripeUnavailable as error:
             return Result("later", error.message)
+        return Result("sent", said)
+
+    async def _other(self, delivery: Delivery) -> Result:
+        try:
+            said = await self._others[delivery.template](delivery.key, delivery.params)
+        except StripeUnavailable as error:
+            return Result("later", error.message)
+        except (StripeRefused, NotFound, Conflict) as error:
+            return Result("dead", error.message)
         return Result("sent", said)
 
 

@@ -33,6 +33,12 @@ TEMPLATES = {
     "topup_limit": "Your automatic top-up has reached its limit for this month. /buy gets you more.",
     "alert_topup_failed": "⚠️ An automatic top-up of {unit} failed and is turned off: {because} Customer {customer}.",
     "alert_topup_limit": "An automatic top-up of {unit} has reached its limit for this month. Customer {customer}.",
+    "subscribed_twice": "You had subscribed to {name} twice. The second subscription has ended at once, and what you paid "
+    "for it, {amount}, is on its way back to you. The first one goes on.",
+    "alert_subscribed_twice": "⚠️ Subscribed twice: {subscription} of {name} has ended at once, and {amount} went back; "
+    "{stays} goes on. Order {order}.",
+    "alert_plan_change_failed": "⚠️ {subscription} could not change to {price} at the end of its period: {because} "
+    "It stays as it is.",
     "pass_ended": "Your access to {feature} has ended. /buy brings it back.",
     "alert_fraud_warning": "⚠️ Early fraud warning ({cause}): {amount}, order {order}. A refund now may spare you a dispute.",
     "alert_dispute_opened": "⚠️ Dispute opened ({cause}): {amount}, order {order}. Evidence is due by {due}. {held}",
@@ -51,6 +57,9 @@ BUY_BUTTONS = {
     "topup_limit": "Buy more",
 }
 
+PLAIN = ("feature", "name", "subscription", "stays", "price")
+"""Parameters that stand in texts as they are."""
+
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -61,14 +70,15 @@ def fill(template: str, values: Mapping[str, object]) -> str:
 
 def render(template: str, params: Mapping[str, Any], locale: str | None) -> tuple[str, tuple[Button, ...]]:
     """Return the text and buttons of a message; raises `KeyError` for a template that does not exist."""
-    values: dict[str, object] = {"feature": params.get("feature", "")}
+    values: dict[str, object] = {name: params.get(name, "") for name in PLAIN}
+    values["because"] = _sentence(params.get("because", ""))
     if "amount" in params:
         values |= _of_order(params)
         if template == "refunded" and params.get("refunded", 0) < params.get("paid", 0):
             template = "refunded_in_part"
     if "unit" in params:
         values |= {"unit": params["unit"], "left": count(params.get("balance", 0), params["unit"]),
-                   "because": _sentence(params.get("because", "")), "customer": params.get("customer", "")}  # fmt: skip
+                   "customer": params.get("customer", "")}  # fmt: skip
     buttons = (Button(BUY_BUTTONS[template], command="/buy"),) if template in BUY_BUTTONS else ()
     return fill(TEMPLATES[template], values).strip(), buttons
 
