@@ -55,6 +55,10 @@ def test_every_template_is_whole_when_its_values_are_there(template: str) -> Non
         "because": "No funds.",
         "customer": "cst_1",
         "feature": "premium",
+        "name": "Plus",
+        "subscription": "sub_1",
+        "stays": "sub_2",
+        "price": "plus",
     }
     params = {**ORDER, **bought, "grants": [grant], "balances": {"credits": 10}, "debts": {"credits": 3},
               "paid_off": {"credits": 2}, "paid": 999, "refunded": 400, "due": "2026-06-01T12:00:00+00:00",

@@ -11,18 +11,19 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from paydesk import account, poll, privacy, telemetry, topup
+from paydesk import account, changes, doubles, poll, privacy, telemetry, topup
 from paydesk.channels.web import WebChannel
 from paydesk.chat.commands import Conversation
 from paydesk.chat.thread import Threads
 from paydesk.clock import Clock
 from paydesk.config import Settings, load
-from paydesk.deliver import Deliverer
+from paydesk.deliver import Deliverer, TopUp
 from paydesk.errors import SettingError, StoreUnavailable
 from paydesk.inbox import Receiver
 from paydesk.privacy import Vault
@@ -134,22 +135,42 @@ def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway:
 
     deliverer = Deliverer(
         store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up,
-        public_url=settings.public_url,
+        public_url=settings.public_url, others=_instructions(store, gateway, shelf),
     )  # fmt: skip
+    vault = _vault(settings)
     return Service(
         settings=settings,
         clock=clock,
         store=store,
-        vault=_vault(settings),
+        vault=vault,
         shelf=shelf,
         gateway=gateway,
         bell=bell,
         receiver=Receiver(store, bell),
         wallets=Wallets(store, low_mark),
         threads=threads,
-        conversation=Conversation(store, shelf, clock, public_url=settings.public_url, livemode=gateway.livemode),
+        conversation=Conversation(
+            store, shelf, clock, vault, public_url=settings.public_url, livemode=gateway.livemode
+        ),
         worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode, marks=low_mark),
     )
+
+
+def _instructions(store: Store, gateway: Gateway, shelf: Shelf) -> dict[str, TopUp]:
+    """Return who carries out what the outbox instructs Stripe to do about subscriptions, by template."""
+
+    async def plan_change(_key: str, params: dict[str, Any]) -> str:
+        return await changes.carry_out(store, gateway, shelf.catalog, params)
+
+    async def wish(key: str, params: dict[str, Any]) -> str:
+        return await changes.from_chat(store, gateway, shelf.catalog, key, params)
+
+    return {
+        "end_double": partial(doubles.end_double, store, gateway),
+        "close_order": partial(doubles.close_order, store, gateway),
+        "plan_change": plan_change,
+        "wish": wish,
+    }
 
 
 def _vault(settings: Settings) -> Vault:

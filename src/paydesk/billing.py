@@ -202,7 +202,7 @@ def refresh(desk: Desk, id_: str, row: Row) -> None:
 def with_gone(bill: Bill, cases: Mapping[str, Case]) -> Bill:
     """Return a bill that knows which of its invoices had all their money go back, by the cases of their orders."""
     billed = [cases[one.order] for one in bill.invoices.values() if one.order in cases]
-    back = [case.order.id for case in billed if _wholly_back(case)]
+    back = [case.order.id for case in billed if wholly_back(case)]
     return replace(bill, gone=subscriptions.gone_of(bill.invoices.values(), back))
 
 
@@ -228,7 +228,7 @@ def _line(invoice: Invoice, source: Source) -> Line:
     return next(line for line in invoice.lines if line.id == wanted)
 
 
-def _wholly_back(case: Case) -> bool:
+def wholly_back(case: Case) -> bool:
     """Say whether all the money of an order went back."""
     returned = returned_of(case)
     return 0 < returned.of <= returned.refunded + returned.disputed + returned.lost

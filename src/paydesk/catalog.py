@@ -104,6 +104,7 @@ class Product:
 
     `grace_days`: how long an unpaid subscription keeps what it gives. `reminders`: whether people are told before a
     renewal, the end of a trial or of a card. `starts`: whether passes run from the purchase or from when they are claimed.
+    `promotion_codes`: whether the payment page takes codes.
     """
 
     key: str
@@ -118,6 +119,7 @@ class Product:
     grace_days: int = GRACE_DAYS
     reminders: bool = True
     starts: str = "purchase"
+    promotion_codes: bool = False
 
     def terms(self) -> dict[str, Any]:
         """Return what of a product counts for what is sold of it from now on."""

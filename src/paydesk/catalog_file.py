@@ -14,7 +14,7 @@ from paydesk.errors import CatalogError
 
 PRODUCT_KEYS = {
     "name", "prices", "grants", "description", "image", "goods", "payment_methods", "grace_days", "stock", "on_dispute",
-    "starts", "reminders",
+    "starts", "reminders", "promotion_codes",
 }  # fmt: skip
 PRICE_KEYS = {
     "key", "currency", "amount", "interval", "interval_count", "trial_days", "minutes", "segment", "stripe_price",
@@ -138,6 +138,7 @@ class _Reader:
             grace_days=self._integer(table, "grace_days", 0, 365) if "grace_days" in table else GRACE_DAYS,
             reminders=self._flag(table, "reminders"),
             starts=table.get("starts", "purchase"),
+            promotion_codes="promotion_codes" in table and self._flag(table, "promotion_codes"),
         )
 
     def _refuse_unfit_methods(self, table: Mapping[str, Any], prices: tuple[Price, ...]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from paydesk import calls, customers, ids, mending, money, payers, sessions
+from paydesk import calls, customers, hosted, ids, mending, money, payers, rivals, sessions
 from paydesk.catalog import Catalog, Price, Product
 from paydesk.clock import from_unix
 from paydesk.customers import Thread
@@ -64,7 +64,7 @@ def line_of(catalog: Catalog, name: str, quantity: int, stripe_prices: dict[str,
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What an order is made of. `thread` is where the buyer is told."""
+    """What an order is made of. `thread` is where the buyer is told; without `trial`, a subscription is paid from today."""
 
     customer: str
     lines: tuple[Line, ...]
@@ -74,6 +74,7 @@ class NewOrder:
     metadata: dict[str, str] | None = None
     capture: str = "automatic"
     save_card: bool = False
+    trial: bool = True
 
 
 async def create_order(
@@ -82,7 +83,8 @@ async def create_order(
     """Write an order with its terms frozen and return its id; under a given `id_` it is made once.
 
     With `reuse`, an open order for the same line in the same thread is used again, also by two who ask at once.
-    Raises `Invalid` for mixed currencies, too many lines, no shared way to pay, or a total that Stripe does not take.
+    Raises `Invalid` for mixed currencies, too many lines, no shared way to pay, or a total that Stripe does not take,
+    and `Conflict` for a subscription that the person has already.
     """
     amount, currency = _total(new.lines)
     methods = _methods(new.lines)
@@ -96,7 +98,9 @@ async def create_order(
             open_already = await _open_order(tx, person, new)
             if open_already is not None:
                 return open_already
-        trial_days = await _trial_days(tx, person, new.lines[0]) if plan is not None else None
+        if plan is not None:
+            await _refuse_second(tx, person, new.lines[0], id_)
+        trial_days = await _trial_days(tx, person, new.lines[0]) if plan is not None and new.trial else None
         made = await tx.execute(
             "INSERT INTO orders (id, customer_id, amount, currency, livemode, link_token, channel, external_id, "
             "conversation, success_url, cancel_url, metadata, capture, save_card, payment_methods, mode, plan, trial_days) "
@@ -113,7 +117,7 @@ async def create_order(
             thread.conversation,
             new.success_url,
             new.cancel_url,
-            new.metadata or {},
+            {**_taking_codes(new), **(new.metadata or {})},
             new.capture,
             new.save_card,
             methods,
@@ -126,6 +130,12 @@ async def create_order(
         return id_
 
     return await store.run(work)
+
+
+def _taking_codes(new: NewOrder) -> dict[str, str]:
+    """Return the mark of an order whose page takes promotion codes: when all its products do."""
+    takes = all(line.product is not None and line.product.promotion_codes for line in new.lines)
+    return {sessions.CODES: "yes"} if takes else {}
 
 
 def _methods(lines: Sequence[Line]) -> list[str] | None:
@@ -172,6 +182,19 @@ SELECT EXISTS (
     SELECT FROM subscription s, jsonb_array_elements(s.items -> 'data') item
     WHERE s.customer_id = $1 AND item -> 'terms' ->> 'product' = $2 AND s.status <> 'incomplete_expired')
 """
+
+
+async def _refuse_second(tx: Tx, person: str, line: Line, order: str) -> None:
+    """Raise `Conflict` when the person has a live subscription of the product, unless this order is made already."""
+    if line.product is None or await tx.fetchval("SELECT 1 FROM orders WHERE id = $1", order):
+        return
+    has = await rivals.live_one(tx, person, line.product.key)
+    if has is not None:
+        raise Conflict(
+            f"{line.product.name} is subscribed to already: {has}; change that one, or cancel it first",
+            param="items",
+            code="already_subscribed",
+        )
 
 
 async def _trial_days(tx: Tx, person: str, line: Line) -> int | None:
@@ -277,6 +300,9 @@ async def open_session(store: Store, gateway: Gateway, order_id: str, *, public_
         return Link(row["status"])
     if row["session"] is None and await has_payment(store, order_id):
         return Link("pending")
+    bill = await hosted.page(store, gateway, row)
+    if bill is not None:
+        return Link(*bill)
     if row["session"] is not None:
         link = await _existing(store, gateway, row)
         if link is not None:

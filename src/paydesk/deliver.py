@@ -35,18 +35,27 @@ NEWS_S = 2.0
 """How long we wait for news of a refund that somebody else has made."""
 
 TopUp = Callable[[str, dict[str, Any]], Awaitable[str]]
+"""Carries out an instruction under a key, once however often it is called, and says in words what became of it."""
 
 
 class Deliverer:
     """Knows the channels. A channel without an adapter is served by `fallback`: its messages are kept to be fetched.
 
-    `top_up` carries out an automatic top-up under a key and returns what became of it. `public_url` begins pay links.
+    `top_up` carries out an automatic top-up under a key and returns what became of it; `others` do so with further
+    instructions to Stripe, by template. `public_url` begins pay links.
     """
 
     def __init__(
-        self, store: Store, gateway: Gateway, channels: Mapping[str, Channel], fallback: Channel, top_up: TopUp,
+        self,
+        store: Store,
+        gateway: Gateway,
+        channels: Mapping[str, Channel],
+        fallback: Channel,
+        top_up: TopUp,
         public_url: str,
-    ) -> None:  # fmt: skip
+        others: Mapping[str, TopUp] | None = None,
+    ) -> None:
+        self._others = others or {}
         self._top_up_by = top_up
         self._public_url = public_url
         self._store = store
@@ -105,6 +114,8 @@ class Deliverer:
     async def _instruct_stripe(self, delivery: Delivery) -> Result:
         if delivery.template == "topup":
             return await self._top_up(delivery)
+        if delivery.template in self._others:
+            return await self._other(delivery)
         return await self._give_back(delivery)
 
     async def _give_back(self, delivery: Delivery) -> Result:
@@ -120,9 +131,7 @@ class Deliverer:
         except Conflict as conflict:
             return Result("sent" if conflict.code == "already_refunded" else "dead", conflict.message)
         except (StripeRefused, NotFound) as error:
-            if (
-                isinstance(error, StripeRefused) and error.about == "amount"
-            ):  # somebody gave a part of it back meanwhile
+            if isinstance(error, StripeRefused) and error.about == "amount":  # somebody gave a part back meanwhile
                 return Result("later", error.message, wait_s=NEWS_S)
             return Result("dead", error.message)
         return Result("sent", receipt={"refund": made.id})
@@ -132,6 +141,15 @@ class Deliverer:
             said = await self._top_up_by(delivery.key, delivery.params)
         except StripeUnavailable as error:
             return Result("later", error.message)
+        return Result("sent", said)
+
+    async def _other(self, delivery: Delivery) -> Result:
+        try:
+            said = await self._others[delivery.template](delivery.key, delivery.params)
+        except StripeUnavailable as error:
+            return Result("later", error.message)
+        except (StripeRefused, NotFound, Conflict) as error:
+            return Result("dead", error.message)
         return Result("sent", said)
 
 

@@ -13,6 +13,7 @@ from paydesk.facts import BalanceIs
 from paydesk.inbox import Row
 from paydesk.ledger import Book, Hold, Source
 from paydesk.outbox import Message
+from paydesk.rivals import Known
 from paydesk.subscriptions import Bill, Invoice, Subscription
 
 OLD_NEWS = timedelta(hours=72)
@@ -53,6 +54,7 @@ class Desk:
     known_customers: dict[str, str] = field(default_factory=dict)
     changed_bills: dict[str, Bill | None] = field(default_factory=dict)
     new_orders: list[tuple[Subscription, Invoice]] = field(default_factory=list)
+    rivals: Known = field(default_factory=Known)
     before: dict[tuple[str, str], entitlements.Access] = field(default_factory=dict)
 
 

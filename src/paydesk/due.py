@@ -45,6 +45,8 @@ def timer_fired(desk: Desk, fact: TimerFired, row: Row) -> Outcome:
             return _hold_ended(desk, timer_object(fact), row)
         case kind if kind in reminders.TIMERS:
             return reminders.fired(desk, fact, desk.bills.get(timer_object(fact)), row)
+        case "plan_change":
+            return _plan_change(desk, fact, customer, row)
         case _:
             return Outcome("ignored", f"unhandled timer {fact.kind}")
 
@@ -96,3 +98,11 @@ def _hold_ended(desk: Desk, id_: str, row: Row) -> Outcome:
     desk.book.end_hold(hold, cause, 0, "lapsed")
     desk.touched_holds[hold.id] = hold
     return Outcome("done", f"{hold.amount:,} {hold.unit} went back")
+
+
+def _plan_change(desk: Desk, fact: TimerFired, customer: str, row: Row) -> Outcome:
+    """The cycle is about to end in which somebody asked for another plan: what was written down is carried out."""
+    id_ = timer_object(fact)
+    key = f"plan_change:{id_}:{fact.at.isoformat()}"
+    desk.messages.append(Message(key, customer, "stripe", id_, "plan_change", {"subscription": id_}, inbox_id=row.id))
+    return DONE

@@ -31,6 +31,7 @@ class Vault:
         if not keys:
             raise SettingError("PAYDESK_ENCRYPTION_KEYS is not set: 32 random bytes in URL-safe base64")
         raw = [_decode(key) for key in keys]
+        self._raw = raw
         self._masters = {_key_id(key): AESGCM(key) for key in raw}
         self._newest = _key_id(raw[0])
         self._oldest = raw[-1]  # the blind index must not change when keys rotate
@@ -59,6 +60,18 @@ class Vault:
     def index(self, email: str) -> bytes:
         """Return the blind index of an e-mail address: equal for equal addresses, whatever their case."""
         return hmac.digest(self._oldest, b"email:" + email.strip().lower().encode(), "sha256")[:16]
+
+    def signature(self, purpose: str, text: str) -> str:
+        """Return what only we can put under a text, for one purpose: 32 hexadecimal digits."""
+        return self._signed_by(self._raw[0], purpose, text)
+
+    def signed(self, purpose: str, text: str, signature: str) -> bool:
+        """Say whether a signature is ours, by any of our keys."""
+        return any(hmac.compare_digest(self._signed_by(key, purpose, text), signature) for key in self._raw)
+
+    @staticmethod
+    def _signed_by(key: bytes, purpose: str, text: str) -> str:
+        return hmac.digest(key, f"signature:{purpose}:{text}".encode(), "sha256").hex()[:32]
 
     def _open_key(self, data_key: bytes, person: str) -> AESGCM:
         master = self._masters.get(data_key[:KEY_ID_BYTES])

@@ -7,6 +7,10 @@ from typing import Any
 
 from paydesk.store import Record
 
+COUPON, CODE, CODES, CARD = "paydesk_coupon", "paydesk_promotion_code", "paydesk_promotion_codes", "paydesk_card"
+"""Keys of an order's metadata: the coupon or promotion code it was made with, whether its page takes codes, and whether
+a trial needs a card."""
+
 
 def params_of(
     row: Record, order_lines: Sequence[Record], stripe_customer: str, count: int, public_url: str
@@ -25,7 +29,17 @@ def params_of(
         "cancel_url": row["cancel_url"] or back,
         **own,
         **methods,
+        **_discounts(row["metadata"]),
     }
+
+
+def _discounts(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return what makes it cheaper: a coupon, a promotion code, or a place to type one (Stripe takes one of them)."""
+    if COUPON in metadata:
+        return {"discounts": [{"coupon": metadata[COUPON]}]}
+    if CODE in metadata:
+        return {"discounts": [{"promotion_code": metadata[CODE]}]}
+    return {"allow_promotion_codes": True} if CODES in metadata else {}
 
 
 def _payment(row: Record, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -35,9 +49,14 @@ def _payment(row: Record, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def _subscription(row: Record, line: Record, metadata: Mapping[str, str]) -> dict[str, Any]:
     """Return what begins a subscription: it names its order and its price, whatever price Stripe has for it later."""
-    trial = {"trial_period_days": row["trial_days"]} if row["trial_days"] else {}
-    named = {**metadata, "paydesk_price": line["price_key"]}
-    return {"mode": "subscription", "subscription_data": {"metadata": named, **trial}}
+    data: dict[str, Any] = {"metadata": {**metadata, "paydesk_price": line["price_key"]}}
+    if row["trial_days"]:
+        data["trial_period_days"] = row["trial_days"]
+    if row["metadata"].get(CARD) != "if_required":
+        return {"mode": "subscription", "subscription_data": data}
+    if row["trial_days"]:  # a trial without a card ends with its last day
+        data["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
+    return {"mode": "subscription", "subscription_data": data, "payment_method_collection": "if_required"}
 
 
 def line_item(line: Record, row: Record) -> dict[str, Any]:

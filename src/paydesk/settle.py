@@ -24,6 +24,7 @@ from paydesk import (
     news,
     orders,
     outbox,
+    rivals,
     saying,
     timers,
 )  # fmt: skip
@@ -128,6 +129,8 @@ async def _load_bills(
     desk.keys = await bills.price_keys(tx, prices)
     desk.plans = await bills.plans(tx, keys | set(desk.keys.values()))
     desk.order_plans = await bills.order_plans(tx, order_ids)
+    if looks:
+        desk.rivals = await rivals.load(tx, people)
 
 
 async def _load_sources(tx: Tx, desk: Desk, works: Sequence[tuple[Fact, Row]]) -> None:
@@ -197,7 +200,9 @@ def _subscription_fact(desk: Desk, fact: SubscriptionIs, row: Row) -> Outcome:
     except Mismatch as mismatch:
         return Outcome("quarantined", f"mismatch: {mismatch}")
     if outcome.state == "done":
-        news.tell(desk, before, desk.bills[fact.subscription], fact.at, row)
+        own = desk.bills[fact.subscription]
+        news.tell(desk, before, own, fact.at, row)
+        desk.messages += rivals.verdict(desk.now, own.subscription, desk.rivals, desk.bills.values(), row.id)
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""What people can say, the same on every channel: /start /buy /balance /history /help.
+"""What people can say, the same on every channel: /start /buy /balance /history /billing /cancel /keep /help.
 
 Chat never waits for Stripe: /buy answers at once with a link of ours; the Checkout session is made when its button
 is pressed. Nothing about money is taken from what was typed: words only choose from the catalogue.
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from paydesk import books, checkout, customers, entitlements, money
 from paydesk.catalog import Catalog, Product
 from paydesk.channels.base import Address, Button
+from paydesk.chat import billing
 from paydesk.chat.texts import count, short
 from paydesk.clock import Clock
 from paydesk.customers import Identity, Thread
-from paydesk.errors import Invalid
+from paydesk.errors import Conflict, Invalid
+from paydesk.privacy import Vault
 from paydesk.shelf import Shelf
 from paydesk.store import Store
 
@@ -54,8 +56,11 @@ def _has(unit: str, wallet: books.Wallet) -> str:
 class Conversation:
     """Answers commands. Made once; holds nothing about anybody."""
 
-    def __init__(self, store: Store, shelf: Shelf, clock: Clock, *, public_url: str, livemode: bool) -> None:
+    def __init__(
+        self, store: Store, shelf: Shelf, clock: Clock, vault: Vault, *, public_url: str, livemode: bool
+    ) -> None:
         self._store = store
+        self._vault = vault
         self._sold = shelf
         self._clock = clock
         self._public_url = public_url
@@ -65,6 +70,9 @@ class Conversation:
             "buy": self._buy,
             "balance": self._balance,
             "history": self._history,
+            "billing": self._billing,
+            "cancel": self._cancel,
+            "keep": self._keep,
             "help": self._help,
         }
 
@@ -88,6 +96,8 @@ class Conversation:
             "/buy – what there is, with a pay link",
             "/balance – your credits and passes",
             "/history – your latest orders",
+            "/billing – your subscriptions, cards and invoices",
+            "/cancel – end a subscription with its period",
             "/help – this list",
         ]
         return [Reply("\n".join(lines))]
@@ -117,11 +127,33 @@ class Conversation:
         line = checkout.line_of(self._catalog, price_key, 1)
         thread = Thread(said.where.channel, said.where.external_id, said.where.conversation)
         new = checkout.NewOrder(said.customer, (line,), thread)
-        order = await checkout.create_order(self._store, new, livemode=self._livemode, reuse=True)
-        token = (await checkout.get(self._store, order))["link_token"]
-        price = money.display(line.unit_amount, line.currency)
+        try:
+            order = await checkout.create_order(self._store, new, livemode=self._livemode, reuse=True)
+        except Conflict as conflict:
+            if conflict.code != "already_subscribed":
+                raise
+            answer = await billing.billing(self._billing_desk(), said.customer)
+            return Reply(f"You have {line.name} already:\n{answer.text}", answer.buttons)
+        row = await checkout.get(self._store, order)
+        price = money.display(line.unit_amount, line.currency) + (line.price.every() if line.price else "")
         text = f"{line.name} for {price}. Pay with the button; you will hear here when it has arrived."
-        return Reply(text, (Button(f"Pay {price}", url=f"{self._public_url}/r/{token}"),))
+        button = f"Pay {price}"
+        if row["trial_days"]:
+            text = f"{line.name} for {price}, the first {row['trial_days']} days for free. You can cancel at any time."
+            button = "Begin for free"
+        return Reply(text, (Button(button, url=f"{self._public_url}/r/{row['link_token']}"),))
+
+    async def _billing(self, said: Said) -> list[Reply]:
+        return [_reply(await billing.billing(self._billing_desk(), said.customer))]
+
+    async def _cancel(self, said: Said) -> list[Reply]:
+        return [_reply(await billing.cancel(self._billing_desk(), said.customer, said.argument))]
+
+    async def _keep(self, said: Said) -> list[Reply]:
+        return [_reply(await billing.keep(self._billing_desk(), said.customer, said.argument))]
+
+    def _billing_desk(self) -> billing.Desk:
+        return billing.Desk(self._store, self._catalog, self._vault, self._public_url)
 
     async def _balance(self, said: Said) -> list[Reply]:
         now = self._clock.now()
@@ -181,3 +213,7 @@ class Conversation:
     @staticmethod
     def _menu() -> tuple[Button, ...]:
         return (Button("Buy", command="/buy"), Button("Balance", command="/balance"), Button("Help", command="/help"))
+
+
+def _reply(answer: billing.Answer) -> Reply:
+    return Reply(answer.text, answer.buttons)

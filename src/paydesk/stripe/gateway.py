@@ -27,6 +27,8 @@ TIMEOUT_S = 20
 RATE_TEST_PER_S = 20.0  # Stripe allows 25 in its test sandboxes and 100 in live mode
 RATE_LIVE_PER_S = 80.0
 RATE_SANDBOX_PER_S = 500.0
+PAYABLE_PARTS = ["latest_invoice.confirmation_secret", "pending_setup_intent"]
+"""What a page needs to let a buyer pay the first invoice of a subscription, or save a card for its trial."""
 
 
 class Gateway:
@@ -204,6 +206,53 @@ class Gateway:
             if not page["has_more"]:
                 return None
             params["starting_after"] = page["data"][-1]["id"]
+
+    # --- subscriptions ---------------------------------------------------------------------------------------------
+
+    async def create_subscription(self, params: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Make a subscription; the same key makes one. What pays its first invoice comes with it."""
+        opened = {**params, "expand": PAYABLE_PARTS}
+        return await self._create("subscription", self._client.v1.subscriptions.create_async, opened, key)
+
+    async def subscription(self, id_: str) -> dict[str, Any]:
+        """Return a subscription as it is now, with what pays its newest invoice; raises `NotFound`."""
+        opened: Any = {"expand": PAYABLE_PARTS}
+        return await self._call("subscription", lambda: self._client.v1.subscriptions.retrieve_async(id_, opened))
+
+    async def find_subscription(self, stripe_customer: str, order: str) -> dict[str, Any] | None:
+        """Look among a customer's subscriptions for the one made for `order`."""
+        params = {"customer": stripe_customer, "status": "all"}
+        found = await self._find("/v1/subscriptions", params, "paydesk_order", order)
+        return await self.subscription(found["id"]) if found is not None else None
+
+    async def update_subscription(self, id_: str, params: Any, key: str) -> dict[str, Any]:
+        """Change a subscription; the same key changes it once."""
+        update = self._client.v1.subscriptions.update_async
+        return await self._call("subscription", lambda: update(id_, params, options={"idempotency_key": key}))
+
+    async def resume_subscription(self, id_: str, params: Any, key: str) -> dict[str, Any]:
+        """Begin again a subscription whose trial ended without a way to pay; the same key does it once."""
+        resume = self._client.v1.subscriptions.resume_async
+        return await self._call("subscription", lambda: resume(id_, params, options={"idempotency_key": key}))
+
+    async def cancel_subscription(self, id_: str) -> dict[str, Any]:
+        """End a subscription now; raises `NotFound` or `StripeRefused` when it is over already."""
+        return await self._call("subscription", lambda: self._client.v1.subscriptions.cancel_async(id_))
+
+    async def invoice_now(self, id_: str) -> dict[str, Any]:
+        """Return an invoice as it is now; raises `NotFound`."""
+        return await self._call("invoice", lambda: self._client.v1.invoices.retrieve_async(id_))
+
+    async def promotion_code(self, code: str) -> str | None:
+        """Return the id of the active promotion code that buyers type as `code`, `None` when there is none."""
+        params: Any = {"code": code, "active": True, "limit": 1}
+        page = await self._call("promotion_code", lambda: self._client.v1.promotion_codes.list_async(params))
+        return str(page["data"][0]["id"]) if page["data"] else None
+
+    async def create_portal_session(self, params: Any) -> dict[str, Any]:
+        """Make a session of the customer portal: a short-lived address for one person."""
+        create = self._client.v1.billing_portal.sessions.create_async
+        return await self._call("portal", lambda: create(params))
 
     # --- the catalogue ---------------------------------------------------------------------------------------------
 

@@ -7,12 +7,26 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from paydesk import books, checkout, customers, entitlements, ids, lists, money, payments, status, why
+from paydesk import (
+    books,
+    checkout,
+    customers,
+    discounts,
+    entitlements,
+    ids,
+    lists,
+    money,
+    payments,
+    refusals,
+    sessions,
+    status,
+    why,
+)  # fmt: skip
 from paydesk.catalog import CREDITS
 from paydesk.channels.base import Address
 from paydesk.clock import iso
 from paydesk.customers import Identity, Thread
-from paydesk.errors import Invalid, NotFound
+from paydesk.errors import Invalid, NotFound, StripeRefused
 from paydesk.service import Service
 from paydesk.web import shapes
 from paydesk.web.auth import Caller
@@ -133,20 +147,44 @@ async def get_timeline(here: Here, _caller: Reader, customer: str) -> dict[str, 
 async def create_checkout(request: Request, here: Here, _caller: Seller, given: shapes.CheckoutGiven) -> Response:
     """Make an order and its Checkout session at once. Prices come from the catalogue, never from the caller."""
     lines = tuple([await line_of(here, item) for item in given.items])
+    metadata = {**given.metadata, **await _cheaper(here, given)}
     success_url = checked_return(given.success_url, "success_url", here.settings)
     cancel_url = checked_return(given.cancel_url, "cancel_url", here.settings)
     customer, thread = await buyer_of(here, given)
 
     async def work(operation: str) -> dict[str, Any]:
-        new = checkout.NewOrder(
-            customer, lines, thread, success_url, cancel_url, given.metadata, save_card=given.save_card
-        )
+        new = checkout.NewOrder(customer, lines, thread, success_url, cancel_url, metadata, save_card=given.save_card)
         id_ = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=id_)
-        await checkout.open_session(here.store, here.gateway, id_, public_url=here.settings.public_url)
+        await _open(here, id_)
         return await _order(here, id_)
 
     return await once(here.store, customer, request, work, status=201)
+
+
+async def _open(here: Service, order: str) -> None:
+    """Open the session of an order; one whose discount Stripe does not take is canceled: nobody shall pay it without."""
+    try:
+        await checkout.open_session(here.store, here.gateway, order, public_url=here.settings.public_url)
+    except StripeRefused as refused:
+        mended = refusals.told(refused)
+        if isinstance(mended, Invalid):
+            await checkout.cancel(here.store, here.gateway, order)
+            raise mended from refused
+        raise
+
+
+async def _cheaper(here: Service, given: shapes.CheckoutGiven) -> dict[str, str]:
+    """Return the marks of what makes a checkout cheaper, or lets it begin without a card."""
+    discount = await discounts.chosen(here.gateway, given.coupon, given.promotion_code)
+    if discount is not None and given.allow_promotion_codes:
+        raise Invalid("a checkout has a discount, or a place to type a code, not both", param="allow_promotion_codes")
+    marks = {discounts.MARKS[kind]: id_ for kind, id_ in (discount or {}).items()}
+    if given.allow_promotion_codes:
+        marks[sessions.CODES] = "yes"
+    if given.payment_method_collection == "if_required":
+        marks[sessions.CARD] = "if_required"
+    return marks
 
 
 async def line_of(here: Service, item: shapes.ItemGiven) -> checkout.Line:
@@ -173,7 +211,9 @@ def ad_hoc(name: str, quantity: int, amount: int, currency: str, param: str) -> 
     return checkout.Line(name, quantity, amount, currency)
 
 
-async def buyer_of(here: Service, given: shapes.CheckoutGiven | shapes.PaymentGiven) -> tuple[str, Thread | None]:
+async def buyer_of(
+    here: Service, given: shapes.CheckoutGiven | shapes.PaymentGiven | shapes.SubscriptionGiven
+) -> tuple[str, Thread | None]:
     """Return who buys, made when nobody knows them yet, and where they are told."""
     if isinstance(given.customer, str):
         customer = await customers.resolve(here.store, given.customer)

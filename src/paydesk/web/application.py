@@ -17,7 +17,7 @@ from paydesk import ids, status
 from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, TooLarge
 from paydesk.service import Service
 from paydesk.telemetry import exposition
-from paydesk.web import credits_api, pages, payments_api, topup_api, wallet
+from paydesk.web import credits_api, pages, payments_api, subscriptions_api, topup_api, wallet
 from paydesk.web.api import router, service_of
 from paydesk.web.auth import Keys
 from paydesk.web.merging_api import router as merging_router
@@ -37,6 +37,7 @@ def build(service: Service) -> FastAPI:
     app.include_router(router)
     app.include_router(credits_api.router)
     app.include_router(payments_api.router)
+    app.include_router(subscriptions_api.router)
     app.include_router(merging_router)
     app.include_router(topup_api.router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)

@@ -16,6 +16,8 @@ from paydesk.entitlements import Access
 from paydesk.lots import Lot
 from paydesk.payments import Payment
 from paydesk.store import Record
+from paydesk.subscribed import Shown
+from paydesk.subscriptions import UNPAID
 
 
 class Given(BaseModel):
@@ -40,6 +42,9 @@ Metadata = Annotated[
     Field(max_length=40),
 ]
 ExternalId = Annotated[str | int, Field(description="the person's id on the channel", examples=["42"])]
+
+
+COUPON = r"^[A-Za-z0-9_-]{1,200}$"
 
 
 class IdentityGiven(Given):
@@ -79,6 +84,12 @@ class CheckoutGiven(Given):
     conversation: str | None = Field(None, max_length=200)
     metadata: Metadata = {}
     save_card: bool = Field(False, description="keep the card for paying later, when the buyer is not there")
+    coupon: str | None = Field(None, pattern=COUPON, description="a coupon's id in Stripe")
+    promotion_code: str | None = Field(None, pattern=COUPON, description="as buyers type it, or its id in Stripe")
+    allow_promotion_codes: bool = Field(False, description="let the buyer type a code on Stripe's page")
+    payment_method_collection: Literal["always", "if_required"] = Field(
+        "always", description="if_required begins a trial, or what a coupon makes free, without a card"
+    )
 
 
 class PaymentGiven(Given):
@@ -112,6 +123,41 @@ class RefundGiven(Given):
     order: str | None = Field(None, max_length=200)
     amount: int | None = Field(None, ge=1, le=money.AMOUNT_MAX, description="in the smallest unit")
     reason: Literal["duplicate", "fraudulent", "requested_by_customer"] | None = None
+
+
+class SubscriptionGiven(Given):
+    """What to begin for whom, with a saved way to pay: its id, `default`, or none (then the answer says how to pay)."""
+
+    customer: IdentityGiven | str = Field(examples=[{"channel": "telegram", "external_id": "42"}])
+    price: str = Field(max_length=200, examples=["vip-month"])
+    quantity: int = Field(1, ge=1, le=10_000)
+    payment_method: str | None = Field(None, pattern=r"^[A-Za-z0-9_]{1,200}$", examples=["default"])
+    trial: bool = Field(True, description="false: paid from today, although the price has a trial")
+    coupon: str | None = Field(None, pattern=COUPON, description="a coupon's id in Stripe")
+    promotion_code: str | None = Field(None, pattern=COUPON, description="as buyers type it, or its id in Stripe")
+    conversation: str | None = Field(None, max_length=200)
+    metadata: Metadata = {}
+
+
+class SubscriptionChange(Given):
+    """One change: another price or quantity, a pause or its end, an end with the period or its taking back.
+
+    What costs more counts `now`, for the rest of the period; what costs less at `period_end`, unless you say `when`.
+    """
+
+    price: str | None = Field(None, max_length=200, examples=["pro"])
+    quantity: int | None = Field(None, ge=1, le=10_000)
+    when: Literal["now", "period_end"] | None = None
+    proration: Literal["always_invoice", "none"] | None = None
+    pause: bool | None = Field(None, description="true: no money is collected; false: it is again")
+    cancel_at_period_end: bool | None = None
+
+
+class PortalGiven(Given):
+    """Who wants to see their billing, and where the portal leads back to."""
+
+    customer: IdentityGiven | str = Field(examples=[{"channel": "telegram", "external_id": "42"}])
+    return_url: str | None = Field(None, max_length=2000)
 
 
 class ChatGiven(Given):
@@ -221,6 +267,37 @@ def payment(of: Payment) -> dict[str, Any]:
         "livemode": of.livemode,
         "created_at": iso(of.created_at),
     }
+
+
+def subscription(of: Shown) -> dict[str, Any]:
+    """Show a subscription: `until` is when what it gives ends, as far as is known, `grace_ends_at` while it is unpaid."""
+    own, newest, planned = of.own, of.newest, of.planned
+    return {
+        "id": own.id,
+        "object": "subscription",
+        "status": own.status,
+        "customer": own.customer,
+        "order": own.order,
+        "items": [
+            {"price": one.key, "stripe_price": one.price, "product": one.terms.get("product"), "quantity": one.quantity,
+             "current_period_start": iso(one.start), "current_period_end": iso(one.end)}
+            for one in own.items
+        ],
+        "cancel_at": iso(own.cancel_at),
+        "trial_end": iso(own.trial_end),
+        "ended_at": iso(own.ended_at),
+        "paused": own.paused is not None or own.status == "paused",
+        "grace_ends_at": iso(of.stands.grace_ends),
+        "until": iso(of.stands.until if of.stands.since is not None else own.started_at),
+        "pending_change": None if planned is None else {"price": planned.price, "quantity": planned.quantity,
+                                                        "at": iso(planned.at)},
+        "latest_invoice": None if newest is None else {
+            "id": newest.id, "status": newest.status, "total": newest.total, "currency": newest.currency,
+            "order": newest.order, "failure": newest.failure, "url": newest.url if newest.status in UNPAID else None,
+        },
+        "livemode": own.livemode,
+        "created_at": iso(own.started_at),
+    }  # fmt: skip
 
 
 def refund(of: Refund, order: str) -> dict[str, Any]:

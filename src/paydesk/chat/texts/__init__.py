@@ -34,6 +34,12 @@ TEMPLATES = {
     "topup_limit": "Your automatic top-up has reached its limit for this month. /buy gets you more.",
     "alert_topup_failed": "⚠️ An automatic top-up of {unit} failed and is turned off: {because} Customer {customer}.",
     "alert_topup_limit": "An automatic top-up of {unit} has reached its limit for this month. Customer {customer}.",
+    "subscribed_twice": "You had subscribed to {name} twice. The second subscription has ended at once, and what you paid "
+    "for it, {amount}, is on its way back to you. The first one goes on.",
+    "alert_subscribed_twice": "⚠️ Subscribed twice: {subscription} of {name} has ended at once, and {amount} went back; "
+    "{stays} goes on. Order {order}.",
+    "alert_plan_change_failed": "⚠️ {subscription} could not change to {price} at the end of its period: {because} "
+    "It stays as it is.",
     "pass_ended": "Your access to {feature} has ended. /buy brings it back.",
     "alert_fraud_warning": "⚠️ Early fraud warning ({cause}): {amount}, order {order}. A refund now may spare you a dispute.",
     "alert_dispute_opened": "⚠️ Dispute opened ({cause}): {amount}, order {order}. Evidence is due by {due}. {held}",
@@ -54,6 +60,9 @@ BUY_BUTTONS = {
     "subscription_ended": "Subscribe again",
 }
 
+PLAIN = ("feature", "name", "subscription", "stays", "price")
+"""Parameters that stand in texts as they are."""
+
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -69,14 +78,15 @@ def render(
 
     Raises `KeyError` for a template that does not exist.
     """
-    values: dict[str, object] = {"feature": params.get("feature", "")}
+    values: dict[str, object] = {name: params.get(name, "") for name in PLAIN}
+    values["because"] = _sentence(params.get("because", ""))
     if "amount" in params:
         values |= _of_order(params)
         if template == "refunded" and params.get("refunded", 0) < params.get("paid", 0):
             template = "refunded_in_part"
     if "unit" in params:
         values |= {"unit": params["unit"], "left": count(params.get("balance", 0), params["unit"]),
-                   "because": _sentence(params.get("because", "")), "customer": params.get("customer", "")}  # fmt: skip
+                   "customer": params.get("customer", "")}  # fmt: skip
     if "subscription" in params:
         values |= _of_subscription(params, values)
     return fill(TEMPLATES[template], values).strip(), _buttons(template, values, link)
@@ -122,7 +132,7 @@ def _of_subscription(params: Mapping[str, Any], values: Mapping[str, object]) ->
         **values,
         **{name: params.get(name, "") for name in ("name", "subscription", "customer", "stripe_price")},
         **{name: _moment(params[name]) for name in _MOMENTS if params.get(name) is not None},
-        "price": "" if price is None else money.display(price, params["price_currency"]),
+        "price": money.display(price, params["price_currency"]) if type(price) is int else price or "",
     }
     held = "on_hold" if params.get("over") else "kept" if "until" in own else None
     parts = {

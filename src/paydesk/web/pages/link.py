@@ -27,7 +27,9 @@ from paydesk.web.pages.render import ServiceOf, for_people, refusal, render
 
 log = logging.getLogger("paydesk.pages")
 
-CHECKOUT = "https://checkout.stripe.com"
+ORIGINS = ["https://checkout.stripe.com", "https://invoice.stripe.com", "https://billing.stripe.com"]
+"""Where Stripe has its pages: Checkout, bills, and the customer portal."""
+
 HEADERS = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
 STATES = {"expired": "open", "fulfilled": "paid", "partially_refunded": "paid"}
 """Statuses of an order that its buyer sees as another."""
@@ -147,10 +149,10 @@ def _page(here: Service, status: int, values: dict[str, Any], headers: dict[str,
 
 
 def payment_origins(settings: Settings) -> list[str]:
-    """Return the origins that our form may lead to: Stripe's Checkout, and the sandbox where one is set."""
+    """Return the origins that our form may lead to: Stripe's pages, and the sandbox where one is set."""
     if settings.stripe_api_base == STRIPE_API_BASE:
-        return [CHECKOUT]
-    return [CHECKOUT, origin_of(settings.stripe_api_base)]
+        return ORIGINS
+    return [*ORIGINS, origin_of(settings.stripe_api_base)]
 
 
 def origin_of(address: str) -> str:

@@ -1,0 +1,340 @@
+"""Changing a subscription at Stripe: another plan or quantity, pause and resume, an end, and taking it back.
+
+Our rows are never written here: every change only asks to look again, under the same lane as Stripe's own events, so
+that whoever changes something, and wherever, it is taken over the same way. A change is written down before it is
+sent; the subscription bears its name, which tells after a crash whether it was made.
+
+A dearer plan counts at once and is charged at once for the rest of the cycle, or not at all: a declined card leaves
+everything as it was. A cheaper one counts from the next cycle: it waits, written down, until shortly before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+from paydesk import asking, audit, calls, customers, inbox, outbox, recurring, refusals, rivals, subscribed, timers
+from paydesk.asking import Call, Object
+from paydesk.catalog import Catalog, Price
+from paydesk.clock import from_unix, iso
+from paydesk.errors import Conflict, Invalid, NotFound, StripeRefused
+from paydesk.saying import alert
+from paydesk.store import Store, Tx
+from paydesk.stripe.gateway import Gateway
+from paydesk.subscribed import PLANNED, Shown
+from paydesk.subscriptions import Item, Subscription
+from paydesk.timers import Timer
+
+LEAD = timedelta(minutes=10)
+"""How long before the end of a cycle a change of plan that waits for it is carried out: before it is billed."""
+
+DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
+MARK = "paydesk_change"
+OVER = ("canceled", "incomplete_expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be different: one of plan (`price`, `quantity`, with `when` and `proration`), `pause`, `cancel`."""
+
+    price: str | None = None
+    quantity: int | None = None
+    when: str | None = None
+    proration: str | None = None
+    pause: bool | None = None
+    cancel_at_period_end: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A price of the catalogue and how many of it."""
+
+    price: Price
+    quantity: int
+
+
+def checked(wish: Wish) -> Wish:
+    """Return a wish that names one change; raises `Invalid` for none, several, or what does not go together."""
+    plan = wish.price is not None or wish.quantity is not None
+    if plan + (wish.pause is not None) + (wish.cancel_at_period_end is not None) != 1:
+        raise Invalid("say one change: price or quantity, pause, or cancel_at_period_end", param="price")
+    if not plan and (wish.when is not None or wish.proration is not None):
+        raise Invalid("when and proration go with a price or quantity", param="when")
+    if wish.when == "period_end" and wish.proration is not None:
+        raise Invalid("nothing is prorated at the end of a period", param="proration")
+    return wish
+
+
+async def change(
+    store: Store, gateway: Gateway, catalog: Catalog, id_: str, wish: Wish, *, operation: str, actor: str
+) -> str | None:
+    """Make one change, once for each `operation`; return the reason of the look that follows, if Stripe was asked.
+
+    Raises `NotFound`, `Invalid` and `Conflict`, `StripeRefused` when the bank says no (then nothing has changed), and
+    `StripeUnavailable`: then ask again under the same operation.
+    """
+    shown = await subscribed.get(store, id_)
+    if not shown.own.live:
+        raise Conflict(f"{id_} is over: subscribe anew", param="subscription", code="subscription_ended")
+    try:
+        if wish.pause is not None:
+            return await _pause(store, gateway, shown.own, wish.pause, operation, actor)
+        if wish.cancel_at_period_end is not None:
+            params: Object = {"cancel_at_period_end": wish.cancel_at_period_end}
+            return await _update(store, gateway, shown.own, params, operation, actor)
+        return await _change_plan(store, gateway, catalog, shown, wish, operation, actor)
+    except StripeRefused as refused:
+        raise refusals.told(refused) from refused
+
+
+async def end(store: Store, gateway: Gateway, id_: str, *, operation: str, actor: str) -> str:
+    """End a subscription now, without giving anything back; again, it changes nothing. Returns the look's reason.
+
+    Raises `NotFound`, and `StripeUnavailable`: then ask again.
+    """
+    own = (await subscribed.get(store, id_)).own
+    because = f"end:{operation}"
+    await store.run(lambda tx: audit.note(tx, actor, "subscription.end", [id_]))
+    try:
+        await gateway.cancel_subscription(id_)
+    except (NotFound, StripeRefused):
+        if (await gateway.subscription(id_))["status"] not in OVER:
+            raise
+    look = look_at(own, because)
+    await store.run(lambda tx: inbox.put(tx, [look]))
+    return because
+
+
+def look_at(own: Subscription, because: str) -> inbox.Envelope:
+    """Return the envelope that asks to look at a subscription again, in the lane of its events."""
+    lane = inbox.lane_of(own.stripe_customer)
+    return inbox.look_again("subscription", own.id, lane, because, livemode=own.livemode)
+
+
+# --- one call to Stripe ----------------------------------------------------------------------------------------------
+
+Send = Callable[[str, Object, str], Awaitable[Object]]
+
+
+async def _pause(store: Store, gateway: Gateway, own: Subscription, pause: bool, operation: str, actor: str) -> str:
+    """Let no money be collected, or again; one whose trial ended without a way to pay begins again by being paid."""
+    if not pause and own.status == "paused":
+        send = gateway.resume_subscription
+        return await _update(store, gateway, own, {"billing_cycle_anchor": {"type": "now"}}, operation, actor, send)
+    params: Object = {"pause_collection": {"behavior": "void"} if pause else ""}
+    return await _update(store, gateway, own, params, operation, actor)
+
+
+async def _update(
+    store: Store, gateway: Gateway, own: Subscription, params: Object, operation: str, actor: str,
+    send: Send | None = None,
+) -> str:  # fmt: skip
+    """Send a change that is written down, and ask to look; returns the look's reason."""
+    name = f"change:{operation}"
+    if send is None:
+        params = {**params, "metadata": {**params.get("metadata", {}), MARK: name}}
+
+    async def plan(tx: Tx) -> Call:
+        await customers.lock_person(tx, own.customer)
+        known = await asking.known(tx, name, "change", own.id)
+        if known is not None:
+            return known
+        await audit.note(tx, actor, "subscription.change", [own.id], dict(params))
+        if "items" in params:
+            await _withdraw(tx, own.id, besides=operation)
+        return await asking.written(tx, name, "change", own.id, params)
+
+    async def find() -> Object | None:
+        now = await gateway.subscription(own.id)
+        made = now["status"] != own.status if send is not None else (now["metadata"] or {}).get(MARK) == name
+        return now if made else None
+
+    call = await store.run(plan)
+    if call.state == "refused":
+        raise StripeRefused(call.detail or "Stripe refused this change before")
+    if call.state == "pending":
+        await asking.answer(store, call, partial(send or gateway.update_subscription, own.id), find)
+
+    async def keep(tx: Tx) -> None:
+        await calls.end(tx, call.key, own.id)
+        await inbox.put(tx, [look_at(own, call.key)])
+
+    await store.run(keep)
+    return call.key
+
+
+# --- another plan ----------------------------------------------------------------------------------------------------
+
+
+async def _change_plan(
+    store: Store, gateway: Gateway, catalog: Catalog, shown: Shown, wish: Wish, operation: str, actor: str
+) -> str | None:
+    own, item = shown.own, _only_item(shown.own)
+    if own.status == "incomplete":
+        raise Conflict(f"{own.id} waits for its first payment: pay it first, or end it", param="subscription")
+    if own.cancel_at is not None and own.cancel_at <= own.period_end:
+        raise Conflict(f"{own.id} ends with this period: take that back first", param="subscription")
+    plan = _plan(catalog, item, wish)
+    if shown.newest is not None and shown.newest.currency != plan.price.currency:
+        raise Invalid(
+            f"{own.id} is billed in {shown.newest.currency}: it cannot change to {plan.price.key}", param="price"
+        )
+    await _refuse_double(store, own, plan)
+    if (plan.price.key, plan.quantity) == (item.key, item.quantity):
+        await store.run(lambda tx: _withdraw_alone(tx, own))
+        return None
+    if (wish.when or _usual(catalog, shown, item, plan)) == "period_end":
+        await store.run(lambda tx: _write_down(tx, own, plan, operation, actor))
+        return None
+    how: Object = {"proration_behavior": wish.proration or "always_invoice"}
+    return await _switch(store, gateway, catalog, own, plan, operation, actor, how)
+
+
+async def _switch(
+    store: Store, gateway: Gateway, catalog: Catalog, own: Subscription, plan: Plan, operation: str, actor: str,
+    how: Object,
+) -> str:  # fmt: skip
+    """Let another plan count at once, as a whole or not at all; the subscription names its price."""
+    params: Object = {
+        "items": [{"id": _only_item(own).id, "quantity": plan.quantity,
+                   "price": await recurring.stripe_price(store, gateway, catalog, plan.price)}],
+        "payment_behavior": "error_if_incomplete",
+        "metadata": {"paydesk_price": plan.price.key},
+        **how,
+    }  # fmt: skip
+    return await _update(store, gateway, own, params, operation, actor)
+
+
+def _only_item(own: Subscription) -> Item:
+    if len(own.items) != 1:
+        raise Conflict(f"{own.id} has several items: change it in Stripe or in the portal", param="subscription")
+    return own.items[0]
+
+
+def _plan(catalog: Catalog, item: Item, wish: Wish) -> Plan:
+    """Return what is wished for; raises `Invalid` for what cannot be subscribed to."""
+    name = wish.price or item.key
+    if name is None:
+        raise Invalid("say which price: this subscription has none of the catalogue", param="price")
+    price = catalog.price(name)
+    if price.interval is None:
+        raise Invalid(f"{price.key} is paid once: it cannot be subscribed to", param="price")
+    return Plan(price, wish.quantity or item.quantity)
+
+
+async def _refuse_double(store: Store, own: Subscription, plan: Plan) -> None:
+    async with store.transaction() as tx:
+        has = await rivals.live_one(tx, own.customer, plan.price.product, besides=own.id)
+    if has is not None:
+        raise Conflict(
+            f"{plan.price.product} is subscribed to already: {has}", param="price", code="already_subscribed"
+        )
+
+
+def _usual(catalog: Catalog, shown: Shown, item: Item, plan: Plan) -> str:
+    """Return when a change counts if nobody says: what costs less counts from the next cycle, everything else now."""
+    before, after = _cost_now(catalog, shown, item), _a_day(plan.price) * plan.quantity
+    paid = shown.own.status != "trialing"
+    return "period_end" if paid and before is not None and after < before else "now"
+
+
+def _cost_now(catalog: Catalog, shown: Shown, item: Item) -> Fraction | None:
+    """Return what the running plan costs a day, as it was billed last, else as the catalogue says."""
+    price = catalog.find_price(item.key) if item.key is not None else None
+    if price is None or price.interval is None:
+        return None
+    lines = [line for one in shown.bill.invoices.values() for line in one.lines
+             if (line.item, line.key) == (item.id, item.key) and line.full and line.quantity == item.quantity
+             and not line.proration]  # fmt: skip
+    newest = max(lines, key=lambda line: line.end, default=None)
+    if newest is None:
+        return _a_day(price) * item.quantity
+    return Fraction(newest.full, DAYS[price.interval] * price.interval_count)
+
+
+def _a_day(price: Price) -> Fraction:
+    return Fraction(price.amount, DAYS[price.interval or "month"] * price.interval_count)
+
+
+# --- at the end of the cycle -----------------------------------------------------------------------------------------
+
+
+async def _write_down(tx: Tx, own: Subscription, plan: Plan, operation: str, actor: str) -> None:
+    """Let a change of plan wait for the end of the cycle; it takes the place of one that waits already."""
+    await customers.lock_person(tx, own.customer)
+    name = f"planned:{operation}"
+    if await asking.known(tx, name, PLANNED, own.id) is not None:
+        return
+    params: Object = {"price": plan.price.key, "quantity": plan.quantity, "at": iso(own.period_end)}
+    await _withdraw(tx, own.id)
+    await audit.note(tx, actor, "subscription.plan", [own.id], dict(params))
+    await calls.write(tx, name, PLANNED, own.id, params)
+    await timers.put(tx, [Timer("plan_change", f"{own.customer}|{own.id}", own.period_end - LEAD, own.customer)])
+
+
+async def _withdraw(tx: Tx, id_: str, besides: str = "") -> None:
+    """Give up the change that waits, unless it is `besides`: the one that is being carried out."""
+    await tx.execute(
+        "UPDATE stripe_call SET state = 'refused', detail = 'withdrawn' "
+        "WHERE kind = $1 AND subject = $2 AND state = 'pending' AND key <> $3",
+        PLANNED,
+        id_,
+        besides,
+    )
+
+
+async def _withdraw_alone(tx: Tx, own: Subscription) -> None:
+    await customers.lock_person(tx, own.customer)
+    await _withdraw(tx, own.id)
+
+
+async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, params: dict[str, Any]) -> str:
+    """Make the change of plan that waits for the end of a cycle; return in words what became of it.
+
+    When the cycle is over already, its successor was billed by the old plan: then the difference is given as credit
+    for the next bills. Raises `StripeUnavailable`: then repeat.
+    """
+    id_ = params["subscription"]
+    shown = await subscribed.get(store, id_)
+    planned = shown.planned
+    if planned is None:
+        return "nothing waits"
+    now = await gateway.subscription(id_)
+    if now["status"] in OVER or now["cancel_at_period_end"]:
+        await store.run(lambda tx: _withdraw_alone(tx, shown.own))
+        return "the subscription ends"
+    starts = from_unix(now["items"]["data"][0]["current_period_start"])
+    plan = Plan(catalog.price(planned.price), planned.quantity)
+    try:
+        await _switch(store, gateway, catalog, shown.own, plan, planned.key, "timer", _late(starts, planned.at))
+    except (StripeRefused, Conflict, Invalid, NotFound) as refused:
+        because = refused.message
+        await store.run(lambda tx: _given_up(tx, shown, planned.price, because))
+        return because
+    await store.run(lambda tx: calls.end(tx, planned.key, id_))
+    return f"changed to {planned.price}"
+
+
+def _late(starts: datetime, planned_at: datetime) -> Object:
+    """Return how a waiting change is prorated: not at all, unless the cycle after it has begun."""
+    if starts < planned_at:
+        return {"proration_behavior": "none"}
+    return {"proration_behavior": "always_invoice", "proration_date": int(starts.timestamp())}
+
+
+async def _given_up(tx: Tx, shown: Shown, price: str, because: str) -> None:
+    await _withdraw_alone(tx, shown.own)
+    params: dict[str, Any] = {"subscription": shown.own.id, "price": price, "because": because}
+    key = f"plan_change:{shown.own.id}:{price}:{iso(shown.own.period_end)}"
+    await outbox.put(tx, [alert(key, "plan_change_failed", shown.own.customer, params, None)])
+
+
+async def from_chat(store: Store, gateway: Gateway, catalog: Catalog, key: str, params: dict[str, Any]) -> str:
+    """Carry out what somebody wished in the chat: to cancel at the end of the period, or to take that back."""
+    wish = replace(Wish(), cancel_at_period_end=params["cancel_at_period_end"])
+    await change(store, gateway, catalog, params["subscription"], wish, operation=key, actor="chat")
+    return "done"

@@ -1,0 +1,127 @@
+"""The API of subscriptions and the portal: parse, call one function, render."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from paydesk import changes, checkout, customers, discounts, ids, portal, subscribed, subscribing
+from paydesk.subscriptions import LIVE
+from paydesk.web import shapes
+from paydesk.web.api import After, Here, Limit, Reader, Seller, buyer_of, line_of
+from paydesk.web.once import once
+from paydesk.web.returns import checked_return
+
+router = APIRouter(prefix="/v1")
+
+Status = Literal[
+    "live", "incomplete", "incomplete_expired", "trialing", "active", "past_due", "unpaid", "paused", "canceled"
+]
+
+
+@router.post("/subscriptions", tags=["Subscriptions"], status_code=201)
+async def create_subscription(
+    request: Request, here: Here, caller: Seller, given: shapes.SubscriptionGiven
+) -> Response:
+    """Begin a subscription with a saved way to pay, without Stripe's page.
+
+    Without one, or when the bank wants the buyer, it is `incomplete`: `client_secret` and `url` say how they go on.
+    Somebody who has the product already gets 409 `already_subscribed`.
+    """
+    line = await line_of(here, shapes.ItemGiven.model_validate({"price": given.price, "quantity": given.quantity}))
+    discount = await discounts.chosen(here.gateway, given.coupon, given.promotion_code)
+    ask = subscribing.Ask(given.payment_method, discount)
+    customer, thread = await buyer_of(here, given)
+
+    async def work(operation: str) -> dict[str, Any]:
+        new = checkout.NewOrder(customer, (line,), thread, metadata=given.metadata, trial=given.trial)
+        order = ids.derived("ord", operation)
+        await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=order)
+        begun = await subscribing.make(here.store, here.gateway, here.catalog, order, ask)
+        shown = await _after(here, begun.id, begun.because)
+        return {**shown, "client_secret": begun.client_secret, "url": begun.url}
+
+    return await once(here.store, customer, request, work, status=201)
+
+
+async def _after(here: Here, id_: str, because: str | None) -> dict[str, Any]:
+    """Show a subscription after a change of ours."""
+    here.bell.ring("inbox")
+    return shapes.subscription(await subscribed.after(here.store, here.gateway, here.clock, id_, because))
+
+
+@router.get("/subscriptions", tags=["Subscriptions"])
+async def list_subscriptions(
+    here: Here,
+    _caller: Reader,
+    customer: Annotated[str, Query(max_length=200)],
+    status: Status | None = None,
+    limit: Limit = 20,
+    starting_after: After = None,
+) -> dict[str, Any]:
+    """List a person's subscriptions, newest first; `live` are those that are not over."""
+    id_ = await customers.resolve(here.store, customer)
+    found = await subscribed.listed(here.store, id_, status=status, starting_after=starting_after, limit=limit + 1)
+    return shapes.page([shapes.subscription(one) for one in found], limit)
+
+
+@router.get("/subscriptions/{subscription}", tags=["Subscriptions"])
+async def get_subscription(here: Here, _caller: Reader, subscription: str) -> dict[str, Any]:
+    """Return a subscription."""
+    return shapes.subscription(await subscribed.get(here.store, subscription))
+
+
+@router.patch("/subscriptions/{subscription}", tags=["Subscriptions"])
+async def change_subscription(
+    request: Request, here: Here, caller: Seller, subscription: str, given: shapes.SubscriptionChange
+) -> Response:
+    """Change a subscription. A declined upgrade is 402, and leaves everything as it was."""
+    wish = changes.checked(changes.Wish(**given.model_dump()))
+
+    async def work(operation: str) -> dict[str, Any]:
+        because = await changes.change(
+            here.store, here.gateway, here.catalog, subscription, wish, operation=operation, actor=caller.key_id
+        )
+        return await _after(here, subscription, because)
+
+    return await once(here.store, caller.key_id, request, work)
+
+
+@router.delete("/subscriptions/{subscription}", tags=["Subscriptions"])
+async def end_subscription(
+    request: Request, here: Here, caller: Seller, subscription: str, at: Literal["now", "period_end"] = "now"
+) -> Response:
+    """End a subscription now, or with its period. Nothing is given back: that is a refund. Again, it is the same answer."""
+
+    async def work(operation: str) -> dict[str, Any]:
+        shown = await subscribed.get(here.store, subscription)
+        if shown.own.status not in LIVE:
+            return shapes.subscription(shown)
+        if at == "now":
+            because: str | None = await changes.end(
+                here.store, here.gateway, subscription, operation=operation, actor=caller.key_id
+            )
+        else:
+            wish = changes.Wish(cancel_at_period_end=True)
+            because = await changes.change(
+                here.store, here.gateway, here.catalog, subscription, wish, operation=operation, actor=caller.key_id
+            )
+        return await _after(here, subscription, because)
+
+    return await once(here.store, caller.key_id, request, work)
+
+
+@router.post("/portal", tags=["Subscriptions"], status_code=201)
+async def open_portal(request: Request, here: Here, caller: Seller, given: shapes.PortalGiven) -> Response:
+    """Return a short-lived address of Stripe's customer portal for a person who is known."""
+    who = given.customer
+    known = who if isinstance(who, str) else customers.identity(who.channel, who.external_id)
+    back = checked_return(given.return_url, "return_url", here.settings) or here.settings.public_url
+
+    async def work(_operation: str) -> dict[str, Any]:
+        customer = await customers.resolve(here.store, known)
+        return {"customer": customer, "url": await portal.address(here.store, here.gateway, customer, back)}
+
+    return await once(here.store, caller.key_id, request, work, status=201, personal=True)
