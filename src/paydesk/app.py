@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +16,14 @@ from typing import Any
 
 import httpx
 
-from paydesk import account, poll, privacy, telemetry, topup
+from paydesk import account, memberships, poll, privacy, telemetry, topup
+from paydesk.channels import plugged
+from paydesk.channels.base import Channel
 from paydesk.channels.web import WebChannel
 from paydesk.chat.commands import Conversation
+from paydesk.chat.people import PeopleCommands
 from paydesk.chat.thread import Threads
+from paydesk.checks import Checks
 from paydesk.clock import Clock
 from paydesk.config import Settings, load
 from paydesk.deliver import Deliverer
@@ -99,8 +103,11 @@ def _cancelled(task: asyncio.Task[Any]) -> Callable[[], Awaitable[None]]:
 
 
 @asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Build everything, fix account and mode, and yield the service; nothing works in the background but its writers."""
+async def open_service(settings: Settings, channels: Sequence[Channel] = ()) -> AsyncIterator[Service]:
+    """Build everything, fix account and mode, and yield the service; nothing works in the background but its writers.
+
+    `channels` come besides the web chat and those that installed packages bring.
+    """
     async with AsyncExitStack() as stack:
         shelf = Shelf(settings.catalog, os.environ)
         clock = Clock()
@@ -111,17 +118,23 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             again = asyncio.create_task(_fix_later(store, gateway, settings), name="account")
             stack.push_async_callback(_cancelled(again))
         await note_plans(store, shelf.catalog)
-        service = _wire(settings, clock, store, shelf, gateway)
+        adapters = [*channels, *plugged.load(os.environ)]
+        service = _wire(settings, clock, store, shelf, gateway, adapters)
+        await memberships.wake(store, [one.name for one in adapters if one.admits])
         service.bell.start()
         stack.push_async_callback(service.bell.stop)
         service.receiver.start()
         stack.push_async_callback(service.receiver.stop)
         service.wallets.start()
         stack.push_async_callback(service.wallets.stop)
+        service.checks.start()
+        stack.push_async_callback(service.checks.stop)
         yield service
 
 
-def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway: Gateway) -> Service:
+def _wire(
+    settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway: Gateway, adapters: Sequence[Channel]
+) -> Service:
     bell = Bell(store)
     threads = Threads(store, bell)
     web = WebChannel(threads.append, threads.change)
@@ -129,19 +142,26 @@ def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway:
     async def top_up(key: str, params: dict[str, Any]) -> str:
         return await topup.carry_out(store, gateway, shelf.catalog, key, params)
 
-    deliverer = Deliverer(store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up)
+    channels = plugged.by_name([web, *adapters])
+    deliverer = Deliverer(store, gateway, channels, fallback=WebChannel(threads.append), top_up=top_up)
+    vault = _vault(settings)
+    conversation = Conversation(
+        store, shelf, clock, public_url=settings.public_url, livemode=gateway.livemode,
+        more=PeopleCommands(store, vault).commands(),
+    )  # fmt: skip
     return Service(
         settings=settings,
         clock=clock,
         store=store,
-        vault=_vault(settings),
+        vault=vault,
         shelf=shelf,
         gateway=gateway,
         bell=bell,
         receiver=Receiver(store, bell),
         wallets=Wallets(store, lambda unit: shelf.catalog.low_mark(unit)),
+        checks=Checks(store),
         threads=threads,
-        conversation=Conversation(store, shelf, clock, public_url=settings.public_url, livemode=gateway.livemode),
+        conversation=conversation,
         worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode),
     )
 

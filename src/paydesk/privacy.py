@@ -60,6 +60,10 @@ class Vault:
         """Return the blind index of an e-mail address: equal for equal addresses, whatever their case."""
         return hmac.digest(self._oldest, b"email:" + email.strip().lower().encode(), "sha256")[:16]
 
+    def mark(self, purpose: str, text: str) -> bytes:
+        """Return a keyed hash of `text` for one purpose: nobody without our keys can make it. It outlives a new key."""
+        return hmac.digest(self._oldest, f"{purpose}:{text}".encode(), "sha256")
+
     def _open_key(self, data_key: bytes, person: str) -> AESGCM:
         master = self._masters.get(data_key[:KEY_ID_BYTES])
         if master is None:
