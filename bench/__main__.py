@@ -89,6 +89,20 @@ def measure_spend(given: argparse.Namespace, place: Place) -> Outcome:
     return spend.measure(place.folder / "spend", rounds=given.rounds or 3, seconds=min(given.seconds, 3.0))
 
 
+def measure_access(given: argparse.Namespace, place: Place) -> Outcome:
+    """Measure access checks."""
+    from bench import access
+
+    return access.measure(place.database, place.folder, rounds=given.rounds or 3, seconds=min(given.seconds, 3.0))
+
+
+def measure_timers(_given: argparse.Namespace, place: Place) -> Outcome:
+    """Measure a sweep of timers."""
+    from bench import timers
+
+    return timers.measure(place.database, place.folder)
+
+
 def measure_check(given: argparse.Namespace, place: Place) -> Outcome:
     """Measure proving the ledger."""
     from bench import check
@@ -105,6 +119,8 @@ EVERYTHING: dict[str, Callable[[argparse.Namespace, Place], Outcome]] = {
     "claims": measure_claims,
     "check": measure_check,
     "spend": measure_spend,
+    "access": measure_access,
+    "timers": measure_timers,
 }
 ALL = {**EVERYTHING, "load": measure_load}
 

@@ -486,11 +486,16 @@ def test_credits_are_told_by_unit_with_their_lots(desk: Desk) -> None:
 def test_access_tells_whether_until_when_and_why(desk: Desk) -> None:
     buyer = desk.buyer()
     buyer.say("/start")
-    assert buyer.access("premium") == {"allowed": False, "until": None, "because": []}
+    assert buyer.access("premium") == {"allowed": False, "until": None, "because": [], "reasons": []}
     order = buyer.buy("bundle")
     premium = buyer.access("premium")
     assert (premium["allowed"], premium["because"]) == (True, [f"{order['id']}:0:1"])
     assert premium["until"] > order["paid_at"]
+    (reason,) = premium["reasons"]
+    assert (reason["source"], reason["kind"]) == (f"{order['id']}:0:1", "pass")
+    assert (reason["order"], reason["subscription"], reason["product"]) == (order["id"], None, "Bundle")
+    assert reason["text"].startswith("Bundle, bought, until ")
+    assert (reason["since"], reason["until"]) == (order["paid_at"], premium["until"])
     assert error_of(desk.call("GET", f"/v1/customers/{buyer.id}/access"), 422, "invalid_request")["param"] == "feature"
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paydesk.entitlements import Access, Held, access, end_of, held_by
+from paydesk.entitlements import Access, Held, access, end_of, held_by, turns
 from paydesk.ledger import Source
 
 DAY_S = 86_400
@@ -66,6 +66,7 @@ def test_t42_summer_time_makes_a_day_neither_longer_nor_shorter(bought: datetime
 PASSES = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 90)), min_size=1, max_size=8)
 
 
+@settings(deadline=None)
 @given(PASSES, st.randoms())
 def test_t42_passes_add_up_whatever_the_order_in_which_they_are_found(
     spans: list[tuple[int, int]], chance: object
@@ -95,3 +96,70 @@ def test_a_source_is_a_reason_while_it_is_worth_something(
 ) -> None:
     source = Source("s", "cst_1", "ord_1", kind, "seconds", {"feature": "premium"}, worth=worth, since=since)
     assert held_by(source) == expected
+
+
+def test_a_reason_of_a_subscription_lasts_until_its_end_and_is_not_counted_in_seconds() -> None:
+    terms = {"feature": "premium", "days": 30}
+    source = Source("sub_1:vip:0", "cst_1", None, "pass", "one", terms, 1, 1, START, START + timedelta(days=9),
+                    subscription="sub_1")  # fmt: skip
+    assert held_by(source) == Held("sub_1:vip:0", "cst_1", "pass", "premium", START, None, START + timedelta(days=9))
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [datetime(2026, 3, 28, 20, tzinfo=WARSAW), datetime(2026, 10, 24, 20, tzinfo=WARSAW)],
+    ids=["spring", "autumn"],
+)
+def test_t42_a_claimed_clock_starts_when_it_is_claimed_and_runs_evenly(claimed: datetime) -> None:
+    terms = {"feature": "premium", "days": 2, "starts": "claim"}
+    source = Source("s", "cst_1", "ord_1", "pass", "seconds", terms, 2 * DAY_S, 1, START)
+    assert held_by(source) is None, "it waits"
+    source.claimed_at = claimed.astimezone(UTC)  # as the database tells it
+    held = held_by(source)
+    assert held is not None
+    assert held.since == claimed
+    assert end_of([held]) == claimed.astimezone(UTC) + timedelta(hours=48)
+
+
+def span(name: str, start: int, end: int | None) -> Held:
+    """A reason from one day to another."""
+    until = START + timedelta(days=end) if end is not None else None
+    return Held(name, "cst_1", "role", "premium", START + timedelta(days=start), None, until)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected"),
+    [
+        ([], []),
+        ([a_feature("f")], []),
+        ([a_pass("a", 30)], [("pass_end", 30)]),
+        ([a_pass("a", 30), a_pass("b", 30)], [("pass_end", 60)]),
+        ([span("a", 2, 4)], [("pass_start", 2), ("pass_end", 4)]),
+        ([span("a", -9, -2)], [("pass_end", -2)]),
+        ([span("a", -1, 3), span("b", 3, None)], []),
+        ([span("a", -1, 3), span("b", 5, None)], [("pass_end", 3), ("pass_start", 5)]),
+        ([span("a", -1, 3), span("b", 2, 7), span("c", 9, 10)], [("pass_end", 7), ("pass_start", 9), ("pass_end", 10)]),
+        ([span("a", -1, 3), a_pass("b", 5)], [("pass_end", 5)]),
+    ],
+)  # fmt: skip
+def test_access_turns_where_its_reasons_do(reasons: list[Held], expected: list[tuple[str, int]]) -> None:
+    now = START + timedelta(hours=1)
+    assert turns(reasons, now) == [(kind, START + timedelta(days=day)) for kind, day in expected]
+
+
+SPANS = st.lists(st.tuples(st.integers(-30, 60), st.integers(1, 40)), max_size=6)
+
+
+@settings(deadline=None)
+@given(SPANS)
+def test_between_two_turns_access_stays_as_it_is(found: list[tuple[int, int]]) -> None:
+    reasons = [span(f"s{n}", start, start + days) for n, (start, days) in enumerate(found)]
+    now = START + timedelta(hours=1)
+    known = {moment for _, moment in turns(reasons, now)}
+    for day in range(1, 120):
+        moment = START + timedelta(days=day)
+        before, after = access(reasons, moment - MOMENT).allowed, access(reasons, moment).allowed
+        if before is not after:
+            assert moment in known
+        elif moment in known:
+            assert moment == max(known), "the last end is told in any case"

@@ -53,6 +53,8 @@ UNTRUE: dict[str, str] = {
             UNION ALL SELECT customer_id, 'grant' FROM grant_ UNION ALL SELECT customer_id, 'hold' FROM hold
             UNION ALL SELECT customer_id, 'identity' FROM identity UNION ALL SELECT customer_id, 'topup' FROM topup
             UNION ALL SELECT customer_id, 'Stripe customer' FROM stripe_customer
+            UNION ALL SELECT customer_id, 'subscription' FROM subscription
+            UNION ALL SELECT customer_id, 'membership' FROM membership
             UNION ALL SELECT merged_into, 'signpost' FROM customer WHERE merged_into IS NOT NULL) x USING (id)
         WHERE c.merged_into IS NOT NULL""",
 }

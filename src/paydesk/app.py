@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -17,10 +17,14 @@ from typing import Any
 
 import httpx
 
-from paydesk import account, changes, doubles, poll, privacy, telemetry, topup
+from paydesk import account, changes, doubles, memberships, poll, privacy, telemetry, topup
+from paydesk.channels import plugged
+from paydesk.channels.base import Channel
 from paydesk.channels.web import WebChannel
 from paydesk.chat.commands import Conversation
+from paydesk.chat.people import PeopleCommands
 from paydesk.chat.thread import Threads
+from paydesk.checks import Checks
 from paydesk.clock import Clock
 from paydesk.config import Settings, load
 from paydesk.deliver import Deliverer, TopUp
@@ -100,8 +104,11 @@ def _cancelled(task: asyncio.Task[Any]) -> Callable[[], Awaitable[None]]:
 
 
 @asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Build everything, fix account and mode, and yield the service; nothing works in the background but its writers."""
+async def open_service(settings: Settings, channels: Sequence[Channel] = ()) -> AsyncIterator[Service]:
+    """Build everything, fix account and mode, and yield the service; nothing works in the background but its writers.
+
+    `channels` come besides the web chat and those that installed packages bring.
+    """
     async with AsyncExitStack() as stack:
         shelf = Shelf(settings.catalog, os.environ)
         clock = Clock()
@@ -112,17 +119,23 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             again = asyncio.create_task(_fix_later(store, gateway, settings), name="account")
             stack.push_async_callback(_cancelled(again))
         await note_plans(store, shelf.catalog)
-        service = _wire(settings, clock, store, shelf, gateway)
+        adapters = [*channels, *plugged.load(os.environ)]
+        service = _wire(settings, clock, store, shelf, gateway, adapters)
+        await memberships.wake(store, [one.name for one in adapters if one.admits])
         service.bell.start()
         stack.push_async_callback(service.bell.stop)
         service.receiver.start()
         stack.push_async_callback(service.receiver.stop)
         service.wallets.start()
         stack.push_async_callback(service.wallets.stop)
+        service.checks.start()
+        stack.push_async_callback(service.checks.stop)
         yield service
 
 
-def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway: Gateway) -> Service:
+def _wire(
+    settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway: Gateway, adapters: Sequence[Channel]
+) -> Service:
     bell = Bell(store)
     threads = Threads(store, bell)
     web = WebChannel(threads.append, threads.change)
@@ -133,11 +146,16 @@ def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway:
     def low_mark(unit: str) -> int:
         return shelf.catalog.low_mark(unit)
 
+    channels = plugged.by_name([web, *adapters])
     deliverer = Deliverer(
-        store, gateway, {web.name: web}, fallback=WebChannel(threads.append), top_up=top_up,
+        store, gateway, channels, fallback=WebChannel(threads.append), top_up=top_up,
         public_url=settings.public_url, others=_instructions(store, gateway, shelf),
     )  # fmt: skip
     vault = _vault(settings)
+    conversation = Conversation(
+        store, shelf, clock, vault, public_url=settings.public_url, livemode=gateway.livemode,
+        more=PeopleCommands(store, vault).commands(),
+    )  # fmt: skip
     return Service(
         settings=settings,
         clock=clock,
@@ -148,10 +166,9 @@ def _wire(settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway:
         bell=bell,
         receiver=Receiver(store, bell),
         wallets=Wallets(store, low_mark),
+        checks=Checks(store),
         threads=threads,
-        conversation=Conversation(
-            store, shelf, clock, vault, public_url=settings.public_url, livemode=gateway.livemode
-        ),
+        conversation=conversation,
         worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode, marks=low_mark),
     )
 

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
-from paydesk import customers, edge, outbox, refunds
+from paydesk import customers, edge, memberships, outbox, refunds
 from paydesk.channels.base import (
     Address,
     Channel,
     Edit,
     Gone,
+    Grant,
     NeedsUser,
     Receipt,
     Refused,
     RetryLater,
+    Revoke,
     Send,
     Unknown,
 )
@@ -36,6 +39,8 @@ NEWS_S = 2.0
 
 TopUp = Callable[[str, dict[str, Any]], Awaitable[str]]
 """Carries out an instruction under a key, once however often it is called, and says in words what became of it."""
+
+ACTIONS: dict[str, type[Grant] | type[Revoke]] = {memberships.GRANT: Grant, memberships.REVOKE: Revoke}
 
 
 class Deliverer:
@@ -69,6 +74,8 @@ class Deliverer:
         try:
             if delivery.channel == "stripe":
                 return await self._instruct_stripe(delivery)
+            if delivery.template in ACTIONS:
+                return await self._let_in_or_out(delivery)
             return await self._send(delivery)
         except StoreUnavailable as error:
             return Result("later", str(error), wait_s=1)
@@ -88,21 +95,26 @@ class Deliverer:
         to = Address(delivery.channel, delivery.address, delivery.conversation)
         channel = self._channels.get(delivery.channel, self._fallback)
         send = Send(delivery.key, to, text, buttons)
-        edge.point("send:before")
-        try:
-            if told is not None and told.fresh and channel.edits:
-                edit = Edit(delivery.key, to, text, buttons, delivery.id)
-                receipt = await _edit_or_send(channel, edit, Receipt(told.receipt), send)
-            else:
-                receipt = await channel.deliver(send, None)
-        except RetryLater as later:
-            return Result("later", str(later), wait_s=later.after_s)
-        except Unknown as unknown:
-            return Result("later", f"unknown: {unknown}", wait_s=60)
-        except (NeedsUser, Refused) as refused:
-            return Result("dead", f"{type(refused).__name__}: {refused}")
-        edge.point("send:after")
-        return Result("sent", receipt=receipt.data)
+        if told is not None and told.fresh and channel.edits:
+            edit = Edit(delivery.key, to, text, buttons, delivery.id)
+            return await _ended(partial(_edit_or_send, channel, edit, Receipt(told.receipt), send))
+        return await _ended(partial(channel.deliver, send, None))
+
+    async def _let_in_or_out(self, delivery: Delivery) -> Result:
+        """Give or take a role or a place, if that is still wanted; what was decided meanwhile is put right afterwards."""
+        channel = self._channels.get(delivery.channel)
+        if channel is None or not channel.admits:
+            return Result("dead", f"{memberships.NOBODY} for {delivery.channel}: it is done once one is plugged in")
+        if not await memberships.stands(self._store, delivery):
+            return Result("sent", "dropped: something else was decided meanwhile")
+        params = delivery.params
+        act = ACTIONS[delivery.template]
+        to = Address(delivery.channel, delivery.address)
+        action = act(delivery.key, to, params["space"], params["role"], params["version"])
+        result = await _ended(partial(channel.deliver, action, None))
+        if result.outcome == "sent":
+            await memberships.check(self._store, delivery)
+        return result
 
     async def _pay_link(self, order: str | None) -> str | None:
         """Return the link that pays an order."""
@@ -151,6 +163,21 @@ class Deliverer:
         except (StripeRefused, NotFound, Conflict) as error:
             return Result("dead", error.message)
         return Result("sent", said)
+
+
+async def _ended(attempt: Callable[[], Awaitable[Receipt]]) -> Result:
+    """Let a channel act, and return how it ended."""
+    edge.point("send:before")
+    try:
+        receipt = await attempt()
+    except RetryLater as later:
+        return Result("later", str(later), wait_s=later.after_s)
+    except Unknown as unknown:
+        return Result("later", f"unknown: {unknown}", wait_s=60)
+    except (NeedsUser, Refused) as refused:
+        return Result("dead", f"{type(refused).__name__}: {refused}")
+    edge.point("send:after")
+    return Result("sent", receipt=receipt.data)
 
 
 async def _edit_or_send(channel: Channel, edit: Edit, last: Receipt, send: Send) -> Receipt:

@@ -56,6 +56,7 @@ class Desk:
     new_orders: list[tuple[Subscription, Invoice]] = field(default_factory=list)
     rivals: Known = field(default_factory=Known)
     before: dict[tuple[str, str], entitlements.Access] = field(default_factory=dict)
+    _named: dict[tuple[str, str], dict[str, entitlements.Held]] | None = None
 
 
 def post(
@@ -72,22 +73,34 @@ def note_held(desk: Desk, source: Source) -> None:
     """Keep the reason that a source is now, if it is one."""
     if source.kind not in entitlements.KINDS:
         return
-    name = (source.customer, str(source.terms["feature"]))
-    desk.before.setdefault(name, entitlements.access(reasons_for(desk, *name), desk.now))
+    customer, feature = source.customer, str(source.terms["feature"])
+    note_before(desk, customer, feature)
     held = entitlements.held_by(source)
+    own = _by_name(desk).setdefault((customer, feature), {})
     if held is None:
         desk.reasons.pop(source.id, None)
+        own.pop(source.id, None)
     else:
-        desk.reasons[source.id] = held
-    _time_the_end(desk, *name)
+        desk.reasons[source.id] = own[source.id] = held
+    turns = entitlements.turns(reasons_for(desk, customer, feature), desk.now)
+    desk.timers += [timers.Timer(kind, f"{customer}|{feature}", at, customer) for kind, at in turns]
 
 
-def _time_the_end(desk: Desk, customer: str, feature: str) -> None:
-    end = entitlements.end_of(reasons_for(desk, customer, feature))
-    if end is not None:
-        desk.timers.append(timers.Timer("pass_end", f"{customer}|{feature}", end, customer))
+def note_before(desk: Desk, customer: str, feature: str) -> None:
+    """Keep what access somebody had before the first change of it, or before it turned by time alone."""
+    if (customer, feature) not in desk.before:
+        desk.before[customer, feature] = entitlements.access(reasons_for(desk, customer, feature), desk.now)
 
 
 def reasons_for(desk: Desk, customer: str, feature: str) -> list[entitlements.Held]:
     """Return the reasons of one person for one feature."""
-    return [held for held in desk.reasons.values() if held.customer == customer and held.feature == feature]
+    return list(_by_name(desk).get((customer, feature), {}).values())
+
+
+def _by_name(desk: Desk) -> dict[tuple[str, str], dict[str, entitlements.Held]]:
+    """Return reasons by (customer, feature) and source: hundreds of people are in hand at once."""
+    if desk._named is None:
+        desk._named = {}
+        for held in desk.reasons.values():
+            desk._named.setdefault((held.customer, held.feature), {})[held.source] = held
+    return desk._named

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from paydesk import entitlements, reminders
-from paydesk.desk import OLD_NEWS, Desk, reasons_for
+from paydesk import entitlements, memberships, reminders
+from paydesk.desk import OLD_NEWS, Desk, note_before, reasons_for
 from paydesk.facts import TimerFired
 from paydesk.inbox import DONE, Outcome, Row
 from paydesk.ledger import Cause
@@ -36,6 +36,9 @@ def timer_fired(desk: Desk, fact: TimerFired, row: Row) -> Outcome:
     match fact.kind:
         case "pass_end":
             return _pass_ended(desk, fact, customer, row)
+        case "pass_start":
+            note_before(desk, customer, timer_object(fact))  # whose role or place it is follows from what is noted
+            return DONE
         case "lots_end":
             swept = desk.book.lapse(customer, timer_object(fact), inbox_id=row.id)
             return Outcome("done", f"{swept:,} {timer_object(fact)} ended unspent")
@@ -52,21 +55,26 @@ def timer_fired(desk: Desk, fact: TimerFired, row: Row) -> Outcome:
 
 
 def _pass_ended(desk: Desk, fact: TimerFired, customer: str, row: Row) -> Outcome:
-    """A pass has ended, unless another reason or a later pass keeps the feature. `access` knew without us."""
+    """A pass has ended, unless another reason or a later pass keeps the feature. `access` knew without us.
+
+    The buyer is told of what was bought for some days; how a subscription ends is told with the rest of its news.
+    """
     feature = timer_object(fact)
+    note_before(desk, customer, feature)
     reasons = reasons_for(desk, customer, feature)
     if entitlements.access(reasons, desk.now).allowed:
         return Outcome("done", "not over: another reason keeps it")
     if entitlements.end_of(reasons) != fact.at:
         return Outcome("done", "it was taken back or moved before")
-    reminders.note_before(desk, customer, feature, fact.at)
     if all(held.source.startswith(SUBSCRIBED) for held in reasons):
         return Outcome("done", "the subscription tells of it")
     thread = desk.threads.get(customer)
-    if thread is not None and desk.now - fact.at < OLD_NEWS:
+    bought = any(held.seconds is not None for held in reasons)
+    if thread is not None and bought and desk.now - fact.at < OLD_NEWS:
+        params = {"feature": memberships.in_words(feature)}
         desk.messages.append(
             Message(f"pass_ended:{customer}|{feature}:{fact.at.isoformat()}", customer, thread.channel, thread.address,
-                    "pass_ended", {"feature": feature}, thread.conversation, row.id)
+                    "pass_ended", params, thread.conversation, row.id)
         )  # fmt: skip
     return DONE
 

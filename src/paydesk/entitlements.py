@@ -17,6 +17,9 @@ from paydesk.store import Tx
 KINDS = ("pass", "feature", "role", "member")
 """Kinds of sources that are reasons to have something."""
 
+Span = tuple[str, datetime, datetime | None]
+"""A source and from when to when it is a reason; `None`: no end is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -42,10 +45,13 @@ class Access:
 
 def access(reasons: Iterable[Held], now: datetime) -> Access:
     """Return what reasons for one feature amount to at `now`. `until` is where the last of them ends."""
-    reasons = list(reasons)
-    spans = _spans(reasons)
-    running = tuple(source for source, start, end in spans if start <= now and (end is None or now < end))
-    end = end_of(reasons)
+    return access_by(spans(list(reasons)), now)
+
+
+def access_by(laid: Sequence[Span], now: datetime) -> Access:
+    """Return the same for reasons that are laid out already."""
+    running = tuple(source for source, start, end in laid if start <= now and (end is None or now < end))
+    end = _last_end(laid)
     if running:
         return Access(True, end, running)
     return Access(False, end if end is not None and end <= now else None, ())
@@ -53,24 +59,49 @@ def access(reasons: Iterable[Held], now: datetime) -> Access:
 
 def end_of(reasons: Iterable[Held]) -> datetime | None:
     """Return when the last reason ends, `None` when there is none or one without an end."""
-    ends = [end for _, _, end in _spans(list(reasons))]
+    return _last_end(spans(list(reasons)))
+
+
+def _last_end(laid: Sequence[Span]) -> datetime | None:
+    ends = [end for _, _, end in laid]
     if not ends or None in ends:
         return None
     return max(end for end in ends if end is not None)
 
 
-def _spans(reasons: Sequence[Held]) -> list[tuple[str, datetime, datetime | None]]:
+def turns(reasons: Iterable[Held], now: datetime) -> list[tuple[str, datetime]]:
+    """Return when access turns by time alone, and how: `pass_end` where it ends, `pass_start` where it begins later.
+
+    The last end is among them even when it is over: whoever has to notice then notices at once.
+    """
+    laid = spans(list(reasons))
+    last = _last_end(laid)
+    ends = {end for _, _, end in laid if end is not None and end > now and not _goes_on(laid, end)}
+    starts = {start for _, start, _ in laid if start > now and not _runs_until(laid, start)}
+    found = [("pass_end", end) for end in ends | ({last} if last is not None else set())]
+    return sorted([*found, *(("pass_start", start) for start in starts)], key=lambda turn: (turn[1], turn[0]))
+
+
+def _goes_on(laid: Sequence[Span], moment: datetime) -> bool:
+    return any(start <= moment and (end is None or moment < end) for _, start, end in laid)
+
+
+def _runs_until(laid: Sequence[Span], moment: datetime) -> bool:
+    return any(start < moment and (end is None or moment <= end) for _, start, end in laid)
+
+
+def spans(reasons: Sequence[Held]) -> list[Span]:
     """Return (source, start, end) of reasons: those without an end or with a fixed one first, then those laid end to end
     in the order in which they were bought."""
     lasting = sorted((held for held in reasons if held.seconds is None), key=lambda held: held.source)
-    spans: list[tuple[str, datetime, datetime | None]] = [(held.source, held.since, held.until) for held in lasting]
+    laid: list[Span] = [(held.source, held.since, held.until) for held in lasting]
     end: datetime | None = None
     for held in sorted(reasons, key=lambda held: (held.since, held.source)):
         if held.seconds is not None:
             start = held.since if end is None else max(held.since, end)
             end = start + timedelta(seconds=held.seconds)
-            spans.append((held.source, start, end))
-    return spans
+            laid.append((held.source, start, end))
+    return laid
 
 
 def held_by(source: Source) -> Held | None:
@@ -82,7 +113,7 @@ def held_by(source: Source) -> Held | None:
         if source.claimed_at is None:
             return None
         since = max(since, source.claimed_at)
-    timed = "days" in source.terms
+    timed = source.subscription is None and (source.kind == "pass" or "days" in source.terms)
     return Held(
         source.id, source.customer, source.kind, str(source.terms["feature"]), since,
         source.worth if timed else None, source.until,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_OURS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
-_LETTERS = _ALPHABET.encode() * 8  # a letter for each byte, each letter for as many
+LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+_OURS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", LETTERS.encode())
+_LETTERS = LETTERS.encode() * 8  # a letter for each byte, each letter for as many
 
 
 def new(prefix: str) -> str:
@@ -21,7 +21,7 @@ def derived(prefix: str, seed: str) -> str:
     letters = []
     for _ in range(26):
         number, rest = divmod(number, 32)
-        letters.append(_ALPHABET[rest])
+        letters.append(LETTERS[rest])
     return f"{prefix}_{''.join(letters)}"
 
 

@@ -8,7 +8,7 @@ go on as before.
 
 from __future__ import annotations
 
-from paydesk import audit, books, customers, entitlements, timers
+from paydesk import audit, books, customers, memberships
 from paydesk.customers import Identity
 from paydesk.errors import Conflict, Invalid, SettingError
 from paydesk.ledger import AccountKey, Cause
@@ -36,6 +36,14 @@ MOVE = (
     "UPDATE stripe_customer SET customer_id = $1 WHERE customer_id = $2",
     "DELETE FROM topup t USING topup o WHERE t.customer_id = $2 AND o.customer_id = $1 AND o.unit = t.unit",
     "UPDATE topup SET customer_id = $1 WHERE customer_id = $2",
+    "UPDATE subscription SET customer_id = $1 WHERE customer_id = $2",
+    """
+    WITH theirs AS (DELETE FROM membership WHERE customer_id = $2 RETURNING channel, space, role, wanted, version)
+    INSERT INTO membership (customer_id, channel, space, role, wanted, version)
+    SELECT $1, channel, space, role, wanted, version FROM theirs
+    ON CONFLICT (customer_id, channel, space, role) DO UPDATE SET wanted = membership.wanted OR excluded.wanted,
+        version = greatest(membership.version, excluded.version)
+    """,
 )
 
 STOP_TOPUPS = """
@@ -113,10 +121,10 @@ async def _join(tx: Tx, vault: Vault, survivor: str, other: str) -> None:
         await tx.execute(STOP_TOPUPS, other)
     for statement in (MOVE_LOTS, *MOVE, MOVE_MARKS):
         await tx.execute(statement, survivor, other)
-    await _time_ends(tx, survivor)
     await tx.execute(SAVE_SURVIVOR, survivor, theirs["locale"], theirs["metadata"], theirs["stripe_customer"],
                      *_personal(vault, ours, theirs))  # fmt: skip
     await tx.execute(SIGNPOST, survivor, other)
+    await memberships.refresh(tx, survivor, again=True)  # passes follow each other; every id has every role
 
 
 async def _move_credits(tx: Tx, survivor: str, other: str) -> None:
@@ -127,15 +135,6 @@ async def _move_credits(tx: Tx, survivor: str, other: str) -> None:
     for number, unit in enumerate(units):
         book.merge(Cause(f"merge:{other}", number, survivor, unit), other)
     await books.close_book(tx, book)
-
-
-async def _time_ends(tx: Tx, person: str) -> None:
-    """Set the timers of passes that now follow each other."""
-    reasons = await entitlements.load(tx, [person])
-    ends = {feature: entitlements.end_of(held for held in reasons if held.feature == feature)
-            for feature in {held.feature for held in reasons}}  # fmt: skip
-    await timers.put(tx, [timers.Timer("pass_end", f"{person}|{feature}", end, person)
-                          for feature, end in ends.items() if end is not None])  # fmt: skip
 
 
 def _personal(vault: Vault, ours: Record, theirs: Record) -> list[bytes | None]:

@@ -77,7 +77,8 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 ON CONFLICT (dedup_key) DO NOTHING
 """
 
-# The oldest unsent row of each (channel, address) only: what a person reads comes in order.
+# The oldest unsent row of each (channel, address) only: what a person reads comes in order. What is done about a role
+# has a line of its own, one for each role: a server that refuses us holds up neither messages nor other servers.
 CLAIM = f"""
 UPDATE outbox SET state = 'leased', attempts = attempts + 1, claim_id = $1,
     next_at = now() + make_interval(secs => {LEASE_S})
@@ -87,7 +88,9 @@ WHERE id = ANY (ARRAY(
       AND o.next_at <= CASE WHEN o.state = 'leased' THEN now() ELSE desk_now() END
       AND NOT EXISTS (
         SELECT FROM outbox p WHERE p.channel = o.channel AND p.address = o.address AND p.id < o.id
-          AND p.state IN ('ready','leased'))
+          AND p.state IN ('ready','leased')
+          AND (p.template IN ('grant','revoke')) = (o.template IN ('grant','revoke'))
+          AND (o.template NOT IN ('grant','revoke') OR p.conversation = o.conversation))
     ORDER BY o.next_at LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at,
     about

@@ -73,6 +73,10 @@ class Vault:
     def _signed_by(key: bytes, purpose: str, text: str) -> str:
         return hmac.digest(key, f"signature:{purpose}:{text}".encode(), "sha256").hex()[:32]
 
+    def mark(self, purpose: str, text: str) -> bytes:
+        """Return a keyed hash of `text` for one purpose: nobody without our keys can make it. It outlives a new key."""
+        return hmac.digest(self._oldest, f"{purpose}:{text}".encode(), "sha256")
+
     def _open_key(self, data_key: bytes, person: str) -> AESGCM:
         master = self._masters.get(data_key[:KEY_ID_BYTES])
         if master is None:

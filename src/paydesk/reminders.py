@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from paydesk import entitlements, inbox, notices, subscriptions
+from paydesk import inbox, notices, subscriptions
 from paydesk.clock import iso
-from paydesk.desk import OLD_NEWS, Desk, reasons_for
+from paydesk.desk import OLD_NEWS, Desk, note_before
 from paydesk.facts import TimerFired
 from paydesk.inbox import DONE, Outcome, Row
 from paydesk.subscriptions import UNPAID, Bill, Subscription
@@ -149,7 +149,7 @@ def _grace(desk: Desk, fact: TimerFired, bill: Bill, row: Row) -> Outcome:
         return OVER
     desk.questions.append(_look(own, fact))
     if fact.kind == "grace_end":
-        note_end(desk, bill, fact.at)
+        note_end(desk, bill)
         if desk.now - fact.at < OLD_NEWS:
             tell_ended(desk, bill, row)
     elif desk.now < ends and not (fact.kind == "grace_72" and ends - desk.now <= GRACE["grace_24"]):
@@ -158,16 +158,10 @@ def _grace(desk: Desk, fact: TimerFired, bill: Bill, row: Row) -> Outcome:
     return DONE
 
 
-def note_end(desk: Desk, bill: Bill, at: datetime) -> None:
-    """Note what people had of a subscription until `at`, so that what follows access sees that it fell."""
+def note_end(desk: Desk, bill: Bill) -> None:
+    """Note what people had of a subscription, so that what follows access sees that it fell."""
     for source in desk.given.get(bill.subscription.id, ()):
-        note_before(desk, source.customer, str(source.terms["feature"]), at)
-
-
-def note_before(desk: Desk, customer: str, feature: str, at: datetime) -> None:
-    """Note what access a person had to a feature just before `at`."""
-    before = entitlements.access(reasons_for(desk, customer, feature), at - timedelta(microseconds=1))
-    desk.before.setdefault((customer, feature), before)
+        note_before(desk, source.customer, str(source.terms["feature"]))
 
 
 def tell_ended(desk: Desk, bill: Bill, row: Row) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from paydesk.catalog import Catalog
 from paydesk.chat.commands import Conversation
 from paydesk.chat.thread import Threads
+from paydesk.checks import Checks
 from paydesk.clock import Clock
 from paydesk.config import Settings
 from paydesk.inbox import Receiver
@@ -32,6 +33,7 @@ class Service:
     bell: Bell
     receiver: Receiver
     wallets: Wallets
+    checks: Checks
     threads: Threads
     conversation: Conversation
     worker: Worker

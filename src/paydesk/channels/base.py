@@ -54,7 +54,32 @@ class Edit:
     number: int
 
 
-Action = Send | Edit
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Let a person into a `space` (a server, a group): give them `role` there; an empty one is being in there at all.
+
+    Repeating it changes nothing. `version` grows with every change of whether they are to have it.
+    """
+
+    key: str
+    to: Address
+    space: str
+    role: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Take from a person what `Grant` gave: the role, or being in there. Whoever does not have it need not be there."""
+
+    key: str
+    to: Address
+    space: str
+    role: str
+    version: int
+
+
+Action = Send | Edit | Grant | Revoke
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +118,19 @@ class Unknown(DeliveryError):
 
 
 class Channel(Protocol):
-    """The whole plug-in contract for messages. `edits` says whether it can carry out an `Edit`."""
+    """The whole plug-in contract. `edits` says whether it can carry out an `Edit`, `admits` a `Grant` and a `Revoke`.
+
+    A package brings its own by an entry point of the group `paydesk.channels`: see `plugged`.
+    """
 
     name: str
     edits: bool
+    admits: bool
 
     async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
         """Carry out `action` and return a receipt, or raise one of the errors above.
 
-        `last` is the receipt of the message to edit; `None` for a `Send`.
+        `last` is the receipt of the message to edit; `None` for every other action. What is not `admits` or `edits`
+        is never asked for.
         """
         ...

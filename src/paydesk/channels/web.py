@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from paydesk.channels.base import Action, Address, Edit, Gone, Receipt
+from paydesk.channels.base import Action, Address, Edit, Gone, Grant, Receipt, Refused, Revoke
 
 Append = Callable[[Address, str, list[dict[str, str]], str], Awaitable[int]]
 """Keeps a message in a thread under a key, and returns its number."""
@@ -22,6 +22,7 @@ class WebChannel:
     """Delivers by keeping. Without `change` nothing is edited: who fetches messages by number sees only new ones."""
 
     name = "web"
+    admits = False
 
     def __init__(self, append: Append, change: Change | None = None) -> None:
         self._append = append
@@ -30,6 +31,8 @@ class WebChannel:
 
     async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
         """Keep the message in its thread, or change it there. Raises `Gone` when it is not there any more."""
+        if isinstance(action, Grant | Revoke):
+            raise Refused("the web chat has neither roles nor groups")
         buttons = [button.as_json() for button in action.buttons]
         if isinstance(action, Edit):
             return await self._edit(action, buttons, last)

@@ -121,7 +121,7 @@ async def _wish(desk: Desk, shown: Shown, *, cancel_at_period_end: bool) -> None
     id_ = shown.own.id
     params = {"subscription": id_, "cancel_at_period_end": cancel_at_period_end}
     async with desk.store.transaction() as tx:
-        noted = await tx.fetchval("SELECT noted_at FROM subscription WHERE id = $1", id_)
+        noted = await tx.fetchval("SELECT asked_at FROM subscription WHERE id = $1", id_)
         key = f"wish:{id_}:{'end' if cancel_at_period_end else 'keep'}:{noted.timestamp()}"
         await outbox.put(tx, [Message(key, shown.own.customer, "stripe", id_, "wish", params)])
 

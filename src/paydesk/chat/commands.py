@@ -6,7 +6,7 @@ is pressed. Nothing about money is taken from what was typed: words only choose 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from paydesk import books, checkout, customers, entitlements, money
@@ -57,8 +57,9 @@ class Conversation:
     """Answers commands. Made once; holds nothing about anybody."""
 
     def __init__(
-        self, store: Store, shelf: Shelf, clock: Clock, vault: Vault, *, public_url: str, livemode: bool
-    ) -> None:
+        self, store: Store, shelf: Shelf, clock: Clock, vault: Vault, *, public_url: str, livemode: bool,
+        more: Mapping[str, Callable[[Said], Awaitable[list[Reply]]]] | None = None,
+    ) -> None:  # fmt: skip
         self._store = store
         self._vault = vault
         self._sold = shelf
@@ -74,6 +75,7 @@ class Conversation:
             "cancel": self._cancel,
             "keep": self._keep,
             "help": self._help,
+            **(more or {}),
         }
 
     async def answer(self, where: Address, text: str, *, locale: str | None = None) -> list[Reply]:
@@ -88,6 +90,8 @@ class Conversation:
         return await handler(Said(customer, where, (argument if handler != self._anything else text).strip()))
 
     async def _start(self, said: Said) -> list[Reply]:
+        if said.argument.startswith("link_") and "link" in self._commands:
+            return await self._commands["link"](said)
         hello = Reply("Hello! Here you can buy, and see what you have. What would you like?", self._menu())
         return [hello]
 

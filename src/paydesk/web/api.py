@@ -12,7 +12,6 @@ from paydesk import (
     checkout,
     customers,
     discounts,
-    entitlements,
     ids,
     lists,
     money,
@@ -120,17 +119,6 @@ async def get_credits(
     empty = books.Wallet(0, 0, 0, ())
     others = {name: shapes.wallet(name, wallet) for name, wallet in wallets.items() if name != unit}
     return {**shapes.wallet(unit, wallets.get(unit, empty)), "units": others}
-
-
-@router.get("/customers/{customer}/access", tags=["Access"])
-async def get_access(
-    here: Here, _caller: Reader, customer: str, feature: Annotated[str, Query(min_length=1, max_length=64)]
-) -> dict[str, Any]:
-    """Tell whether a person may have a feature now, until when, and because of what."""
-    id_ = await customers.resolve(here.store, customer)
-    async with here.store.transaction() as tx:
-        reasons = await entitlements.load(tx, [id_], feature)
-    return shapes.access(entitlements.access(reasons, here.clock.now()))
 
 
 @router.get("/customers/{customer}/timeline", tags=["Customers"])

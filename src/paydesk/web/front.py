@@ -25,6 +25,7 @@ class Front:
         self._lifespan = lifespan
         self._hook: StripeHook | None = None
         self._wallet: Any = None
+        self._access: Any = None
         self._inner: Any = None
         self.failure: Exception | None = None
 
@@ -33,6 +34,8 @@ class Front:
         if scope["type"] == "http":
             if self._hook is not None and scope["path"] in STRIPE_PATHS:
                 await self._hook(scope, receive, send)
+            elif self._access.takes(scope["path"]):
+                await self._access(scope, receive, send)
             elif self._wallet.call_of(scope["path"]) is not None:
                 await self._wallet(scope, receive, send)
             else:
@@ -56,11 +59,13 @@ class Front:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _open(self, service: Service) -> None:
+        from paydesk.web.access import AccessCalls
         from paydesk.web.application import build
         from paydesk.web.wallet import WalletCalls
 
         self._inner = build(service)
         self._wallet = WalletCalls(service, self._inner.state.keys)
+        self._access = AccessCalls(service, self._inner.state.keys)
         gc.collect()
         gc.freeze()  # what is built now lives as long as we do: the collector need not walk it again and again
         if self._settings.stripe_webhook_secrets:

@@ -12,7 +12,6 @@ from paydesk.case import Refund
 from paydesk.catalog import Catalog, Product
 from paydesk.clock import iso
 from paydesk.customers import Customer
-from paydesk.entitlements import Access
 from paydesk.lots import Lot
 from paydesk.payments import Payment
 from paydesk.store import Record
@@ -334,11 +333,6 @@ def _lot(of: Lot) -> dict[str, Any]:
         "priority": of.priority,
         "expires_at": iso(of.expires_at),
     }
-
-
-def access(of: Access) -> dict[str, Any]:
-    """Show an access check."""
-    return {"allowed": of.allowed, "until": iso(of.until), "because": list(of.because)}
 
 
 def event(row: Record) -> dict[str, Any]:

@@ -188,13 +188,13 @@ class WalletCalls:
         except PaydeskError as error:
             if error.status >= 500:
                 log.warning("%s %s: %s", number, scope["path"], error.message)
-            await _answer(send, error.status, number, error.body(number), _headers_of(error))
+            await answer(send, error.status, number, error.body(number), _headers_of(error))
         except Exception as error:  # whatever it is, it is told as every error is
             log.error("%s %s failed", number, scope["path"], exc_info=error)
             unknown = PaydeskError("something went wrong here; it is in the log")
-            await _answer(send, unknown.status, number, unknown.body(number), ())
+            await answer(send, unknown.status, number, unknown.body(number), ())
         else:
-            await _answer(send, 200, number, shown(done), _REPLAYED if done.replayed else ())
+            await answer(send, 200, number, shown(done), _REPLAYED if done.replayed else ())
 
     async def _carry_out(self, call: Call, scope: Scope, receive: Receive) -> Done:
         """Check everything that can be checked without the ledger, then run the operation."""
@@ -330,7 +330,8 @@ def _headers_of(error: PaydeskError) -> Headers:
     return ((b"allow", b"POST"),) if error.status == 405 else ()
 
 
-async def _answer(send: Send, status: int, number: str, content: dict[str, Any], more: Headers) -> None:
+async def answer(send: Send, status: int, number: str, content: dict[str, Any], more: Headers) -> None:
+    """Send one answer of the API, as JSON."""
     body = orjson.dumps(content)
     length = (b"content-length", str(len(body)).encode())
     headers = [*_ALWAYS, (b"request-id", number.encode()), length, *more]

@@ -1,0 +1,59 @@
+"""Claiming: what is sold to start when its buyer says so (`starts = "claim"`) starts now.
+
+It happens under the customer's lock and answers at once, as spending does: whoever claims waits for the answer, and what
+has been claimed needs no id to be claimed once: its clock runs already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from paydesk import audit, customers, entitlements, memberships
+from paydesk.ledger import Source
+from paydesk.store import Store, Tx
+
+CLAIM = """
+UPDATE source SET claimed_at = desk_now()
+WHERE customer_id = $1 AND claimed_at IS NULL AND worth > 0 AND since IS NOT NULL AND terms ->> 'starts' = 'claim'
+  AND ($2::text IS NULL OR terms ->> 'feature' = $2)
+RETURNING id, customer_id, order_id, kind, unit, terms, worth, revision, since, until, claimed_at, subscription_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What has just begun: a source, its feature, since when, and until when its feature can be had now."""
+
+    source: str
+    kind: str
+    feature: str
+    since: datetime
+    until: datetime | None
+
+
+async def claim(store: Store, customer: str, feature: str | None, *, actor: str) -> list[Claimed]:
+    """Start everything that a person has paid and not yet claimed, or what of it gives `feature`; return what started.
+
+    Asked again, it starts nothing. What is bought twice and claimed together lasts twice as long.
+    """
+
+    async def work(tx: Tx) -> list[Claimed]:
+        person = await customers.lock_person(tx, customer)
+        sources = [Source(*row) for row in await tx.fetch(CLAIM, person, feature)]
+        if not sources:
+            return []
+        await entitlements.save(tx, sources)
+        await memberships.refresh(tx, person)
+        await audit.note(tx, actor, "claim", [person], {"sources": sorted(source.id for source in sources)})
+        reasons = await entitlements.load(tx, [person])
+        return [_claimed(source, reasons) for source in sorted(sources, key=lambda source: source.id)]
+
+    return await store.run(work)
+
+
+def _claimed(source: Source, reasons: list[entitlements.Held]) -> Claimed:
+    feature = str(source.terms["feature"])
+    own = next(held for held in reasons if held.source == source.id)
+    end = entitlements.end_of(held for held in reasons if held.feature == feature)
+    return Claimed(source.id, source.kind, feature, own.since, end)

@@ -1,0 +1,128 @@
+"""Access checks over HTTP. Plain ASGI, in front of everything else: they are made for every message of a chat."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import parse_qs
+
+from paydesk import ids
+from paydesk.checks import Running, running
+from paydesk.clock import iso
+from paydesk.customers import ID
+from paydesk.errors import Invalid, NotFound, PaydeskError
+from paydesk.service import Service
+from paydesk.web.auth import Keys
+from paydesk.web.hooks import Receive, Scope, Send
+from paydesk.web.wallet import Malformed, answer
+
+log = logging.getLogger("paydesk.api")
+
+PATH = "/v1/customers/{customer}/access"
+HEAD, TAIL = PATH.split("{customer}")
+FEATURE_MAX = 64
+RESPONSES = {"200": {"description": "The answer, as of now"}, "404": {"description": "Nobody has this id"}}
+
+
+class NotRead(PaydeskError):
+    """Use GET."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class AccessCalls:
+    """Answers `GET /v1/customers/{customer}/access?feature=` and nothing else."""
+
+    def __init__(self, service: Service, keys: Keys) -> None:
+        self._service = service
+        self._keys = keys
+
+    def takes(self, path: str) -> bool:
+        """Say whether a path is this call's."""
+        return path.endswith(TAIL) and path.startswith(HEAD) and "/" not in path[len(HEAD) : -len(TAIL)]
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        number = ids.new("req")
+        try:
+            content = await self._look(scope)
+        except PaydeskError as error:
+            if error.status >= 500:
+                log.warning("%s %s: %s", number, scope["path"], error.message)
+            more = ((b"allow", b"GET"),) if error.status == 405 else ()
+            await answer(send, error.status, number, error.body(number), more)
+        except Exception as error:  # whatever it is, it is told as every error is
+            log.error("%s %s failed", number, scope["path"], exc_info=error)
+            unknown = PaydeskError("something went wrong here; it is in the log")
+            await answer(send, unknown.status, number, unknown.body(number), ())
+        else:
+            await answer(send, 200, number, content, ())
+
+    async def _look(self, scope: Scope) -> dict[str, Any]:
+        if scope["method"] != "GET":
+            raise NotRead("Method Not Allowed")
+        header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+        caller = await self._keys.caller(header.decode("latin-1") if header is not None else None)
+        caller.require("read")
+        feature = _feature(scope["query_string"])
+        customer = scope["path"][len(HEAD) : -len(TAIL)]
+        reasons = await self._service.checks.submit((customer, feature)) if ID.fullmatch(customer) else None
+        if reasons is None:
+            raise NotFound(f"no customer {customer if customer.isprintable() else 'of that id'}", param="customer")
+        access, run = running(reasons, self._service.clock.now())
+        return {
+            "allowed": access.allowed,
+            "until": iso(access.until),
+            "because": list(access.because),
+            "reasons": [_shown(one) for one in run],
+        }
+
+
+def _feature(query: bytes) -> str:
+    """Return the one parameter; raises for a missing, empty or overlong one."""
+    if query.startswith(b"feature=") and query[8:].isalnum() and len(query) <= 8 + FEATURE_MAX:
+        return query[8:].decode("ascii")  # as nearly all are: nothing to unpack
+    if b"%00" in query:
+        raise Invalid("an address must not contain the character NUL")
+    try:
+        given = parse_qs(query.decode("ascii"), errors="strict", max_num_fields=10).get("feature", [""])[0]
+    except ValueError:
+        given = ""
+    if not 0 < len(given) <= FEATURE_MAX:
+        raise Malformed(f"feature: a text of 1 to {FEATURE_MAX} characters", param="feature")
+    return given
+
+
+def _shown(one: Running) -> dict[str, Any]:
+    own = one.reason
+    return {
+        "source": own.held.source,
+        "kind": own.held.kind,
+        "text": one.text,
+        "order": own.order,
+        "subscription": own.subscription,
+        "product": own.product,
+        "since": iso(one.since),
+        "until": iso(one.until),
+    }
+
+
+def describe(description: dict[str, Any]) -> None:
+    """Add this call to an application's OpenAPI description, which knows only its own."""
+    text = {"type": "string"}
+    description["paths"][PATH] = {
+        "get": {
+            "tags": ["Access"],
+            "summary": "Check access",
+            "description": "Tell whether a person may have a feature now, until when, and why: `because` names the "
+            "sources that give it, `reasons` tells of each where it comes from. Needs the scope `read`.",
+            "operationId": "get_access",
+            "parameters": [
+                {"name": "customer", "in": "path", "required": True, "schema": text},
+                {"name": "feature", "in": "query", "required": True,
+                 "schema": {**text, "minLength": 1, "maxLength": FEATURE_MAX}},
+            ],
+            "responses": RESPONSES,
+        }
+    }  # fmt: skip
