@@ -25,14 +25,14 @@ ROW = Row(1, "timer", "t", "t", 0, b"", False, 0, False, T0)
 def subscription(days: float = 31, **more: Any) -> Subscription:
     item = Item("si_1", "price_1", "club", 1, T0, T0 + days * DAY, more.pop("terms", TERMS))
     own = Subscription("sub_1", "cst_1", None, "cus_1", "active", False, (item,), T0, None, None, None, None, None,
-                       "pm_1", None)  # fmt: skip
+                       "pm_1", None, T0)  # fmt: skip
     return replace(own, **more)
 
 
 def invoice(status: str, start: datetime = T0, days: float = 31) -> Invoice:
     line = Line("il_1", "si_1", "club", 1, 1000, 1000, proration=False, start=start, end=start + days * DAY)
     return Invoice("in_1", "sub_1", "in_1", status, "subscription_cycle", 1000, "usd", None, start, start + days * DAY,
-                   (line,), 1, None, "Declined.", None, start)  # fmt: skip
+                   (line,), 1, None, "Declined.", None, start, start)  # fmt: skip
 
 
 def past_due() -> Bill:
