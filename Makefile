@@ -18,6 +18,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Everything that is told in more orders, and lived more often, than there is time for at every change.
+soak: $(VENV)/.installed-dev
+	PAYDESK_SHUFFLES=2000 PAYDESK_PERMUTATIONS=720 PAYDESK_HISTORIES=10000 $(BIN)/python -m pytest tests/test_subscription_orders.py tests/test_machine.py
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench
 
