@@ -118,7 +118,9 @@ def test_an_invoice_made_by_hand_that_bills_no_plan_gives_nothing(desk: Desk, kn
     invoice = stripe(desk, "POST", "/v1/invoices", customer=customer, subscription=own["id"])
     paid = stripe(desk, "POST", f"/v1/invoices/{invoice['id']}/pay")
     assert (paid["status"], paid["billing_reason"]) == ("paid", "manual")
-    until(lambda: desk.sql("SELECT 1 FROM orders WHERE id = $1 AND status = 'paid'", invoice["id"]), what="its order")
+    until(
+        lambda: desk.sql("SELECT 1 FROM orders WHERE id = $1 AND paid_at IS NOT NULL", invoice["id"]), what="its order"
+    )
     assert buyer.balance() == 110
 
 

@@ -30,7 +30,7 @@ def subscription(days: float = 31, **more: Any) -> Subscription:
 
 
 def invoice(status: str, start: datetime = T0, days: float = 31) -> Invoice:
-    line = Line("il_1", "si_1", "club", 1, 1000, 1000, proration=False, start=start, end=start + days * DAY)
+    line = Line("il_1", "si_1", "club", 1, 1000, proration=False, start=start, end=start + days * DAY)
     return Invoice("in_1", "sub_1", "in_1", status, "subscription_cycle", 1000, "usd", None, start, start + days * DAY,
                    (line,), 1, None, "Declined.", None, start, start)  # fmt: skip
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from paydesk import ledger, orders, subscriptions
-from paydesk.case import Case, Order, money_of, returned_of, worth
+from paydesk.case import Case, Order, Returned, money_of, returned_of, worth
 from paydesk.desk import Desk, post
 from paydesk.facts import InvoiceIs, ItemIs, SubscriptionIs
 from paydesk.inbox import Outcome, Row
@@ -44,18 +44,23 @@ def recent_orders(bill: Bill) -> list[str]:
     ]
 
 
+def known_orders(bills: Mapping[str, Bill], facts: Iterable[SubscriptionIs]) -> set[str]:
+    """Return the orders that invoices in these facts are known to bill, whatever the facts say of that."""
+    told = {invoice.invoice for fact in facts for invoice in fact.invoices}
+    return {one.order for bill in bills.values() for one in bill.invoices.values() if one.id in told}
+
+
 # --- what is told ----------------------------------------------------------------------------------------------------
 
 
 def told(desk: Desk, fact: SubscriptionIs, *, livemode: bool) -> Told | None:
     """Return what a fact tells, `None` when it is about nobody who is known.
 
-    A subscription that bears no order of ours, or one that is not here, is adopted when its Stripe customer is known.
+    A subscription that bears no order of ours is adopted when its Stripe customer is known.
     """
     known = desk.bills.get(fact.subscription)
+    fact = _with_own_order(desk, fact, known)
     case = desk.cases.get(fact.order or "")
-    if case is None:
-        fact = replace(fact, order=None)
     customer = (
         known.subscription.customer if known is not None
         else case.order.customer if case is not None
@@ -64,23 +69,36 @@ def told(desk: Desk, fact: SubscriptionIs, *, livemode: bool) -> Told | None:
     if customer is None:
         return None
     items = [_item(desk, fact, known, item) for item in fact.items]
-    own = subscriptions.subscription_of(fact, customer, livemode, items)
-    if known is not None:
-        own = replace(own, order=known.subscription.order)
+    before = known.subscription if known is not None else None
+    own = subscriptions.subscription_of(fact, customer, livemode, items, before)
+    if before is not None:
+        own = replace(own, order=before.order)
     keys = desk.keys | {item.price: item.key for item in items if item.key is not None}
-    invoices = tuple((_invoice(desk, own, one, keys, fact.asked_at), one) for one in fact.invoices)
-    return Told(customer, own, invoices)
+    return Told(customer, own, tuple((_invoice(desk, own, one, known, keys), one) for one in fact.invoices))
+
+
+def _with_own_order(desk: Desk, fact: SubscriptionIs, known: Bill | None) -> SubscriptionIs:
+    """Return the fact with the order that it bears, if that one is its customer's and began no other subscription.
+
+    Metadata can be copied and edited by hand: it counts only where everything else agrees.
+    """
+    case = desk.cases.get(fact.order or "")
+    if known is not None or case is None:
+        return replace(fact, order=None if known is None else known.subscription.order)
+    payer = case.order.stripe_customer
+    same = fact.stripe_customer == payer or desk.known_customers.get(fact.stripe_customer) == case.order.customer
+    others = (bill.subscription for bill in desk.bills.values() if bill.subscription.order == fact.order)
+    if case.order.mode != "subscription" or not same or any(one.id != fact.subscription for one in others):
+        return replace(fact, order=None)
+    return fact
 
 
 def _item(desk: Desk, fact: SubscriptionIs, known: Bill | None, item: ItemIs) -> Item:
     """Return an item with the terms it was first seen with: its order's, else today's."""
     key = item.key or desk.keys.get(item.price) or (item.inherited if known is None else None)
-    before = next(
-        (one for one in (known.subscription.items if known else ()) if (one.key, one.price) == (key, item.price)), None
-    )
-    if before is not None and before.terms:
-        return subscriptions.item_of(item, key, before.terms)
-    return subscriptions.item_of(item, key, _terms(desk, fact.order, key))
+    before = (one for one in (known.subscription.items if known else ()) if (one.key, one.price) == (key, item.price))
+    terms = next((one.terms for one in before if one.terms), None)
+    return subscriptions.item_of(item, key, terms or _terms(desk, fact.order, key))
 
 
 def _terms(desk: Desk, order: str | None, key: str | None) -> Mapping[str, Any]:
@@ -89,10 +107,12 @@ def _terms(desk: Desk, order: str | None, key: str | None) -> Mapping[str, Any]:
     return desk.order_plans.get(order or "", {}).get(key) or desk.plans.get(key, {})
 
 
-def _invoice(desk: Desk, own: Subscription, fact: InvoiceIs, keys: Mapping[str, str], asked_at: datetime) -> Invoice:
-    invoice = subscriptions.invoice_of(fact, own.id, keys, asked_at)
-    taken = invoice.order != invoice.id and desk.cases.get(invoice.order) is None
-    return replace(invoice, order=invoice.id) if taken else invoice
+def _invoice(desk: Desk, own: Subscription, fact: InvoiceIs, known: Bill | None, keys: Mapping[str, str]) -> Invoice:
+    """Return an invoice with the order that it bills: the one that began its subscription, else one of its own."""
+    before = known.invoices.get(fact.invoice) if known is not None else None
+    ours = own.order if fact.billing_reason == subscriptions.FIRST and own.order is not None else fact.invoice
+    terms = {key: _terms(desk, ours, key) for key in keys.values()}
+    return subscriptions.invoice_of(replace(fact, order=ours), own, before, keys, terms)
 
 
 def wanted_keys(facts: Iterable[SubscriptionIs]) -> tuple[set[str], set[str]]:
@@ -119,10 +139,9 @@ def sources_of(desk: Desk, news: Told) -> list[Source]:
         billed += [
             Source(f"payment:{paid.intent}", customer, invoice.order, "money", unit, {}) for paid in fact.payments
         ]
-        own_terms = {line.key: _terms(desk, invoice.order, line.key) for line in invoice.lines if line.key is not None}
         billed += [
             Source(id_, customer, invoice.order, "credits", unit, terms)
-            for id_, unit, terms in subscriptions.sources_of(invoice, own_terms)
+            for id_, unit, terms in subscriptions.sources_of(invoice)
         ]
     return [*lasting, *billed]
 
@@ -134,10 +153,7 @@ def subscription_is(desk: Desk, fact: SubscriptionIs, row: Row) -> Outcome:
     """Take over what was found, and make everything of the subscription worth what it is worth now."""
     news = told(desk, fact, livemode=row.livemode)
     if news is None:
-        return FOREIGN
-    case = desk.cases.get(fact.order or "")
-    if case is not None and case.order.stripe_customer not in (None, fact.stripe_customer):
-        return Outcome("quarantined", f"mismatch: {fact.subscription} is {fact.stripe_customer}'s, {fact.order} is not")
+        return Outcome("parked", "whose it is has just changed") if desk.moved else FOREIGN
     own = news.subscription
     before = desk.bills.get(own.id)
     if before is not None and own.asked_at < before.subscription.asked_at:
@@ -185,6 +201,7 @@ def _new_order(own: Subscription, invoice: Invoice, first: Order | None) -> Orde
 def refresh(desk: Desk, id_: str, row: Row) -> None:
     """Make everything of a subscription worth what it is worth now: the credits of its cycles, and what lasts."""
     bill = desk.bills[id_] = with_gone(desk.bills[id_], desk.cases)
+    ran = subscriptions.runs(bill)
     for invoice in bill.invoices.values():
         case = desk.cases.get(invoice.order)
         if case is None:
@@ -193,7 +210,8 @@ def refresh(desk: Desk, id_: str, row: Row) -> None:
             if source.kind == "money":
                 post(desk, source, *money_of(case, source.id.removeprefix("payment:")), row)
             elif source.kind == "credits":
-                post(desk, source, worth_of_cycle(bill, invoice, case, source), case.order.paid_at, row)
+                target = worth_of_cycle(ran, invoice, case, source) if brings(invoice, source) else 0
+                post(desk, source, target, case.order.paid_at, row)
     for source in desk.given.get(id_, ()):
         stands = standing_of(bill, source)
         post(desk, source, int(stands.since is not None), stands.since or source.since, row, until=stands.until)
@@ -201,21 +219,32 @@ def refresh(desk: Desk, id_: str, row: Row) -> None:
 
 def with_gone(bill: Bill, cases: Mapping[str, Case]) -> Bill:
     """Return a bill that knows which of its invoices had all their money go back, by the cases of their orders."""
-    billed = [cases[one.order] for one in bill.invoices.values() if one.order in cases]
-    back = [case.order.id for case in billed if wholly_back(case)]
-    return replace(bill, gone=subscriptions.gone_of(bill.invoices.values(), back))
+    back = {one.id: _back(one, cases[one.order]) for one in bill.invoices.values() if one.order in cases}
+    gone = {id_ for id_, one in back.items() if 0 < one.of <= one.refunded + one.lost}
+    asked = {id_ for id_, one in back.items() if 0 < one.of <= one.refunded + one.lost + one.disputed}
+    return replace(bill, gone=frozenset(gone), asked_back=frozenset(asked))
 
 
-def worth_of_cycle(bill: Bill, invoice: Invoice, case: Case, source: Source) -> int:
-    """Return what the credits of a line of an invoice are worth now."""
-    unused = subscriptions.unused(bill, invoice, _line(invoice, source))
-    return worth(source.terms, case.order, returned_of(case), unused)
+def _back(invoice: Invoice, case: Case) -> Returned:
+    """Return how much of an invoice's money went back: by refunds and disputes, or as a credit note says.
+
+    A credit note after the payment may have a refund of its own: that counts once.
+    """
+    returned = returned_of(case)
+    return replace(returned, refunded=max(returned.refunded, invoice.credited) + invoice.credited_before)
+
+
+def worth_of_cycle(ran: Mapping[str, datetime], invoice: Invoice, case: Case, source: Source) -> int:
+    """Return what the credits of a line of an invoice are worth now; `ran`: until when lines ran (`subscriptions.runs`)."""
+    ran_s = subscriptions.ran_s(_line(invoice, source), ran)
+    return worth(source.terms, case.order, _back(invoice, case), ran_s)
 
 
 def standing_of(bill: Bill, source: Source) -> Standing:
     """Return for how long a subscription gives one of the things that last: not at all when its plan has it no more."""
-    given = {id_ for id_, _, _ in subscriptions.lasting_of(bill.subscription)}
-    return subscriptions.standing(bill) if source.id in given else Standing(None)
+    if source.id not in {id_ for id_, _, _ in subscriptions.lasting_of(bill.subscription)}:
+        return Standing(None)
+    return subscriptions.standing(bill, waits=source.terms.get("on_dispute") == "wait")
 
 
 def brings(invoice: Invoice, source: Source) -> bool:
@@ -226,12 +255,6 @@ def brings(invoice: Invoice, source: Source) -> bool:
 def _line(invoice: Invoice, source: Source) -> Line:
     wanted = source.id.removeprefix(f"{invoice.order}:").rpartition(":")[0]
     return next(line for line in invoice.lines if line.id == wanted)
-
-
-def wholly_back(case: Case) -> bool:
-    """Say whether all the money of an order went back."""
-    returned = returned_of(case)
-    return 0 < returned.of <= returned.refunded + returned.disputed + returned.lost
 
 
 def bill_of_order(desk: Desk, order: str) -> str | None:

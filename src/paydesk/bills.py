@@ -19,40 +19,44 @@ UNION SELECT customer_id FROM stripe_customer WHERE id = ANY($2::text[])
 
 LOAD = """
 SELECT id, customer_id, order_id, stripe_customer, status, livemode, items, started_at, trial_end, cancel_at, ended_at,
-       paused, resumes_at, payment_method, card_ends_at, asked_at
+       paused, resumes_at, payment_method, card_ends_at, asked_at, unpaid_since
 FROM subscription
-WHERE id = ANY($1::text[]) OR id IN (SELECT subscription_id FROM invoice WHERE order_id = ANY($2::text[]))
+WHERE id = ANY($1::text[]) OR order_id = ANY($2::text[])
+   OR id IN (SELECT subscription_id FROM invoice WHERE order_id = ANY($2::text[]))
    OR customer_id = ANY($3::text[])
 """
 
 LOAD_INVOICES = """
 SELECT id, subscription_id, order_id, status, billing_reason, total, currency, paid_at, period_start, period_end, lines,
-       attempts, next_attempt_at, failure, url, created_at, asked_at
+       attempts, next_attempt_at, failure, url, created_at, asked_at, due_at, credited_before, credited
 FROM invoice WHERE subscription_id = ANY($1::text[])
 """
 
 SAVE = """
 INSERT INTO subscription (id, customer_id, order_id, stripe_customer, status, livemode, items, started_at, trial_end,
-                          cancel_at, ended_at, paused, resumes_at, payment_method, card_ends_at, asked_at)
+                          cancel_at, ended_at, paused, resumes_at, payment_method, card_ends_at, asked_at, unpaid_since)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
     $7::jsonb[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[],
-    $13::timestamptz[], $14::text[], $15::timestamptz[], $16::timestamptz[])
+    $13::timestamptz[], $14::text[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[])
 ON CONFLICT (id) DO UPDATE SET status = excluded.status, items = excluded.items, trial_end = excluded.trial_end,
     cancel_at = excluded.cancel_at, ended_at = excluded.ended_at, paused = excluded.paused,
     resumes_at = excluded.resumes_at, payment_method = excluded.payment_method,
-    card_ends_at = excluded.card_ends_at, asked_at = excluded.asked_at
+    card_ends_at = excluded.card_ends_at, asked_at = excluded.asked_at,
+    unpaid_since = excluded.unpaid_since
 """
 
 SAVE_INVOICES = """
 INSERT INTO invoice (id, subscription_id, order_id, status, billing_reason, total, currency, paid_at, period_start,
-                     period_end, lines, attempts, next_attempt_at, failure, url, created_at, asked_at)
+                     period_end, lines, attempts, next_attempt_at, failure, url, created_at, asked_at, due_at,
+                     credited_before, credited)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
     $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::jsonb[], $12::int[], $13::timestamptz[],
-    $14::text[], $15::text[], $16::timestamptz[], $17::timestamptz[])
+    $14::text[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::bigint[], $20::bigint[])
 ON CONFLICT (id) DO UPDATE SET status = excluded.status, total = excluded.total, paid_at = excluded.paid_at,
     period_start = excluded.period_start, period_end = excluded.period_end, lines = excluded.lines,
     attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at, failure = excluded.failure,
-    url = excluded.url, asked_at = excluded.asked_at
+    url = excluded.url, asked_at = excluded.asked_at, due_at = excluded.due_at,
+    credited_before = excluded.credited_before, credited = excluded.credited
 """
 
 MAKE_ORDERS = """
@@ -141,13 +145,13 @@ async def save(tx: Tx, changes: Iterable[tuple[Bill | None, Bill]]) -> None:
         await tx.execute(SAVE, *columns(
             (s.id, s.customer, s.order, s.stripe_customer, s.status, s.livemode, {"data": [_item_row(i) for i in s.items]},
              s.started_at, s.trial_end, s.cancel_at, s.ended_at, s.paused, s.resumes_at, s.payment_method,
-             s.card_ends_at, s.asked_at) for s in subscriptions
+             s.card_ends_at, s.asked_at, s.unpaid_since) for s in subscriptions
         ))  # fmt: skip
     if bills:
         await tx.execute(SAVE_INVOICES, *columns(
             (i.id, i.subscription, i.order, i.status, i.billing_reason, i.total, i.currency, i.paid_at, i.start, i.end,
              {"data": [_line_row(line) for line in i.lines]}, i.attempts, i.next_attempt_at, i.failure, i.url, i.created_at,
-             i.asked_at)
+             i.asked_at, i.due_at, i.credited_before, i.credited)
             for i in bills
         ))  # fmt: skip
 
@@ -162,7 +166,7 @@ async def make_orders(tx: Tx, bills: Iterable[tuple[Subscription, Invoice]], nam
         for s, i in new
     ))  # fmt: skip
     rows = [
-        (invoice.id, number, line.key, names.get(line.key or "", "Subscription"), line.quantity, max(0, line.amount))
+        (invoice.id, number, line.key, names.get(line.key or "", "Subscription"), 1, max(0, line.amount))
         for _, invoice in new
         for number, line in enumerate(invoice.lines)
     ]
@@ -185,28 +189,38 @@ async def note_prices(tx: Tx, named: Mapping[str, str]) -> None:
 def _subscription(row: Record) -> Subscription:
     values = dict(row)
     items = tuple(
-        Item(one["id"], one["price"], one["key"], one["quantity"], _time(one["start"]), _time(one["end"]), one["terms"])
+        Item(
+            one["id"],
+            one["price"],
+            one["key"],
+            one["quantity"],
+            _time(one["start"]),
+            _time(one["end"]),
+            one["terms"],
+            one["amount"],
+            one["currency"],
+        )
         for one in values.pop("items")["data"]
     )
     return Subscription(
         values["id"], values["customer_id"], values["order_id"], values["stripe_customer"], values["status"],
         values["livemode"], items, values["started_at"], values["trial_end"], values["cancel_at"], values["ended_at"],
         values["paused"], values["resumes_at"], values["payment_method"], values["card_ends_at"],
-        values["asked_at"],
+        values["asked_at"], values["unpaid_since"],
     )  # fmt: skip
 
 
 def _invoice(row: Record) -> Invoice:
     lines = tuple(
-        Line(one["id"], one["item"], one["key"], one["quantity"], one["amount"], one["full"], one["proration"],
-             _time(one["start"]), _time(one["end"]))
+        Line(one["id"], one["item"], one["key"], one["quantity"], one["amount"], one["proration"], _time(one["start"]),
+             _time(one["end"]), tuple(one["given"]))
         for one in row["lines"]["data"]
     )  # fmt: skip
     return Invoice(
         row["id"], row["subscription_id"], row["order_id"], row["status"], row["billing_reason"], row["total"],
         row["currency"], row["paid_at"], row["period_start"], row["period_end"], lines, row["attempts"],
         row["next_attempt_at"], row["failure"], row["url"], row["created_at"],
-        row["asked_at"],
+        row["asked_at"], row["due_at"], row["credited_before"], row["credited"],
     )  # fmt: skip
 
 
@@ -214,13 +228,15 @@ def _item_row(item: Item) -> dict[str, Any]:
     return {
         "id": item.id, "price": item.price, "key": item.key, "quantity": item.quantity, "start": iso(item.start),
         "end": iso(item.end), "terms": dict(item.terms),
+        "amount": item.amount, "currency": item.currency,
     }  # fmt: skip
 
 
 def _line_row(line: Line) -> dict[str, Any]:
     return {
         "id": line.id, "item": line.item, "key": line.key, "quantity": line.quantity, "amount": line.amount,
-        "full": line.full, "proration": line.proration, "start": iso(line.start), "end": iso(line.end),
+        "proration": line.proration, "start": iso(line.start), "end": iso(line.end),
+        "given": [dict(terms) for terms in line.given],
     }  # fmt: skip
 
 

@@ -196,13 +196,12 @@ def money_of(case: Case, intent: str) -> tuple[int, datetime | None]:
     return max(0, payment.amount - back.refunded - back.disputed - back.lost), payment.paid_at
 
 
-def worth(terms: Mapping[str, Any], order: Order, returned: Returned, unused: int = 0) -> int:
+def worth(terms: Mapping[str, Any], order: Order, returned: Returned, ran_s: int | None = None) -> int:
     """Return what a source is worth now, in its unit: credits, seconds of a pass, or 1 for a feature.
 
     `terms` are the ones frozen with the order; the catalogue is not read here, ever. What was not captured counts as
     returned: who reserved 2,000 for 100 credits, captured 1,500 of it and refunded 500 has sold 50.
-    `unused` is how much of what a line of an invoice billed was given back by a later one, because a plan was changed in
-    the middle of a cycle.
+    `ran_s` is for how many seconds a cycle ran, or a part of one, before the rest was given back because a plan was changed.
 
     >>> paid = Order("ord_1", "cst_1", "paid", 2000, "usd", False, *[None] * 8, datetime.now(), *[None] * 3, "manual", True)
     >>> worth({"kind": "credits", "amount": 100, "quantity": 1}, paid, Returned(2000, refunded=500, uncaptured=500))
@@ -215,21 +214,29 @@ def worth(terms: Mapping[str, Any], order: Order, returned: Returned, unused: in
     back = returned.uncaptured + returned.refunded + returned.lost + held_back
     match terms["kind"]:
         case "credits":
-            return left_of(left_of(_billed(terms), terms.get("billed", 0), unused), returned.of, back)
+            return left_of(_cycle(terms, ran_s), returned.of, back)
         case "pass" | "role" | "member" if "days" in terms:
             return left_of(quantity * int(terms["days"]) * 86_400, returned.of, back)
         case _:
             return 1 if back < returned.of or back == 0 else 0
 
 
-def _billed(terms: Mapping[str, Any]) -> int:
-    """Return the credits of a whole cycle, or of the part of one that was billed, rounded up.
+def _cycle(terms: Mapping[str, Any], ran_s: int | None) -> int:
+    """Return the credits of something sold: of a cycle, or of the part of one that was billed, rounded up.
 
-    >>> _billed({"quantity": 1, "amount": 500, "billed": 1000, "full": 3000})
-    167
+    What ran for less than was billed (`part_s`) is rounded down: else each of many plan changes would bring a credit.
+
+    >>> terms = {"quantity": 1, "amount": 500, "cycle_s": 3000, "part_s": 1000}
+    >>> _cycle(terms, 1000), _cycle(terms, 500)
+    (167, 83)
     """
     whole: int = terms["quantity"] * int(terms["amount"])
-    return whole if "full" not in terms else min(whole, -(-whole * terms["billed"] // terms["full"]))
+    if "cycle_s" not in terms:
+        return whole
+    cycle_s, part_s = int(terms["cycle_s"]), int(terms["part_s"])
+    if ran_s is not None and ran_s < part_s:
+        return whole * max(0, ran_s) // cycle_s
+    return -(-whole * part_s // cycle_s)
 
 
 def left_of(whole: int, paid: int, back: int) -> int:

@@ -237,23 +237,19 @@ async def _refuse_double(store: Store, own: Subscription, plan: Plan) -> None:
 
 def _usual(catalog: Catalog, shown: Shown, item: Item, plan: Plan) -> str:
     """Return when a change counts if nobody says: what costs less counts from the next cycle, everything else now."""
-    before, after = _cost_now(catalog, shown, item), _a_day(plan.price) * plan.quantity
+    before, after = _cost_now(catalog, item), _a_day(plan.price) * plan.quantity
     paid = shown.own.status != "trialing"
     return "period_end" if paid and before is not None and after < before else "now"
 
 
-def _cost_now(catalog: Catalog, shown: Shown, item: Item) -> Fraction | None:
-    """Return what the running plan costs a day, as it was billed last, else as the catalogue says."""
+def _cost_now(catalog: Catalog, item: Item) -> Fraction | None:
+    """Return what the running plan costs a day, as Stripe has it, else as the catalogue says."""
     price = catalog.find_price(item.key) if item.key is not None else None
     if price is None or price.interval is None:
         return None
-    lines = [line for one in shown.bill.invoices.values() for line in one.lines
-             if (line.item, line.key) == (item.id, item.key) and line.full and line.quantity == item.quantity
-             and not line.proration]  # fmt: skip
-    newest = max(lines, key=lambda line: line.end, default=None)
-    if newest is None:
+    if item.amount is None:
         return _a_day(price) * item.quantity
-    return Fraction(newest.full, DAYS[price.interval] * price.interval_count)
+    return Fraction(item.amount, DAYS[price.interval] * price.interval_count)
 
 
 def _a_day(price: Price) -> Fraction:

@@ -26,7 +26,7 @@ class Desk:
 
     `parts` are the sources of orders, `given` those of subscriptions; `plans` what prices give today, `order_plans` what
     they gave when an order was made; `keys` the catalogue's prices by Stripe price. `changed_bills` and `touched_cases`
-    keep what was loaded, `before` what access people had.
+    keep what was loaded, `before` what access people had. `moved`: somebody became somebody else while we locked them.
     """
 
     now: datetime
@@ -54,6 +54,7 @@ class Desk:
     known_customers: dict[str, str] = field(default_factory=dict)
     changed_bills: dict[str, Bill | None] = field(default_factory=dict)
     new_orders: list[tuple[Subscription, Invoice]] = field(default_factory=list)
+    moved: bool = False
     rivals: Known = field(default_factory=Known)
     before: dict[tuple[str, str], entitlements.Access] = field(default_factory=dict)
     _named: dict[tuple[str, str], dict[str, entitlements.Held]] | None = None

@@ -6,7 +6,7 @@ A fact says how something *is*, never what to add. Each may arrive many times, i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -155,6 +155,7 @@ class ItemIs:
     """What repeats: a Stripe price with its quantity, and the cycle it is in.
 
     `key` is the catalogue's name of the price as the price bears it, `inherited` the one with which the subscription began.
+    `amount` is what a cycle costs before discounts, `None` where that depends on more than the quantity.
     """
 
     id: str
@@ -164,19 +165,19 @@ class ItemIs:
     quantity: int
     start: datetime
     end: datetime
+    amount: int | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LineIs:
-    """A line of an invoice: `amount` before coupons, below zero for what was not used of an item; `full` is the price of
-    its quantity for a whole cycle."""
+    """A line of an invoice: `amount` is below zero for what was not used of an item."""
 
     id: str
     item: str | None
     price: str | None
     quantity: int
     amount: int
-    full: int
     proration: bool
     start: datetime
     end: datetime
@@ -198,7 +199,10 @@ class PaidBy:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceIs:
-    """An invoice of a subscription as it is now. Paid is what has the status `paid`, however it was paid."""
+    """An invoice of a subscription as it is now. Paid is what has the status `paid`, however it was paid.
+
+    `credited_before` and `credited` are what credit notes took off before and after it was paid.
+    """
 
     invoice: str
     order: str
@@ -213,6 +217,9 @@ class InvoiceIs:
     attempts: int
     next_attempt_at: datetime | None
     url: str | None
+    due_at: datetime | None = None
+    credited_before: int = 0
+    credited: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +267,14 @@ Fact = CaseFact | SubscriptionIs | TimerFired
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The envelope does not say enough: look at this object first (`kind` as Stripe names it)."""
+    """The envelope does not say enough: look at this object first (`kind` as Stripe names it).
+
+    `whose` is the Stripe customer that the envelope names: nobody looks for a stranger's.
+    """
 
     kind: str
     id: str
+    whose: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

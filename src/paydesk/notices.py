@@ -83,19 +83,9 @@ def price_of(bill: Bill) -> tuple[int, str] | None:
     newest = max(bill.invoices.values(), key=lambda one: (one.created_at, one.id), default=None)
     if newest is None or newest.total != sum(line.amount for line in newest.lines):
         return None
-    prices = [_item_price(bill, item.id, item.key, item.quantity) for item in bill.subscription.items]
+    prices = [item.amount for item in bill.subscription.items]
     known = [price for price in prices if price is not None]
     return (sum(known), newest.currency) if len(known) == len(prices) else None
-
-
-def _item_price(bill: Bill, item: str, key: str | None, quantity: int) -> int | None:
-    lines = [
-        (invoice.created_at, line.start, line.full * quantity // line.quantity)
-        for invoice in bill.invoices.values()
-        for line in invoice.lines
-        if (line.item, line.key) == (item, key) and line.amount >= 0 and line.full > 0
-    ]
-    return max(lines)[2] if lines else None
 
 
 def receipt_of(desk: Desk, bill: Bill, invoice: Invoice, *, lasting: bool = False) -> dict[str, Any]:

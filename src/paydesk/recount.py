@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from paydesk import billing, bills, books, cases, entitlements
+from paydesk import billing, bills, books, cases, entitlements, subscriptions
 from paydesk.books import columns
 from paydesk.case import Case, Returned, balance_moves, money_of, returned_of, worth
 from paydesk.facts import BalanceIs
@@ -289,12 +289,17 @@ def _ill_part(source: Source, case: Case, returned: Returned, billed: Billed | N
         return f"source {source.id}: of {source.customer}, but its order is of {order.customer}"
     if order.billed and (billed is None or not billing.brings(billed[1], source)):
         return f"source {source.id}: no line of an invoice brings it"
-    due = billing.worth_of_cycle(*billed, case, source) if billed is not None else worth(source.terms, order, returned)
+    due = _cycle_worth(billed, case, source) if billed is not None else worth(source.terms, order, returned)
     if source.worth != due:
         return f"source {source.id}: posted {source.worth}, worth {due} by its terms and the money of its order"
     if source.since != order.paid_at:
         return f"source {source.id}: since {source.since}, but order {order.id} was paid {order.paid_at}"
     return None
+
+
+def _cycle_worth(billed: Billed, case: Case, source: Source) -> int:
+    bill, invoice = billed
+    return billing.worth_of_cycle(subscriptions.runs(bill), invoice, case, source)
 
 
 def _ill_gift(source: Source) -> str | None:

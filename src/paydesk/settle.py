@@ -87,11 +87,12 @@ async def _load(tx: Tx, works: Sequence[tuple[Fact, Row]]) -> Desk:
         people |= await bills.people(tx, {fact.subscription for fact in looks}, payers)
     if not people:
         return Desk(now, {}, {}, {}, {}, {}, Book(now))
-    people = await customers.lock(tx, people)
-    desk = Desk(now, {}, {}, {}, {}, {}, Book(now))
+    asked_for, people = people, await customers.lock(tx, people)
+    desk = Desk(now, {}, {}, {}, {}, {}, Book(now), moved=len(people) < len(asked_for))
     desk.timed = {old: person for old, person in timed.items() if person in people}
     await _load_bills(tx, desk, people, looks, order_ids, payers, fired)
     recent = {order for bill in desk.bills.values() for order in billing.recent_orders(bill)}
+    recent |= billing.known_orders(desk.bills, looks)
     intents = {fact.intent for fact in about if fact.intent is not None}
     found, desk.payers = await cases.load(tx, order_ids | recent, intents)
     # An order that was written after we looked whose it is has no lock yet: it stays unknown, its row parks.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -114,8 +114,7 @@ async def _shown(tx: Tx, ids: Sequence[str]) -> list[Shown]:
 
 async def _with_gone(tx: Tx, bill: Bill) -> Bill:
     known, _ = await cases.load(tx, billing.recent_orders(bill), ())
-    back = [case.order.id for case in known.values() if billing.wholly_back(case)]
-    return replace(bill, gone=subscriptions.gone_of(bill.invoices.values(), back))
+    return billing.with_gone(bill, known)
 
 
 async def _planned(tx: Tx, ids: Iterable[str]) -> dict[str, Planned]:

@@ -6,17 +6,27 @@ here is a function of what is known now, never of the way there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from paydesk.facts import InvoiceIs, ItemIs, SubscriptionIs
+from paydesk.facts import InvoiceIs, ItemIs, LineIs, SubscriptionIs
 
 LIVE = ("trialing", "active", "past_due", "unpaid", "paused", "incomplete")
 """A subscription in one of these may still be paid; the other two are final."""
 
+OVERDUE = ("past_due", "unpaid")
 UNPAID = ("open", "uncollectible")
+FIRST = "subscription_create"
+"""The billing reason of the invoice with which a subscription begins."""
+
+SLOW = timedelta(days=1)
+"""Cards are refused within hours of a cycle's beginning; what is refused later was on its way until then."""
+
+Terms = Mapping[str, Mapping[str, Any]]
+"""What prices of the catalogue give, by key: `{product, name, grants, grace_days, reminders}`."""
+
 GIVES_NOTHING = ("incomplete", "incomplete_expired")
 
 
@@ -31,31 +41,31 @@ class Item:
     start: datetime
     end: datetime
     terms: Mapping[str, Any] = field(default_factory=dict)
+    amount: int | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of an invoice. `key` is the catalogue's price, `full` what a whole cycle of its quantity costs."""
+    """A line of an invoice. `given` are the terms of the credits that it brings, frozen when it was first seen."""
 
     id: str
     item: str | None
     key: str | None
     quantity: int
     amount: int
-    full: int
     proration: bool
     start: datetime
     end: datetime
-
-    @property
-    def trial(self) -> bool:
-        """Say whether it bills the days of a trial: nothing, for what has a price."""
-        return self.amount == 0 < self.full and not self.proration
+    given: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice as it is now; `order` has its money."""
+    """An invoice as it is now; `order` has its money. `start` and `end` are those of the cycle that it bills.
+
+    `credited_before` and `credited` are what credit notes took off before and after it was paid.
+    """
 
     id: str
     subscription: str
@@ -74,11 +84,19 @@ class Invoice:
     url: str | None
     created_at: datetime
     asked_at: datetime
+    due_at: datetime | None = None
+    credited_before: int = 0
+    credited: int = 0
+
+    @property
+    def bills_a_cycle(self) -> bool:
+        """Say whether it bills a cycle from its beginning, not a change in the middle of one."""
+        return any(line.item is not None and not line.proration for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription as it was when Stripe was asked, at `asked_at`."""
+    """A subscription as it was when Stripe was asked, at `asked_at`. `unpaid_since`: since when we know it as unpaid."""
 
     id: str
     customer: str
@@ -96,6 +114,7 @@ class Subscription:
     payment_method: str | None
     card_ends_at: datetime | None
     asked_at: datetime
+    unpaid_since: datetime | None = None
 
     @property
     def grace(self) -> timedelta:
@@ -115,47 +134,93 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A subscription with the invoices that are known of it, and which of them had all their money go back."""
+    """A subscription with the invoices that are known of it.
+
+    `gone` are those of which all the money went back, `asked_back` those of which it has, or a bank asks for it.
+    """
 
     subscription: Subscription
     invoices: Mapping[str, Invoice] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
+    asked_back: frozenset[str] = frozenset()
 
 
 # --- what is known now -----------------------------------------------------------------------------------------------
 
 
-def subscription_of(fact: SubscriptionIs, customer: str, livemode: bool, items: Iterable[Item]) -> Subscription:
+def subscription_of(
+    fact: SubscriptionIs, customer: str, livemode: bool, items: Iterable[Item], known: Subscription | None
+) -> Subscription:
     """Return the subscription that a fact tells of."""
+    since = None
+    if fact.status in OVERDUE:
+        since = fact.at if known is None or known.unpaid_since is None else known.unpaid_since
+    elif fact.status == "canceled" and known is not None:
+        since = known.unpaid_since
     return Subscription(
         fact.subscription, customer, fact.order, fact.stripe_customer, fact.status, livemode, tuple(items),
         fact.started_at, fact.trial_end, fact.cancel_at, fact.ended_at, fact.paused, fact.resumes_at,
-        fact.payment_method, fact.card_ends_at, fact.asked_at,
+        fact.payment_method, fact.card_ends_at, fact.asked_at, since,
     )  # fmt: skip
 
 
 def item_of(fact: ItemIs, key: str | None, terms: Mapping[str, Any]) -> Item:
     """Return an item with its catalogue price and frozen terms."""
-    return Item(fact.id, fact.price, key, fact.quantity, fact.start, fact.end, terms)
-
-
-def invoice_of(fact: InvoiceIs, subscription: str, keys: Mapping[str, str], asked_at: datetime) -> Invoice:
-    """Return the invoice that a fact tells of; `keys` are the catalogue's prices by Stripe price."""
-    lines = tuple(
-        Line(line.id, line.item, keys.get(line.price or ""), line.quantity, line.amount, line.full, line.proration,
-             line.start, line.end)
-        for line in fact.lines
+    return Item(
+        fact.id, fact.price, key, fact.quantity, fact.start, fact.end, terms, fact.amount, fact.currency
     )  # fmt: skip
-    spans = [line for line in lines if line.item is not None] or list(lines)
+
+
+def invoice_of(
+    fact: InvoiceIs, own: Subscription, known: Invoice | None, keys: Mapping[str, str], terms: Terms
+) -> Invoice:
+    """Return the invoice that a fact tells of. What was `known` of it keeps its order and the terms of its lines.
+
+    `keys` are the catalogue's prices by Stripe price, `terms` what each of these gives on the day it is first seen.
+    """
+    before = {line.id: line for line in known.lines} if known is not None else {}
+    lines = tuple(before.get(line.id) or _line_of(line, fact, own, keys, terms) for line in fact.lines)
+    billed = [line for line in lines if line.item is not None and line.amount >= 0] or list(lines)
     failed = next((paid for paid in reversed(fact.payments) if paid.failure_message is not None), None)
     return Invoice(
-        fact.invoice, subscription, fact.order, fact.status, fact.billing_reason, fact.total, fact.currency,
-        fact.paid_at,
-        min((line.start for line in spans), default=fact.created_at),
-        max((line.end for line in spans), default=fact.created_at),
+        fact.invoice, own.id, known.order if known is not None else fact.order, fact.status, fact.billing_reason,
+        fact.total, fact.currency, fact.paid_at,
+        min((line.start for line in billed), default=fact.created_at),
+        max((line.end for line in billed), default=fact.created_at),
         lines, fact.attempts, fact.next_attempt_at, failed.failure_message if failed is not None else None, fact.url,
-        fact.created_at, asked_at,
+        fact.created_at, own.asked_at, fact.due_at, fact.credited_before, fact.credited,
     )  # fmt: skip
+
+
+def _line_of(fact: LineIs, invoice: InvoiceIs, own: Subscription, keys: Mapping[str, str], terms: Terms) -> Line:
+    key = keys.get(fact.price or "")
+    line = Line(fact.id, fact.item, key, fact.quantity, fact.amount, fact.proration, fact.start, fact.end)
+    grants = terms.get(key or "", {}).get("grants", ())
+    given = [cycle_terms(line, grant, own, first=invoice.billing_reason == FIRST) for grant in grants]
+    return replace(line, given=tuple(one for one in given if one is not None))
+
+
+def cycle_terms(line: Line, grant: Mapping[str, Any], own: Subscription, *, first: bool) -> dict[str, Any] | None:
+    """Return the terms of the credits that a line brings, `None` when it brings none.
+
+    A whole cycle brings all, the rest of a cycle that a plan change bills its part by time, the trial with which a
+    subscription begins its own amount. `cycle_s` is how many seconds a whole cycle has, `part_s` how many are billed.
+    """
+    if grant["kind"] != "credits" or line.item is None or line.amount < 0 or line.quantity == 0:
+        return None
+    if line.proration and line.amount == 0:  # the rest of a cycle of a plan that costs nothing is not paid for
+        return None
+    if line.amount == 0 and own.trial_end is not None and line.end <= own.trial_end:
+        amount = int(grant.get("trial_amount", 0)) if first else 0
+        return {**grant, "amount": amount, "quantity": line.quantity} if amount else None
+    part_s = round((line.end - line.start).total_seconds())
+    return {**grant, "quantity": line.quantity, "part_s": part_s, "cycle_s": max(part_s, _cycle_s(line, own), 1)}
+
+
+def _cycle_s(line: Line, own: Subscription) -> int:
+    """Return how long the cycle is that a line bills, or a part of."""
+    begun = [item.start for item in own.items if item.id == line.item and item.end == line.end and line.proration]
+    return round((line.end - min([line.start, *begun])).total_seconds())
 
 
 # --- for how long it gives what it gives -----------------------------------------------------------------------------
@@ -173,10 +238,13 @@ class Standing:
     grace_ends: datetime | None = None
 
 
-def standing(bill: Bill) -> Standing:
-    """Return for how long a subscription gives what it gives, from what is known now."""
+def standing(bill: Bill, *, waits: bool = False) -> Standing:
+    """Return for how long a subscription gives what it gives, from what is known now.
+
+    What `waits` for the end of a dispute is given until the money is really gone.
+    """
     own, since = bill.subscription, bill.subscription.started_at
-    if own.status in GIVES_NOTHING or _never_paid(bill) or _money_gone(bill):
+    if own.status in GIVES_NOTHING or _never_paid(bill) or _money_gone(bill, waits=waits):
         return Standing(None)
     grace_ends = _grace_ends(bill)
     ends = [own.cancel_at] if own.cancel_at is not None else []
@@ -189,7 +257,7 @@ def standing(bill: Bill) -> Standing:
             ended = own.ended_at or since
             unpaid = [grace_ends] if grace_ends is not None else []
             return Standing(since, max(min([ended, *unpaid]), *_paid_late(bill, ended), since))
-        case "active" if _written_off(bill) and grace_ends is not None:
+        case "active" if own.paused is None and grace_ends is not None and _written_off(bill):
             return Standing(since, min([*ends, grace_ends]), grace_ends)
         case _ if own.paused == "void":
             return Standing(since, min([*ends, paid_until(bill) or since]))
@@ -199,112 +267,117 @@ def standing(bill: Bill) -> Standing:
 
 def _never_paid(bill: Bill) -> bool:
     """Say whether the first invoice still waits for its money: a slow method is on its way, or nobody paid."""
-    return any(invoice.status in UNPAID for invoice in bill.invoices.values()) and not any(
-        invoice.status == "paid" for invoice in bill.invoices.values()
-    )
+    known = bill.invoices.values()
+    first = any(one.billing_reason == FIRST and one.status in UNPAID for one in known)
+    return first and not any(one.status == "paid" for one in known)
 
 
-def _money_gone(bill: Bill) -> bool:
-    """Say whether all the money of the newest paid cycle went back: refunded, or taken by a bank."""
-    paid = [one for one in bill.invoices.values() if one.status == "paid" and _bills_a_cycle(one)]
-    return bool(paid) and max(paid, key=lambda one: (one.end, one.created_at, one.id)).id in bill.gone
+def _money_gone(bill: Bill, *, waits: bool) -> bool:
+    """Say whether all the money of the newest paid cycle went back, that of its plan changes too."""
+    paid = sorted((one for one in bill.invoices.values() if one.status == "paid"), key=_age)
+    begun = next((place for place, one in reversed(list(enumerate(paid))) if one.bills_a_cycle), None)
+    if begun is None:
+        return False
+    gone = bill.gone if waits else bill.asked_back
+    cost = [one for one in paid[begun:] if one.total > 0]
+    return bool(cost) and all(one.id in gone for one in cost)
 
 
-def _bills_a_cycle(invoice: Invoice) -> bool:
-    return any(line.item is not None and not line.proration for line in invoice.lines)
+def _age(invoice: Invoice) -> tuple[datetime, str]:
+    return invoice.created_at, invoice.id
+
+
+def _newer_unpaid(bill: Bill) -> list[Invoice]:
+    """Return the unpaid invoices made after the newest paid one: what was written off before that counts no more."""
+    paid = max((_age(one) for one in bill.invoices.values() if one.status == "paid"), default=None)
+    unpaid = (one for one in bill.invoices.values() if one.status in UNPAID)
+    return sorted((one for one in unpaid if paid is None or _age(one) > paid), key=_age)
 
 
 def _grace_ends(bill: Bill) -> datetime | None:
-    """Return when grace ends: so many days after the first cycle began that is not paid; `None` when all are paid.
+    """Return when grace ends: so many days after what is not paid began, or was due; `None` when all is paid.
 
-    What was written off long ago, and followed by a cycle that is paid, counts no more.
+    A slow method may fail days after the cycle began: then they count from when that was told.
     """
-    own, until = bill.subscription, paid_until(bill)
-    unpaid = [one for one in bill.invoices.values() if one.status in UNPAID]
-    begun = [one.start for one in unpaid if until is None or one.end > until]
-    begun = begun or [one.start for one in unpaid if one.end == until and one.status == "open"]
-    if not begun and own.status in ("past_due", "unpaid"):
-        begun = [min(item.start for item in own.items)]
-    return min(begun) + own.grace if begun else None
+    own, unpaid = bill.subscription, _newer_unpaid(bill)
+    told = own.unpaid_since
+    if unpaid:
+        begun = max(unpaid[0].start, unpaid[0].due_at or unpaid[0].start)
+        return (told if told is not None and told - begun > SLOW else begun) + own.grace
+    if own.status in OVERDUE:
+        return max([item.start for item in own.items] if told is None else [told]) + own.grace
+    return None
 
 
 def _written_off(bill: Bill) -> bool:
     """Say whether a cycle after the last paid one was written off: Stripe calls the subscription active again then."""
-    until = paid_until(bill)
-    return any(
-        one.status == "uncollectible" and _bills_a_cycle(one) and (until is None or one.end > until)
-        for one in bill.invoices.values()
-    )
+    return any(one.status == "uncollectible" and one.bills_a_cycle for one in _newer_unpaid(bill))
 
 
 def paid_until(bill: Bill) -> datetime | None:
-    """Return the end of the last cycle that is paid, or whose trial it is; `None` when no invoice is known."""
-    return max((invoice.end for invoice in bill.invoices.values() if invoice.status == "paid"), default=None)
+    """Return the end of what is paid, or whose trial it is; `None` when no invoice is known.
+
+    What was given back of a cycle, because a plan was changed in the middle of it, is not paid any more.
+    """
+    ran = runs(bill)
+    ends = [
+        ran.get(line.id, line.end)
+        for one in bill.invoices.values()
+        if one.status == "paid"
+        for line in one.lines
+        if line.item is not None and line.amount >= 0
+    ]
+    return max(ends, default=None)
 
 
 def _paid_late(bill: Bill, ended: datetime) -> list[datetime]:
     """Return until when cycles run that were paid only after the subscription had ended."""
-    paid = [one for one in bill.invoices.values() if one.paid_at is not None and one.id not in bill.gone]
+    paid = [one for one in bill.invoices.values() if one.bills_a_cycle and one.id not in bill.asked_back]
     return [one.end for one in paid if one.paid_at is not None and one.paid_at > ended]
 
 
 # --- what each cycle gives -------------------------------------------------------------------------------------------
 
 
-def cycle_terms(line: Line, grant: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the terms of the credits that a line brings, `None` when it brings none.
+def runs(bill: Bill) -> dict[str, datetime]:
+    """Return until when lines really ran whose rest was given back: by a line below zero of an invoice that is paid.
 
-    A whole cycle brings all, a trial its own amount, and a part of a cycle that a plan change bills its part.
+    Such a line names the item and the rest of its cycle; it means the newest line that had billed that rest.
     """
-    if grant["kind"] != "credits" or line.item is None or line.amount < 0:
-        return None
-    if line.trial:
-        amount = int(grant.get("trial_amount", 0))
-        return {**grant, "amount": amount, "quantity": line.quantity} if amount else None
-    part = {"full": line.full} if line.proration and line.full > 0 else {}
-    return {**grant, "quantity": line.quantity, "billed": line.amount, **part}
-
-
-def unused(bill: Bill, invoice: Invoice, line: Line) -> int:
-    """Return how much of a line's money later invoices gave back because the rest of its cycle was not used.
-
-    A line below zero names the item it gives back and the rest of the cycle; it means the lines that billed that rest.
-    """
-    if line.amount <= 0 or line.item is None:
-        return 0
-    back = 0
-    for later in bill.invoices.values():
-        if later.status != "paid" or later.created_at < invoice.created_at:
-            continue
-        for given in later.lines:
-            if given.amount < 0 and _billed_by(bill, later, given) == line.id:
-                back += -given.amount
-    return min(back, line.amount)
-
-
-def _billed_by(bill: Bill, later: Invoice, given: Line) -> str | None:
-    """Return the newest line that billed the rest of a cycle before it was given back."""
-    lines = [
-        (invoice.created_at, line.start, line.id)
-        for invoice in bill.invoices.values()
-        for line in invoice.lines
-        if line.amount > 0
-        and (line.item, line.end) == (given.item, given.end)
-        and (line.start < given.start or (line.start == given.start and invoice.id != later.id))
-        and invoice.created_at <= later.created_at
-    ]
-    return max(lines)[2] if lines else None
-
-
-def sources_of(invoice: Invoice, terms: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return (id of the source, unit, terms) of the credits that an invoice brings; `terms` by price key, as of today."""
-    found = []
-    for line in invoice.lines:
-        for number, grant in enumerate(terms.get(line.key or "", {}).get("grants", ())):
-            own = cycle_terms(line, grant)
-            if own is not None:
-                found.append((f"{invoice.order}:{line.id}:{number}", str(own["unit"]), own))
+    billed: dict[tuple[str, datetime], list[tuple[Invoice, Line]]] = {}
+    back: list[tuple[Invoice, Line]] = []
+    for invoice in bill.invoices.values():
+        for line in invoice.lines:
+            if line.item is not None and line.amount > 0:
+                billed.setdefault((line.item, line.end), []).append((invoice, line))
+            elif line.item is not None and line.amount < 0 and invoice.status == "paid":
+                back.append((invoice, line))
+    found: dict[str, datetime] = {}
+    for later, given in back:
+        meant = [
+            (*_age(invoice), line.start, line.id)
+            for invoice, line in billed.get((given.item or "", given.end), ())
+            if _age(invoice) <= _age(later)
+            and (line.start < given.start or (line.start == given.start and invoice.id != later.id))
+        ]
+        if meant:
+            line_id = max(meant)[-1]
+            found[line_id] = min(given.start, found.get(line_id, given.start))
     return found
+
+
+def ran_s(line: Line, ran: Mapping[str, datetime]) -> int:
+    """Return how many seconds of what a line billed were not given back."""
+    return round((ran.get(line.id, line.end) - line.start).total_seconds())
+
+
+def sources_of(invoice: Invoice) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return (id of the source, unit, terms) of the credits that an invoice brings."""
+    return [
+        (f"{invoice.order}:{line.id}:{number}", str(terms["unit"]), dict(terms))
+        for line in invoice.lines
+        for number, terms in enumerate(line.given)
+    ]
 
 
 def lasting_of(subscription: Subscription) -> list[tuple[str, str, dict[str, Any]]]:
@@ -313,11 +386,5 @@ def lasting_of(subscription: Subscription) -> list[tuple[str, str, dict[str, Any
         (f"{subscription.id}:{item.key}:{number}", str(grant["kind"]), {**grant, "quantity": 1})
         for item in sorted(subscription.items, key=lambda item: item.id)
         for number, grant in enumerate(item.terms.get("grants", ()))
-        if grant["kind"] != "credits"
+        if grant["kind"] != "credits" and item.quantity > 0
     ]
-
-
-def gone_of(invoices: Iterable[Invoice], wholly_back: Sequence[str]) -> frozenset[str]:
-    """Return the invoices whose orders had all their money go back."""
-    back = set(wholly_back)
-    return frozenset(invoice.id for invoice in invoices if invoice.order in back)

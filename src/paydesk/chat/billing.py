@@ -163,20 +163,14 @@ def line_of(catalog: Catalog, shown: Shown) -> str:
 
 
 def _price(catalog: Catalog, shown: Shown) -> str:
-    """Return what a cycle costs, as it was billed last, else as the catalogue says."""
+    """Return what a cycle costs, as Stripe has it, else as the catalogue says."""
     if len(shown.own.items) != 1:
         return ""
     item = shown.own.items[0]
     price = catalog.find_price(item.key or "")
-    billed = [
-        (invoice.created_at, line.full, invoice.currency)
-        for invoice in shown.bill.invoices.values() for line in invoice.lines
-        if (line.item, line.key) == (item.id, item.key) and line.full and not line.proration
-    ]  # fmt: skip
     every = price.every() if price is not None else ""
-    if billed:
-        _, full, currency = max(billed)
-        return money.display(full, currency) + every
+    if item.amount is not None:
+        return money.display(item.amount, item.currency) + every
     return money.display(price.amount * item.quantity, price.currency) + every if price is not None else ""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from paydesk import clock
 from paydesk.facts import InvoiceIs, ItemIs, LineIs, PaidBy, SubscriptionIs
@@ -88,6 +88,8 @@ def _cancel_at(of: Object) -> datetime | None:
 
 def _item(of: Object, item: Object) -> ItemIs:
     price = item["price"]
+    quantity = 1 if item.get("quantity") is None else item["quantity"]
+    each = price.get("unit_amount")
     named = price.get("metadata") or {}
     inherited = (of.get("metadata") or {}).get(PRICE_KEY) if len(of["items"]["data"]) == 1 else None
     return ItemIs(
@@ -95,9 +97,11 @@ def _item(of: Object, item: Object) -> ItemIs:
         price=shapes.text(price, "id"),
         key=named.get(PRICE_KEY),
         inherited=inherited,
-        quantity=item.get("quantity") or 1,
+        quantity=quantity,
         start=clock.from_unix(shapes.number(item, "current_period_start")),
         end=clock.from_unix(shapes.number(item, "current_period_end")),
+        amount=each * quantity if type(each) is int else None,
+        currency=shapes.text(price, "currency"),
     )
 
 
@@ -118,36 +122,29 @@ def _invoice(invoice: Object, order: str | None) -> InvoiceIs:
         attempts=invoice.get("attempt_count") or 0,
         next_attempt_at=_moment(invoice, "next_payment_attempt"),
         url=shapes.words(invoice, "hosted_invoice_url"),
+        due_at=_moment(invoice, "due_date"),
+        credited_before=invoice.get("pre_payment_credit_notes_amount") or 0,
+        credited=invoice.get("post_payment_credit_notes_amount") or 0,
     )
 
 
 def _line(line: Object) -> LineIs:
-    """Read a line. A proration's quantity and amount are those of the part; `full` is a whole cycle's price."""
+    """Read a line. What a proration bills follows from its period, not from amounts: those know of coupons and rounding."""
     parent = line.get("parent") or {}
     details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
     pricing = line.get("pricing") or {}
-    quantity = line.get("quantity") or 1
+    quantity = line.get("quantity")
     period = line["period"]
-    each = _minor(pricing.get("unit_amount_decimal"))
     return LineIs(
         id=shapes.text(line, "id"),
         item=shapes.id_of(details, "subscription_item"),
         price=shapes.id_of(pricing.get("price_details") or {}, "price"),
-        quantity=quantity,
+        quantity=1 if quantity is None else quantity,
         amount=shapes.number(line, "amount"),
-        full=each * quantity,
         proration=bool(details.get("proration")),
         start=clock.from_unix(shapes.number(period, "start")),
         end=clock.from_unix(shapes.number(period, "end")),
     )
-
-
-def _minor(decimal: Any) -> int:
-    """Return a unit's price in the smallest unit, rounded: Stripe tells it with up to twelve decimals."""
-    try:
-        return round(float(decimal))
-    except (TypeError, ValueError):
-        return 0
 
 
 def _payments(invoice: Object) -> list[PaidBy]:

@@ -136,13 +136,14 @@ def _order_of(about: Object, intent: str, looked: Looked) -> Ours | Look | None:
     order = shapes.reference(about)
     if order is not None:
         return Ours(order)
-    look = Look("payment_intent", intent)
+    whose = shapes.id_of(about, "customer")
+    look = Look("payment_intent", intent, whose)
     if look not in looked:
         return look
     order = shapes.reference(looked[look])
     if order is not None:
         return Ours(order)
-    look = Look("invoice_of", intent)
+    look = Look("invoice_of", intent, whose or shapes.id_of(looked[look], "customer"))
     return billing.order_of_invoice(looked[look]) if look in looked else look
 
 
@@ -250,19 +251,23 @@ def _fraud_warning(_kind: str, warning: Object, at: datetime, looked: Looked) ->
 
 
 def _subscription(_kind: str, subscription: Object, at: datetime, looked: Looked) -> Reading:
-    return _found_by(Look("subscription", shapes.text(subscription, "id")), at, looked)
+    whose = shapes.id_of(subscription, "customer")
+    return _found_by(Look("subscription", shapes.text(subscription, "id"), whose), at, looked)
 
 
 def _invoice(_kind: str, invoice: Object, at: datetime, looked: Looked) -> Reading:
     """An invoice of no subscription is not ours: a shop may send such by hand."""
     if billing.subscription_of(invoice) is None:
         return FOREIGN
-    return _found_by(Look("invoice", shapes.text(invoice, "id")), at, looked)
+    return _found_by(Look("invoice", shapes.text(invoice, "id"), shapes.id_of(invoice, "customer")), at, looked)
 
 
-def _invoice_payment(_kind: str, payment: Object, at: datetime, looked: Looked) -> Reading:
-    invoice = shapes.id_of(payment, "invoice")
-    return FOREIGN if invoice is None else _found_by(Look("invoice", invoice), at, looked)
+def _part_of_invoice(_kind: str, part: Object, at: datetime, looked: Looked) -> Reading:
+    """A payment or a credit note of an invoice: what is true of the invoice now is looked at."""
+    invoice = shapes.id_of(part, "invoice")
+    return (
+        FOREIGN if invoice is None else _found_by(Look("invoice", invoice, shapes.id_of(part, "customer")), at, looked)
+    )
 
 
 def _found_by(look: Look, at: datetime, looked: Looked) -> Reading:
@@ -355,5 +360,7 @@ TABLE: dict[str, Reader] = {
     "invoice.voided": _invoice,
     "invoice.marked_uncollectible": _invoice,
     "invoice.updated": _invoice,
-    "invoice_payment.paid": _invoice_payment,  # one of several payments
+    "invoice_payment.paid": _part_of_invoice,  # one of several payments
+    "credit_note.created": _part_of_invoice,  # a part of an invoice is taken off, before or after it was paid
+    "credit_note.voided": _part_of_invoice,
 }
