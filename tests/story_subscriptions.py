@@ -206,3 +206,63 @@ def test_the_ledger_is_proved_with_subscriptions_in_it_and_names_what_was_change
     own_desk.sql("UPDATE subscription SET cancel_at = now() WHERE customer_id = $1", buyer.id)
     (said,) = [line for line in own_desk.command("ledger", "check").stdout.splitlines() if "by subscription" in line]
     assert "sub_" in said
+
+
+def looked_again(desk: Desk, own: Json) -> None:
+    """Let Stripe tell of a subscription once more, and wait until that is settled."""
+    stripe(desk, "POST", f"/v1/subscriptions/{own['id']}", **{"metadata[note]": "again"})
+    news = "SELECT 1 FROM inbox WHERE kind = 'customer.subscription.updated' AND convert_from(body, 'UTF8') LIKE $1"
+    until(lambda: desk.sql(news, f"%{own['id']}%"), what="the news")
+    desk.quiet()
+
+
+def test_what_a_line_brought_does_not_change_with_the_catalogue(own_desk: Desk) -> None:
+    buyer = own_desk.buyer()
+    buyer.buy("plus")
+    own = subscription_of(own_desk, buyer)
+    more = """UPDATE plan SET terms = jsonb_set(terms, '{grants}', jsonb_build_array(
+        terms -> 'grants' -> 1, terms -> 'grants' -> 1, terms -> 'grants' -> 0)) WHERE key = 'plus'"""
+    own_desk.sql(more)
+    looked_again(own_desk, own)
+    assert buyer.balance() == 100
+    assert own_desk.command("ledger", "check").returncode == 0
+
+
+def test_a_subscription_that_loses_its_reference_keeps_its_order(desk: Desk) -> None:
+    buyer = desk.buyer()
+    order = buyer.buy("plus")
+    own = subscription_of(desk, buyer)
+    stripe(desk, "POST", f"/v1/subscriptions/{own['id']}", **{"metadata[paydesk_order]": ""})
+    looked_again(desk, own)
+    assert buyer.balance() == 100
+    assert not desk.sql("SELECT id FROM orders WHERE id = $1", own["latest_invoice"])
+    assert desk.get(f"/v1/orders/{order['id']}")["status"] == "fulfilled"
+
+
+def test_a_reference_that_somebody_copied_counts_for_nothing(desk: Desk) -> None:
+    buyer, other = desk.buyer(), desk.buyer()
+    order = buyer.buy("plus")
+    other.buy("credits-10")
+    (known,) = desk.sql("SELECT stripe_customer FROM customer WHERE id = $1", other.id)
+    method = stripe(desk, "POST", f"/v1/payment_methods/{CARD}/attach", customer=known["stripe_customer"])["id"]
+    own = stripe(desk, "POST", "/v1/subscriptions",
+                 **{"customer": known["stripe_customer"], "items[0][price]": price_at_stripe(desk, 1000, "plus"),
+                    "default_payment_method": method, "metadata[paydesk_order]": order["id"]})  # fmt: skip
+    until(lambda: other.access("plus")["allowed"], what="adoption by who pays")
+    until(lambda: other.balance() == 110, what="the credits of who pays")
+    desk.quiet()
+    assert buyer.balance() == 100
+    assert desk.get(f"/v1/orders/{own['latest_invoice']}")["customer"] == other.id
+
+
+def test_one_order_begins_one_subscription(desk: Desk) -> None:
+    buyer = desk.buyer()
+    order = buyer.buy("plus")
+    (known,) = desk.sql("SELECT stripe_customer FROM customer WHERE id = $1", buyer.id)
+    own = stripe(desk, "POST", "/v1/subscriptions",
+                 **{"customer": known["stripe_customer"], "items[0][price]": price_at_stripe(desk, 4000, "pro"),
+                    "default_payment_method": subscription_of(desk, buyer)["default_payment_method"],
+                    "metadata[paydesk_order]": order["id"]})  # fmt: skip
+    until(lambda: buyer.access("pro")["allowed"], what="the second, by its own invoice")
+    until(lambda: buyer.balance() == 1100, what="the credits of both")
+    assert desk.get(f"/v1/orders/{own['latest_invoice']}")["amount"] == 4000

@@ -64,7 +64,7 @@ SELECT * FROM (
 
 REASONS = """
 SELECT s.id, s.customer_id, s.order_id, s.kind, s.unit, s.terms, s.worth, s.revision, s.since, s.until, s.claimed_at,
-       s.subscription_id, back.refunded_at, back.disputed_at, back.dispute, b.status, b.ended_at, b.noted_at,
+       s.subscription_id, back.refunded_at, back.disputed_at, back.dispute, b.status, b.ended_at, b.asked_at,
        EXISTS (SELECT FROM jsonb_array_elements(b.items -> 'data') item
                WHERE item ->> 'key' = split_part(s.id, ':', 2)) AS billed
 FROM source s LEFT JOIN orders o ON o.id = s.order_id LEFT JOIN subscription b ON b.id = s.subscription_id
@@ -145,7 +145,7 @@ def _lost(
 ) -> tuple[datetime, str] | None:
     """Return when and why a reason is none any more, `None` while it is one."""
     if source.worth == 0 and source.subscription is not None:
-        return row["noted_at"], _why_nothing(row)
+        return row["asked_at"], _why_nothing(row)
     if source.worth == 0:
         if row["dispute"] == "lost":
             return row["disputed_at"], "the bank took the money back"
