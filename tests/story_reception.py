@@ -233,14 +233,14 @@ def test_t08_an_unknown_type_and_other_products_objects_are_ignored_without_an_e
     nobody = deaf_desk.event_of(
         "payment_intent.succeeded", {"id": "pi_x", "object": "payment_intent", "metadata": None}
     )
-    subscription = deaf_desk.event_of("checkout.session.completed", {
-        "id": "cs_x", "object": "checkout.session", "mode": "subscription", "metadata": {"paydesk_order": new_order_id()},
+    setup = deaf_desk.event_of("checkout.session.completed", {
+        "id": "cs_x", "object": "checkout.session", "mode": "setup", "metadata": {"paydesk_order": new_order_id()},
     })  # fmt: skip
     for event, reason in (
         (strange, "unhandled type"),
         (foreign, "foreign"),
         (nobody, "foreign"),
-        (subscription, "foreign"),
+        (setup, "foreign"),
     ):
         assert deaf_desk.deliver(event).status_code == 200
         row = finished(deaf_desk, event, "ignored")
