@@ -230,6 +230,23 @@ def test_a_change_in_the_first_second_means_the_cycle_that_was_just_billed() -> 
     assert gives(line(), change("in_up", 0)) == 0
 
 
+@pytest.mark.parametrize("names", [("in_a", "in_b"), ("in_b", "in_a")])
+def test_two_changes_in_one_second_are_told_apart_by_quantity_and_plan(names: tuple[str, str]) -> None:
+    day = 5 * DAY
+
+    def changed(id_: str, before: int, after: int) -> Invoice:
+        lines = (line(f"{id_}_back", amount=-before * 800, quantity=before, from_day=5, proration=True),
+                 line(f"{id_}_fresh", amount=after * 800, quantity=after, from_day=5, proration=True))  # fmt: skip
+        return invoice(id_, "paid", *lines, created_at=START + day)
+
+    up, down = changed(names[0], 1, 2), changed(names[1], 2, 1)
+    cut = runs(bill(own(), PAID, up, down))
+    assert set(cut.values()) == {START + day}
+    assert set(cut) in ({"il_1", f"{names[0]}_fresh"}, {f"{names[1]}_fresh", f"{names[0]}_fresh"}), (
+        "one of each quantity"
+    )
+
+
 @pytest.mark.parametrize("status", ["open", "void", "uncollectible"])
 def test_what_is_not_paid_for_changes_nothing(status: str) -> None:
     assert runs(bill(own(), PAID, change("in_up", 15, status))) == {}

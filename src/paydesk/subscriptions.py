@@ -353,17 +353,28 @@ def runs(bill: Bill) -> dict[str, datetime]:
             elif line.item is not None and line.amount < 0 and invoice.status == "paid":
                 back.append((invoice, line))
     found: dict[str, datetime] = {}
-    for later, given in back:
-        meant = [
-            (*_age(invoice), line.start, line.id)
-            for invoice, line in billed.get((given.item or "", given.end), ())
-            if _age(invoice) <= _age(later)
-            and (line.start < given.start or (line.start == given.start and invoice.id != later.id))
-        ]
-        if meant:
-            line_id = max(meant)[-1]
-            found[line_id] = min(given.start, found.get(line_id, given.start))
+    for later, given in sorted(back, key=lambda one: (one[0].created_at, one[1].start)):
+        meant = _meant(later, given, billed.get((given.item or "", given.end), ()), found)
+        if meant is not None:
+            found[meant] = min(given.start, found.get(meant, given.start))
     return found
+
+
+def _meant(
+    later: Invoice, given: Line, billed: Iterable[tuple[Invoice, Line]], found: Mapping[str, datetime]
+) -> str | None:
+    """Return the line that a line below zero gives back: of the same plan and quantity, not given back yet, the newest.
+
+    Two changes may come in one second: then plan and quantity tell which is which.
+    """
+    candidates = [
+        ((line.key, line.quantity) == (given.key, given.quantity), line.id not in found, invoice.created_at, line.start,
+         line.id)
+        for invoice, line in billed
+        if invoice.created_at <= later.created_at
+        and (line.start < given.start or (line.start == given.start and invoice.id != later.id))
+    ]  # fmt: skip
+    return max(candidates)[-1] if candidates else None
 
 
 def ran_s(line: Line, ran: Mapping[str, datetime]) -> int:
