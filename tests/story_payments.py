@@ -10,6 +10,9 @@ import pytest
 
 from desk import Buyer, Desk
 from sandbox_fixtures import until
+from story_time import timed
+
+__all__ = ["timed"]
 
 DECLINED, WANTS_3DS = "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired"
 PAID = {"payment_method": "pm_card_visa", "confirm": True}
@@ -314,19 +317,18 @@ def test_what_stripe_will_not_give_back_is_said_clearly(desk: Desk) -> None:
     refused(answer, 409, "already_refunded")
 
 
-def test_a_refund_that_fails_can_be_made_again(own_desk: Desk) -> None:
-    buyer = own_desk.buyer()
-    payment = pay(own_desk, buyer, items=[{"price": "credits-10"}], payment_method="pm_card_refundFail", confirm=True)
-    own_desk.settled(payment["order"])
-    refund = own_desk.post("/v1/refunds", {"payment": payment["id"]})
-    own_desk.settled(payment["order"], "refunded")
-    clock = httpx.post(f"{own_desk.sandbox.url}/_sandbox/clock", json={"advance": "2h"}, timeout=20)
-    assert clock.status_code == 200
-    own_desk.settled(payment["order"])
+def test_a_refund_that_fails_can_be_made_again(timed: Desk) -> None:
+    buyer = timed.buyer()
+    payment = pay(timed, buyer, items=[{"price": "credits-10"}], payment_method="pm_card_refundFail", confirm=True)
+    timed.settled(payment["order"])
+    refund = timed.post("/v1/refunds", {"payment": payment["id"]})
+    timed.settled(payment["order"], "refunded")
+    timed.sandbox.advance("2h")
+    timed.settled(payment["order"])
     assert buyer.balance() == 10
-    assert own_desk.get(f"/v1/refunds/{refund['id']}")["status"] == "failed"
-    own_desk.post("/v1/refunds", {"payment": payment["id"]})
-    own_desk.settled(payment["order"], "refunded")
+    assert timed.get(f"/v1/refunds/{refund['id']}")["status"] == "failed"
+    timed.post("/v1/refunds", {"payment": payment["id"]})
+    timed.settled(payment["order"], "refunded")
     assert buyer.balance() == 0
 
 
