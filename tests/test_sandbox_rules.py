@@ -71,15 +71,17 @@ def test_others_are_answered_while_a_test_clock_goes_a_long_way(biller: Biller) 
     customer, price = biller.customer(), biller.price(1000, "day")
     for _ in range(150):
         biller.subscribe(customer, price)
-    path = f"test_helpers/test_clocks/{biller.clock}"
-    biller.post(f"{path}/advance", frozen_time=str(moment("2026-01-02T12:00:00")))
-    seen = [biller.get(path)["status"]]
-    while seen[-1] == "advancing":
+    path, seen, day = f"test_helpers/test_clocks/{biller.clock}", [], 1
+    while "advancing" not in seen and day < 8:  # a quick machine may be there before anybody asks
+        day += 1
+        biller.post(f"{path}/advance", frozen_time=str(moment(f"2026-01-0{day}T12:00:00")))
         seen.append(biller.get(path)["status"])
-    assert (seen[0], seen[-1]) == ("advancing", "ready"), "there was an answer on the way"
+        while seen[-1] == "advancing":
+            seen.append(biller.get(path)["status"])
+    assert ("advancing" in seen, seen[-1]) == (True, "ready"), "there was an answer on the way"
     invoices = biller.all("invoices")
-    assert len(invoices) == 300
-    assert {one["created"] for one in invoices} == {moment("2026-01-01T00:00:00"), moment("2026-01-02T00:00:00")}
+    assert len(invoices) == 150 * day
+    assert {one["created"] for one in invoices} == {moment(f"2026-01-0{one + 1}T00:00:00") for one in range(day)}
 
 
 def test_what_is_printed_and_how_is_paid_reaches_every_invoice(biller: Biller) -> None:
