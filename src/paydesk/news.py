@@ -36,7 +36,7 @@ def tell(desk: Desk, before: Bill | None, after: Bill, at: datetime, row: Row) -
     if _begins(before, after):
         _tell_begun(desk, after, row)
     elif before is not None:
-        _tell_changes(desk, before, after, at, row)
+        _tell_changes(desk, before, after, row)
     for invoice in sorted(after.invoices.values(), key=lambda one: (one.created_at, one.id)):
         old = before.invoices.get(invoice.id) if before is not None else None
         if invoice != old and invoice.billing_reason != FIRST:
@@ -119,14 +119,17 @@ def _is_asked_for(desk: Desk, invoice: Invoice) -> bool:
 # --- it changes ------------------------------------------------------------------------------------------------------
 
 
-def _tell_changes(desk: Desk, before: Bill, after: Bill, at: datetime, row: Row) -> None:
-    """Say what is another way now. What goes back and forth is news each time, so its key has the time."""
+def _tell_changes(desk: Desk, before: Bill, after: Bill, row: Row) -> None:
+    """Say what is another way now. What goes back and forth is news each time, so its key has the time of the look:
+
+    three changes may come in one second, and the last of them must not be taken for the first.
+    """
     was, own = before.subscription, after.subscription
     if not own.live:
         if was.live and _gives(before):
             _tell_ended(desk, after, row)
         return
-    stamp = f"{own.id}:{iso(at)}"
+    stamp = f"{own.id}:{own.asked_at.isoformat()}"
     if _gives(before) and _plan(was) != _plan(own):
         notices.say(desk, after, f"plan_changed:{stamp}", "plan_changed", row)
     if was.cancel_at != own.cancel_at:
