@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     """Apply."""
     _create_tables()
+    _create_subscriptions()
     _change_tables()
 
 
@@ -49,6 +50,9 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("customer_id", "channel", "space", "role", name=op.f("pk_membership")),
         comment="whether a person is to have a role in a server, or be in a group (an empty role): once per person and space",
     )
+
+
+def _create_subscriptions() -> None:
     op.create_table(
         "subscription",
         sa.Column("id", Text(), nullable=False),
