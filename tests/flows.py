@@ -111,7 +111,9 @@ def pay(product: str, *cards: str) -> Step:
             tried = f"tried {product} {position}"
             if tried not in actor.memory:
                 form = {"payment_method": card, "expected_amount": str(order["amount"])}
-                await actor.at_stripe("POST", f"/v1/payment_pages/{order['session']}/confirm", **form)
+                now = await actor.at_stripe("GET", f"/v1/checkout/sessions/{order['session']}")
+                if now["status"] == "open":  # else the outsider died after paying, before remembering it
+                    await actor.at_stripe("POST", f"/v1/payment_pages/{order['session']}/confirm", **form)
                 actor.keep(tried)
 
     return step
