@@ -24,8 +24,8 @@ from paydesk.store import Record, Tx
 from paydesk.subscriptions import Bill, Invoice
 
 AT_ONCE = 5_000
-Billed = tuple[Bill, Invoice]
-"""An invoice that bills an order, with all of its subscription."""
+Billed = tuple[Mapping[str, datetime], Invoice]
+"""An invoice that bills an order, and until when the lines of its subscription ran (`subscriptions.runs`)."""
 
 
 WORTH = "a source is worth what its terms and the money of its order say"
@@ -112,7 +112,11 @@ class Recount:
         """Return the invoices, with their subscriptions, that bill these orders."""
         wanted = [case.order.id for case in known if case.order.billed]
         found = await bills.load(self.tx, (), wanted) if wanted else {}
-        return {one.order: (bill, one) for bill in found.values() for one in bill.invoices.values()}
+        billed: dict[str, Billed] = {}
+        for bill in found.values():
+            ran = subscriptions.runs(bill)
+            billed |= {one.order: (ran, one) for one in bill.invoices.values()}
+        return billed
 
     async def _recount_subscriptions(self, ids: Sequence[str]) -> None:
         """Recount what subscriptions give for as long as they last."""
@@ -289,17 +293,12 @@ def _ill_part(source: Source, case: Case, returned: Returned, billed: Billed | N
         return f"source {source.id}: of {source.customer}, but its order is of {order.customer}"
     if order.billed and (billed is None or not billing.brings(billed[1], source)):
         return f"source {source.id}: no line of an invoice brings it"
-    due = _cycle_worth(billed, case, source) if billed is not None else worth(source.terms, order, returned)
+    due = billing.worth_of_cycle(*billed, case, source) if billed is not None else worth(source.terms, order, returned)
     if source.worth != due:
         return f"source {source.id}: posted {source.worth}, worth {due} by its terms and the money of its order"
     if source.since != order.paid_at:
         return f"source {source.id}: since {source.since}, but order {order.id} was paid {order.paid_at}"
     return None
-
-
-def _cycle_worth(billed: Billed, case: Case, source: Source) -> int:
-    bill, invoice = billed
-    return billing.worth_of_cycle(subscriptions.runs(bill), invoice, case, source)
 
 
 def _ill_gift(source: Source) -> str | None:
