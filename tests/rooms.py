@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paydesk.channels.base import Action, DeliveryError, Grant, Receipt, Revoke
+from paydesk.channels.base import Action, Channel, DeliveryError, Grant, Receipt, Revoke, Start
 
 Inside = set[tuple[str, str, str]]
 """(id on the channel, space, role) of everybody who is in somewhere."""
 
 
 @dataclass
-class Rooms:
+class Rooms(Channel):
     """A channel that lets people in and out. `refusals` are raised first, one at each action; `pause` holds actions up."""
 
     name: str = "discord"
@@ -51,7 +50,7 @@ ENTRY_POINTS = "[paydesk.channels]\ndiscord = rooms:discord\ntelegram = rooms:te
 
 
 @dataclass
-class Written:
+class Written(Channel):
     """A channel that writes what it did into a file, a line for each."""
 
     name: str
@@ -71,17 +70,17 @@ class Written:
         return Receipt()
 
 
-def discord(environ: Mapping[str, str]) -> Written:
+def discord(start: Start) -> Written:
     """What the entry point of that name makes."""
-    return Written("discord", Path(environ["ROOMS_FILE"]))
+    return Written("discord", Path(start.environ["ROOMS_FILE"]))
 
 
-def telegram(environ: Mapping[str, str]) -> Written:
+def telegram(start: Start) -> Written:
     """What the entry point of that name makes."""
-    return Written("telegram", Path(environ["ROOMS_FILE"]))
+    return Written("telegram", Path(start.environ["ROOMS_FILE"]))
 
 
-def unset(_environ: Mapping[str, str]) -> None:
+def unset(_start: Start) -> None:
     """A channel whose own settings are missing."""
 
 

@@ -19,7 +19,7 @@ import httpx
 
 from paydesk import account, changes, doubles, memberships, poll, privacy, telemetry, topup
 from paydesk.channels import plugged
-from paydesk.channels.base import Channel
+from paydesk.channels.base import Channel, Start
 from paydesk.channels.web import WebChannel
 from paydesk.chat.commands import Conversation
 from paydesk.chat.people import PeopleCommands
@@ -30,6 +30,7 @@ from paydesk.config import Settings, load
 from paydesk.deliver import Deliverer, TopUp
 from paydesk.errors import SettingError, StoreUnavailable
 from paydesk.inbox import Receiver
+from paydesk.notebook import Notebook
 from paydesk.privacy import Vault
 from paydesk.service import Service
 from paydesk.shelf import Shelf, note_plans
@@ -119,7 +120,7 @@ async def open_service(settings: Settings, channels: Sequence[Channel] = ()) -> 
             again = asyncio.create_task(_fix_later(store, gateway, settings), name="account")
             stack.push_async_callback(_cancelled(again))
         await note_plans(store, shelf.catalog)
-        adapters = [*channels, *plugged.load(os.environ)]
+        adapters = [*channels, *plugged.load(Start(settings.environ, partial(Notebook, store), settings.public_url))]
         service = _wire(settings, clock, store, shelf, gateway, adapters)
         await memberships.wake(store, [one.name for one in adapters if one.admits])
         service.bell.start()

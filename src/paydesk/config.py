@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,6 +62,8 @@ class Settings:
     stripe_api_base: str = STRIPE_API_BASE
     stripe_events: str = "webhook"
     stripe_debug: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Everything that was set, secrets too: each channel reads its own settings from it."""
 
     @property
     def livemode(self) -> bool:
@@ -99,6 +101,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         stripe_api_base=_address(values, "STRIPE_API_BASE", STRIPE_API_BASE, "http://127.0.0.1:12111"),
         stripe_events=_choice(values, "STRIPE_EVENTS", EVENT_MODES),
         stripe_debug=values.get("STRIPE_DEBUG", "").lower() in ("1", "true", "yes"),
+        environ=values,
     )
 
 

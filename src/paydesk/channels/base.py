@@ -1,10 +1,18 @@
-"""The channel contract: a channel delivers an action and returns a receipt, or says in a type why it could not."""
+"""The channel contract: how a chat product is read, told things, and made to let people in.
+
+A channel knows its platform and nothing else: no database, no money, no catalogue. It turns what comes in into
+`Arrival`s (verified, not yet acted on), says later what an arrival means in our words (`Said`, `Asked`, `Here`, …), and
+carries out actions (`Send`, `Edit`, `Grant`, `Revoke`), returning a receipt or raising the one error that says what
+is to be done next. Everything that must survive a crash lies outside of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+# --- who and what ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +37,26 @@ class Button:
         return {"label": self.label, **({"url": self.url} if self.url else {"command": self.command or ""})}
 
 
+# --- out: actions ----------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Say `text` to `to`. `key` is the same at every repeat: where the channel can, it drops the repeat."""
+    """Say `text` to `to`. `key` is the same at every repeat: where the channel can, it drops the repeat.
+
+    `text` and labels are plain words: the channel escapes and cuts them. `answers` is what the arrival had said that
+    this answers (`Said.answers`), where it answers one. `kind` is the message's template, and `facts` what is known of
+    what it tells, for channels that show more than words (a label, an attribute); most need neither.
+    """
 
     key: str
     to: Address
     text: str
     buttons: Sequence[Button] = ()
+    answers: Mapping[str, Any] | None = None
+    kind: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +72,8 @@ class Edit:
     text: str
     buttons: Sequence[Button]
     number: int
+    kind: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,53 +106,295 @@ Action = Send | Edit | Grant | Revoke
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the channel gave back: ids that a later edit needs."""
+    """What the channel gave back: ids that a later edit needs. `data["tell"]`, if there, is said to the person next:
+
+    `{"text": …, "buttons": [{"label", "url"}]}`, for example the link by which they come in.
+    """
 
     data: dict[str, Any] = field(default_factory=dict)
 
 
+# --- out: why it could not be done -----------------------------------------------------------------------------------
+
+
 class DeliveryError(Exception):
-    """Why an action was not carried out; the message is for the log, never with a token in it."""
+    """Why an action was not carried out; the message is for the log, never with a token in it.
+
+    `rule` names the row of the failure table (tests and metrics use it).
+    """
+
+    def __init__(self, reason: str, *, rule: str = "") -> None:
+        super().__init__(reason)
+        self.rule = rule
 
 
 class RetryLater(DeliveryError):
-    """Not now: try again after `after_s` seconds (or when the queue thinks best). Nothing was sent."""
+    """Not now: try again after `after_s` seconds (or when the queue thinks best). Nothing was sent.
 
-    def __init__(self, reason: str, after_s: float | None = None) -> None:
-        super().__init__(reason)
+    `counted=False`: the platform asked for it (a rate limit), so it is no failed attempt. `everyone=True`: the whole
+    channel rests until then, not only this person's messages.
+    """
+
+    def __init__(
+        self, reason: str, after_s: float | None = None, *, counted: bool = True, everyone: bool = False, rule: str = ""
+    ) -> None:
+        super().__init__(reason, rule=rule)
         self.after_s = after_s
+        self.counted = counted
+        self.everyone = everyone
 
 
 class NeedsUser(DeliveryError):
-    """The person must act first (blocked the bot, closed their messages)."""
+    """The person must act first (press Start, open their messages, join): kept until they are `Here` again.
+
+    Meanwhile another address of theirs is told. `for_ever`: this address is dead (an account that was deleted).
+    """
+
+    def __init__(self, reason: str, *, for_ever: bool = False, rule: str = "") -> None:
+        super().__init__(reason, rule=rule)
+        self.for_ever = for_ever
+
+
+class Moved(DeliveryError):
+    """A space or chat has another id now: it is noted, and the action repeated at once with the new one."""
+
+    def __init__(self, reason: str, old: str, new: str, *, rule: str = "") -> None:
+        super().__init__(reason, rule=rule)
+        self.old = old
+        self.new = new
+
+
+class Misconfigured(DeliveryError):
+    """Whoever runs the desk must act: everything for `resource` waits, and they are told once what mends it.
+
+    `resource` is `*` for the whole channel (a revoked token), else what is broken there: a space, `space|role`.
+    """
+
+    def __init__(self, reason: str, *, resource: str, mend: str, rule: str = "") -> None:
+        super().__init__(reason, rule=rule)
+        self.resource = resource
+        self.mend = mend
 
 
 class Refused(DeliveryError):
-    """Will never work as it is; repeating is useless."""
+    """Will never work as it is; repeating is useless. `tell` is said to the people of the desk, `None`: nothing is.
+
+    `done` says that what was wanted needs nothing more all the same (an owner cannot be put out).
+    """
+
+    def __init__(self, reason: str, *, tell: str | None = None, done: bool = False, rule: str = "") -> None:
+        super().__init__(reason, rule=rule)
+        self.tell = tell
+        self.done = done
 
 
 class Gone(DeliveryError):
-    """What was to be edited is not there any more, or cannot be edited: it is then said anew."""
+    """What was to be edited or answered is not there any more: it is then said anew."""
 
 
 class Unknown(DeliveryError):
-    """Sent, but no answer: it may have arrived. Repeated only with the same key."""
+    """Sent, but no answer: it may have arrived. `repeatable`: doing it twice is doing it once, so it is repeated.
+
+    Otherwise a receipt or warning is repeated once, a minute later, and everything else never.
+    """
+
+    def __init__(self, reason: str, *, repeatable: bool = False, rule: str = "") -> None:
+        super().__init__(reason, rule=rule)
+        self.repeatable = repeatable
 
 
-class Channel(Protocol):
-    """The whole plug-in contract. `edits` says whether it can carry out an `Edit`, `admits` a `Grant` and a `Revoke`.
+# --- in: what arrives ------------------------------------------------------------------------------------------------
 
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A request as it came: `headers` with lower-case names; `url` is the public address that was called."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    query: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Something that came in, verified: stored under `external_id` (the platform's own, unique for ever) before anything.
+
+    `whose` is the person's external id (their arrivals are handled in order), `body` the raw bytes, at most 64 KiB.
+    """
+
+    external_id: str
+    kind: str
+    whose: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """How a request is answered, once its arrivals are durable. With a status of 400 or more nothing is stored."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    arrivals: tuple[Arrival, ...] = ()
+
+
+Keep = Callable[[Sequence[Arrival]], Awaitable[None]]
+"""Stores arrivals; when it returns they are durable, now or since an earlier time."""
+
+
+# --- in: what an arrival means ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Somebody said `text` (a pressed button says its command), where the answer goes to `who`.
+
+    `answers` is whatever the channel needs to answer just this (a token): it comes back in `Send.answers`.
+    """
+
+    who: Address
+    text: str
+    locale: str | None = None
+    answers: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody asks to be let into `space`: who may is granted it, who may not is turned away and told how to."""
+
+    who: Address
+    space: str
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Somebody can be reached (again), or has come into `space`: what waited for them goes out now."""
+
+    who: Address
+    space: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Somebody does not want to be told things here (blocked us, said STOP): other addresses of theirs are used."""
+
+    who: Address
+    reason: str
+    for_ever: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A right was given or a set-up changed: what waited for `resource` is tried again now."""
+
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The platform tells later that a message did not arrive. `key` is that of its `Send`, or `None` if it is not known."""
+
+    key: str | None
+    reason: str
+    tell: str | None = None
+
+
+Command = Said | Asked | Here | Away | Mended | Undelivered
+
+
+# --- the channel -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How fast the platform may be asked: actions a second in all, at once, and seconds between two in one chat."""
+
+    per_s: float = 50.0
+    at_once: int = 16
+    chat_gap_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a preflight looked at: fine or not, what was seen, and what mends it."""
+
+    ok: bool
+    what: str
+    seen: str
+    mend: str | None = None
+
+
+class Notes(Protocol):
+    """A few words that a channel wants to find again after a restart (an id of a chat, a link), by key."""
+
+    async def get(self, key: str) -> Any:
+        """Return what was noted under `key`, `None` if nothing was."""
+
+    async def put(self, key: str, value: Any) -> None:
+        """Note JSON under `key`, instead of what was there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a channel is made of: settings (environment and `.env`), notes by its name, and where we can be reached."""
+
+    environ: Mapping[str, str]
+    notes: Callable[[str], Notes]
+    public_url: str
+
+
+class Channel:
+    """The plug-in contract. A channel needs a name and `deliver`; all else has a default that means "cannot".
+
+    `edits` says whether it carries out an `Edit`, `admits` a `Grant` and a `Revoke`. With `one_sender` only one process
+    at a time sends and polls, however many there are. `admin` is where the people of the desk are told things there.
     A package brings its own by an entry point of the group `paydesk.channels`: see `plugged`.
     """
 
     name: str
-    edits: bool
-    admits: bool
+    edits: bool = False
+    admits: bool = False
+    one_sender: bool = False
+    limits: Limits = Limits()
+    admin: Address | None = None
 
     async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
         """Carry out `action` and return a receipt, or raise one of the errors above.
 
         `last` is the receipt of the message to edit; `None` for every other action. What is not `admits` or `edits`
-        is never asked for.
+        is never asked for. Time-outs are the channel's own: at most 15 seconds.
         """
-        ...
+        raise NotImplementedError
+
+    def read(self, request: Raw) -> Inbound | None:
+        """Verify a request to `/webhooks/<name>` and say how it is answered; `None`: there is no such route (404).
+
+        Pure and quick: it must not wait for anybody.
+        """
+        return None
+
+    async def poll(self, keep: Keep) -> None:
+        """Fetch what arrives, for ever, where the platform does not call us; one process at a time does.
+
+        What `keep` returned for is durable: only then may the platform be told to forget it.
+        """
+
+    def understand(self, body: bytes) -> Sequence[Command]:
+        """Return what a stored arrival means; an unknown kind means nothing. Pure."""
+        return ()
+
+    async def actual(self, person: Address, space: str) -> set[str]:
+        """Return the roles that a person really has in a space, `""` among them for being in there at all."""
+        return set()
+
+    async def preflight(self, spaces: Mapping[str, set[str]], *, fix: bool) -> list[Finding]:
+        """Look whether everything is set up for the roles sold in each space; with `fix`, mend what can be mended."""
+        return []
+
+    async def start(self) -> None:
+        """Prepare (register commands, make labels), once, when the service starts; a failure is only logged."""
+
+    async def close(self) -> None:
+        """Let go of connections."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from paydesk.channels.base import Action, Address, Edit, Gone, Grant, Receipt, Refused, Revoke
+from paydesk.channels.base import Action, Address, Channel, Edit, Gone, Grant, Receipt, Refused, Revoke
 
 Append = Callable[[Address, str, list[dict[str, str]], str], Awaitable[int]]
 """Keeps a message in a thread under a key, and returns its number."""
@@ -18,11 +18,10 @@ Change = Callable[[Address, int, str, list[dict[str, str]], int], Awaitable[bool
 """Changes the message with a number, unless newer news (the last argument) changed it; `False` when it is not there."""
 
 
-class WebChannel:
+class WebChannel(Channel):
     """Delivers by keeping. Without `change` nothing is edited: who fetches messages by number sees only new ones."""
 
     name = "web"
-    admits = False
 
     def __init__(self, append: Append, change: Change | None = None) -> None:
         self._append = append

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, LargeBinary, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from paydesk.store import schema_money, schema_subscriptions
+from paydesk.store import schema_channels, schema_money, schema_subscriptions
 from paydesk.store.columns import json, metadata, text, time
 
-__all__ = ["metadata", "schema_money", "schema_subscriptions"]
+__all__ = ["metadata", "schema_channels", "schema_money", "schema_subscriptions"]
 
 # --- the deployment itself -------------------------------------------------------------------------------------------
 
@@ -87,6 +87,7 @@ customer = Table(
     metadata,
     text("id"),
     text("locale", nullable=True),
+    Column("locale_chosen", Boolean, nullable=False, server_default=sa.text("false")),
     Column("data_key", LargeBinary, nullable=True),
     Column("email_sealed", LargeBinary, nullable=True),
     Column("email_index", LargeBinary, nullable=True),
@@ -147,9 +148,11 @@ outbox = Table(
     time("created_at", default="now()"),
     time("finished_at", nullable=True),
     text("about", nullable=True),
+    text("waits_for", nullable=True),
     sa.UniqueConstraint("dedup_key"),
-    sa.CheckConstraint("state IN ('ready','leased','sent','dead')", name="state"),
-    Index("ix_outbox_next_at", "next_at", postgresql_where=sa.text("state IN ('ready','leased')")),
+    sa.CheckConstraint("state IN ('ready','leased','waiting','sent','dead')", name="state"),
+    Index("ix_outbox_next_at", "channel", "next_at", postgresql_where=sa.text("state IN ('ready','leased')")),
+    Index("ix_outbox_waits_for", "waits_for", postgresql_where=sa.text("state = 'waiting'")),
     Index("ix_outbox_thread", "channel", "address", "id", postgresql_where=sa.text("state IN ('ready','leased')")),
     Index("ix_outbox_dead", "id", postgresql_where=sa.text("state = 'dead'")),
     Index("ix_outbox_customer_id", "customer_id"),

@@ -1,0 +1,31 @@
+"""What channels want to find again after a restart: small JSON values under keys, for each channel its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paydesk.store import Store
+
+
+class Notebook:
+    """The notes of one channel."""
+
+    def __init__(self, store: Store, channel: str) -> None:
+        self._store = store
+        self._channel = channel
+
+    async def get(self, key: str) -> Any:
+        """Return what was noted under `key`, `None` if nothing was."""
+        return await self._store.fetchval(
+            "SELECT value FROM channel_note WHERE channel = $1 AND key = $2", self._channel, key
+        )
+
+    async def put(self, key: str, value: Any) -> None:
+        """Note JSON under `key`, instead of what was there."""
+        await self._store.execute(
+            "INSERT INTO channel_note (channel, key, value) VALUES ($1, $2, $3) "
+            "ON CONFLICT (channel, key) DO UPDATE SET value = excluded.value, noted_at = now()",
+            self._channel,
+            key,
+            value,
+        )
