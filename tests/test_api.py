@@ -594,7 +594,7 @@ def test_status_counts_what_waits(desk: Desk) -> None:
     desk.quiet()
     status = desk.get("/v1/status")
     assert set(status["inbox"]) == {"waiting", "parked", "quarantined"}
-    assert set(status["outbox"]) == {"waiting", "dead"}
+    assert set(status["outbox"]) == {"waiting", "held", "dead"}
     assert (status["inbox"]["waiting"], status["outbox"]["waiting"]) == (0, 0)
     assert set(status["timers"]) == {"waiting", "due"}
 

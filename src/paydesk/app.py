@@ -17,7 +17,8 @@ from typing import Any
 
 import httpx
 
-from paydesk import account, changes, doubles, memberships, poll, privacy, telemetry, topup
+from paydesk import account, changes, doubles, drift, listening, memberships, poll, privacy, telemetry, topup
+from paydesk.arrivals import Reception
 from paydesk.channels import plugged
 from paydesk.channels.base import Channel, Start
 from paydesk.channels.web import WebChannel
@@ -32,6 +33,7 @@ from paydesk.errors import SettingError, StoreUnavailable
 from paydesk.inbox import Receiver
 from paydesk.notebook import Notebook
 from paydesk.privacy import Vault
+from paydesk.senders import Senders
 from paydesk.service import Service
 from paydesk.shelf import Shelf, note_plans
 from paydesk.store import Store, embedded
@@ -122,6 +124,8 @@ async def open_service(settings: Settings, channels: Sequence[Channel] = ()) -> 
         await note_plans(store, shelf.catalog)
         adapters = [*channels, *plugged.load(Start(settings.environ, partial(Notebook, store), settings.public_url))]
         service = _wire(settings, clock, store, shelf, gateway, adapters)
+        for adapter in adapters:
+            stack.push_async_callback(adapter.close)
         await memberships.wake(store, [one.name for one in adapters if one.admits])
         service.bell.start()
         stack.push_async_callback(service.bell.stop)
@@ -147,12 +151,12 @@ def _wire(
     def low_mark(unit: str) -> int:
         return shelf.catalog.low_mark(unit)
 
+    vault = _vault(settings)
     channels = plugged.by_name([web, *adapters])
     deliverer = Deliverer(
         store, gateway, channels, fallback=WebChannel(threads.append), top_up=top_up,
-        public_url=settings.public_url, others=_instructions(store, gateway, shelf),
+        public_url=settings.public_url, vault=vault, others=_instructions(store, gateway, shelf),
     )  # fmt: skip
-    vault = _vault(settings)
     conversation = Conversation(
         store, shelf, clock, vault, public_url=settings.public_url, livemode=gateway.livemode,
         more=PeopleCommands(store, vault).commands(),
@@ -170,7 +174,16 @@ def _wire(
         checks=Checks(store),
         threads=threads,
         conversation=conversation,
-        worker=Worker(store, gateway, deliverer, bell, livemode=gateway.livemode, marks=low_mark),
+        channels=channels,
+        worker=Worker(
+            store,
+            gateway,
+            Senders(store, bell, deliverer, channels),
+            Reception(store, channels, conversation),
+            bell,
+            livemode=gateway.livemode,
+            marks=low_mark,
+        ),
     )
 
 
@@ -228,6 +241,8 @@ async def background(service: Service, *, work: bool) -> AsyncIterator[None]:
     if work:
         tasks.append(asyncio.create_task(service.worker.run(), name="worker"))
         tasks.append(asyncio.create_task(poll.run(service), name="poll"))
+        tasks.append(asyncio.create_task(listening.run(service), name="listening"))
+        tasks.append(asyncio.create_task(drift.run(service), name="drift"))
     try:
         yield
     finally:

@@ -5,34 +5,44 @@ Turns every way in which an attempt can end into one `Result`. Nothing here open
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from paydesk import customers, edge, memberships, outbox, refunds
+import orjson
+
+from paydesk import alerts, customers, digest, edge, manners, memberships, outbox, outcomes, reaching, refunds
 from paydesk.channels.base import (
     Address,
+    Button,
     Channel,
+    DeliveryError,
     Edit,
     Gone,
     Grant,
-    NeedsUser,
+    Moved,
     Receipt,
-    Refused,
-    RetryLater,
     Revoke,
     Send,
     Unknown,
 )
 from paydesk.chat import texts
 from paydesk.errors import Conflict, NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
+from paydesk.notebook import Notebook
 from paydesk.outbox import Delivery, Result
+from paydesk.privacy import Vault
 from paydesk.store import Store
 from paydesk.stripe.gateway import Gateway
 
 log = logging.getLogger("paydesk.deliver")
 
+
+DELIVER_S_MAX = 20.0
+"""A channel that has not come back by then is treated as one that did not answer."""
 
 NEWS_S = 2.0
 """How long we wait for news of a refund that somebody else has made."""
@@ -58,8 +68,11 @@ class Deliverer:
         fallback: Channel,
         top_up: TopUp,
         public_url: str,
+        vault: Vault,
         others: Mapping[str, TopUp] | None = None,
     ) -> None:
+        self._vault = vault
+        self._moves: dict[tuple[str, str], str] = {}
         self._others = others or {}
         self._top_up_by = top_up
         self._public_url = public_url
@@ -76,6 +89,10 @@ class Deliverer:
                 return await self._instruct_stripe(delivery)
             if delivery.template in ACTIONS:
                 return await self._let_in_or_out(delivery)
+            if delivery.template == manners.NOTICES:
+                return await self._tell_desk(delivery)
+            if delivery.channel == customers.ADMIN:
+                return replace(await self._send(delivery), messages=digest.fan_out(delivery, self._channels))
             return await self._send(delivery)
         except StoreUnavailable as error:
             return Result("later", str(error), wait_s=1)
@@ -83,22 +100,61 @@ class Deliverer:
             log.exception("delivery %s failed", delivery.id)
             return Result("later", f"{type(error).__name__}: {error}"[:400])
 
+    async def note_away(self, channel: str, detail: str | None) -> None:
+        """Tell the people of the desk that a platform does not answer."""
+        async with self._store.transaction() as tx:
+            await outbox.put(tx, [alerts.of_channel("channel_away", channel, because=detail or "")])
+
     async def _send(self, delivery: Delivery) -> Result:
+        if _is_stale(delivery):
+            return Result("sent", "dropped: it is too late for that")
         told = await outbox.told_before(self._store, delivery)
         if told is not None and told.newer:
             return Result("sent", "newer news of the same was told before it", receipt=told.receipt)
+        to = await self._whom(delivery)
+        lost = await reaching.unreachable_because(self._store, to)
+        if lost is not None and delivery.template != manners.REPLY:
+            return await outcomes.still_lost(lost, delivery, to, self._elsewhere(delivery))
+        text, buttons = await self._words(delivery)
+        channel = self._channels.get(delivery.channel, self._fallback)
+        send = Send(delivery.key, to, text, buttons, delivery.params.get("answers"), delivery.template, delivery.params,
+                    delivery.attempts)  # fmt: skip
+        if told is not None and told.fresh and channel.edits:
+            edit = Edit(delivery.key, to, text, buttons, delivery.id, delivery.template, delivery.params)
+            return await self._ended(delivery, to, partial(_edit_or_send, channel, edit, Receipt(told.receipt), send))
+        return await self._ended(delivery, to, partial(channel.deliver, send, None))
+
+    async def _tell_desk(self, delivery: Delivery) -> Result:
+        """Tell the people of the desk an alert, together with those that come within some seconds."""
+        rest_s = digest.rest_of_burst_s(delivery)
+        if rest_s > 0 and delivery.attempts == 1:
+            return Result("later", "others may come", wait_s=rest_s, counted=False)
+        text, also = await digest.together(self._store, delivery)
+        to = await self._whom(delivery)
+        channel = self._channels.get(delivery.channel, self._fallback)
+        send = Send(delivery.key, to, text, kind=delivery.template, attempt=delivery.attempts)
+        result = await self._ended(delivery, to, partial(channel.deliver, send, None))
+        return replace(result, also=also) if result.outcome == "sent" else result
+
+    async def _whom(self, delivery: Delivery) -> Address:
+        """Return whom a message is for: the chat of the people of the desk may have moved."""
+        address = delivery.address
+        if delivery.template == manners.NOTICES:
+            address = await self._now_at(delivery.channel, address)
+        return Address(delivery.channel, address, delivery.conversation)
+
+    async def _words(self, delivery: Delivery) -> tuple[str, tuple[Button, ...]]:
+        """Return what a message says, and its buttons."""
+        params = delivery.params
+        if delivery.template == outbox.EVENT:
+            return orjson.dumps(params).decode(), ()
+        if delivery.template == manners.REPLY:
+            return params["text"], tuple(Button(**button) for button in params.get("buttons", ()))
         locale = None
         if delivery.customer is not None:
             locale = await customers.locale_of(self._store, delivery.customer)
-        link = await self._pay_link(delivery.params.get("pays"))
-        text, buttons = texts.render(delivery.template, delivery.params, locale, link)
-        to = Address(delivery.channel, delivery.address, delivery.conversation)
-        channel = self._channels.get(delivery.channel, self._fallback)
-        send = Send(delivery.key, to, text, buttons)
-        if told is not None and told.fresh and channel.edits:
-            edit = Edit(delivery.key, to, text, buttons, delivery.id)
-            return await _ended(partial(_edit_or_send, channel, edit, Receipt(told.receipt), send))
-        return await _ended(partial(channel.deliver, send, None))
+        link = await self._pay_link(params.get("pays"))
+        return texts.render(delivery.template, params, locale, link)
 
     async def _let_in_or_out(self, delivery: Delivery) -> Result:
         """Give or take a role or a place, if that is still wanted; what was decided meanwhile is put right afterwards."""
@@ -108,13 +164,55 @@ class Deliverer:
         if not await memberships.stands(self._store, delivery):
             return Result("sent", "dropped: something else was decided meanwhile")
         params = delivery.params
-        act = ACTIONS[delivery.template]
+        space = await self._now_at(delivery.channel, params["space"])
         to = Address(delivery.channel, delivery.address)
-        action = act(delivery.key, to, params["space"], params["role"], params["version"])
-        result = await _ended(partial(channel.deliver, action, None))
+        action = ACTIONS[delivery.template](delivery.key, to, space, params["role"], params["version"])
+        result = await self._ended(delivery, to, partial(channel.deliver, action, None))
         if result.outcome == "sent":
             await memberships.check(self._store, delivery)
         return result
+
+    async def _ended(self, delivery: Delivery, to: Address, attempt: Callable[[], Awaitable[Receipt]]) -> Result:
+        """Let a channel act, and return what follows from how that ended."""
+        edge.point("send:before")
+        try:
+            async with asyncio.timeout(DELIVER_S_MAX):
+                receipt = await attempt()
+        except Moved as moved:
+            await self._note_move(delivery.channel, moved)
+            return Result("later", str(moved), wait_s=0, counted=False)
+        except DeliveryError as error:
+            return await outcomes.of(error, delivery, to, self._elsewhere(delivery))
+        except TimeoutError:
+            late = Unknown(f"no answer within {DELIVER_S_MAX:g} seconds")
+            return await outcomes.of(late, delivery, to, self._elsewhere(delivery))
+        edge.point("send:after")
+        return outcomes.sent(delivery, dict(receipt.data), to)
+
+    def _elsewhere(self, delivery: Delivery) -> outcomes.Elsewhere:
+        """Return a function that finds where else the person of a message can be told it."""
+        able = [name for name in self._channels if name != self._fallback.name]
+
+        async def find(tried: list[list[str]]) -> Address | None:
+            if delivery.customer is None:
+                return None
+            return await reaching.next_address(self._store, self._vault, delivery.customer, tried, able)
+
+        return find
+
+    # --- what has another id now -------------------------------------------------------------------------------------
+
+    async def _now_at(self, channel: str, space: str) -> str:
+        """Return the id that a space has now."""
+        known = self._moves.get((channel, space))
+        if known is None:
+            noted = await Notebook(self._store, channel).get(f"moved:{space}")
+            known = self._moves[channel, space] = noted or space
+        return known
+
+    async def _note_move(self, channel: str, moved: Moved) -> None:
+        await Notebook(self._store, channel).put(f"moved:{moved.old}", moved.new)
+        self._moves[channel, moved.old] = moved.new
 
     async def _pay_link(self, order: str | None) -> str | None:
         """Return the link that pays an order."""
@@ -165,19 +263,10 @@ class Deliverer:
         return Result("sent", said)
 
 
-async def _ended(attempt: Callable[[], Awaitable[Receipt]]) -> Result:
-    """Let a channel act, and return how it ended."""
-    edge.point("send:before")
-    try:
-        receipt = await attempt()
-    except RetryLater as later:
-        return Result("later", str(later), wait_s=later.after_s)
-    except Unknown as unknown:
-        return Result("later", f"unknown: {unknown}", wait_s=60)
-    except (NeedsUser, Refused) as refused:
-        return Result("dead", f"{type(refused).__name__}: {refused}")
-    edge.point("send:after")
-    return Result("sent", receipt=receipt.data)
+def _is_stale(delivery: Delivery) -> bool:
+    """Say whether a reminder comes too late to be one."""
+    life_s = manners.LIFE_S.get(delivery.template)
+    return life_s is not None and (datetime.now(UTC) - delivery.created_at).total_seconds() > life_s
 
 
 async def _edit_or_send(channel: Channel, edit: Edit, last: Receipt, send: Send) -> Receipt:

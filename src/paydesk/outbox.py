@@ -1,17 +1,20 @@
 """Hop 2: what is to be said or done outside. Written with the money, delivered after it, once per key.
 
 put       inside the transaction that has the effects
-claim     lease the oldest unsent row of each thread (order per conversation; a dead channel delays nobody else)
+due       which channels have something to send now
+claim     lease the oldest unsent row of each thread of a channel (order per conversation)
 finish    note how the attempt ended, fenced by the claim
+wake      what waits for a person or a set-up is due again
 
-Delivery is at least once: a worker may die between the send and its note. The row's key goes with the message, so
-that a channel that can drops the repeat.
+A row is `ready`, `leased` while it is tried, `waiting` for somebody to act, then `sent` or `dead`. Delivery is at
+least once: a worker may die between the send and its note. The row's key goes with the message, so that a channel that
+can drops the repeat.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +25,9 @@ from paydesk.store import Record, Store, Tx
 LEASE_S = 30
 ATTEMPTS_MAX = 40
 GAP_S_MAX = 6 * 3600
+
+EVENT = "event"
+"""The template of what is told to other programs, by outgoing webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,29 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How an attempt ended: `sent`, `later` (with a wait), or `dead` (nobody need try again)."""
+    """How an attempt ended: `sent`, `later` (with a wait), `waiting` for `waits_for`, or `dead` (no use in trying again).
+
+    An attempt that is not `counted` was turned down by a rate limit or a set-up, which is nobody's failure. `away` says
+    that the platform did not answer as it should, `rest_s` that its whole channel is to rest for so long.
+
+    With the end of the attempt, in one transaction: `messages` are put, what waits for one of `wakes` is due again, the
+    message `withdraws` needs not be said any more, those whose ids are `also` were told with it, and who is `lost`
+    (channel, id, why, whether for ever) is noted.
+    """
 
     outcome: str
     detail: str | None = None
     wait_s: float | None = None
     receipt: dict[str, Any] | None = None
+    waits_for: str | None = None
+    counted: bool = True
+    away: bool = False
+    rest_s: float | None = None
+    messages: tuple[Message, ...] = ()
+    wakes: tuple[str, ...] = ()
+    withdraws: str | None = None
+    also: tuple[int, ...] = ()
+    lost: tuple[str, str, str, bool] | None = None
 
 
 PUT = """
@@ -77,20 +100,34 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 ON CONFLICT (dedup_key) DO NOTHING
 """
 
+DUE = """
+WITH RECURSIVE live (channel) AS (
+    (SELECT channel FROM outbox WHERE state IN ('ready','leased') ORDER BY channel LIMIT 1)
+    UNION ALL
+    SELECT (SELECT o.channel FROM outbox o WHERE o.state IN ('ready','leased') AND o.channel > live.channel
+            ORDER BY o.channel LIMIT 1)
+    FROM live WHERE live.channel IS NOT NULL)
+SELECT channel FROM live WHERE channel IS NOT NULL AND EXISTS (
+    SELECT FROM outbox o WHERE o.channel = live.channel AND o.state IN ('ready','leased') AND o.next_at <= desk_now())
+"""
+"""From one channel to the next by the index: it costs the same however much waits."""
+
 # The oldest unsent row of each (channel, address) only: what a person reads comes in order. What is done about a role
 # has a line of its own, one for each role: a server that refuses us holds up neither messages nor other servers.
+# Events for other programs come in any order: one that is not taken for hours holds up none of the others.
 CLAIM = f"""
 UPDATE outbox SET state = 'leased', attempts = attempts + 1, claim_id = $1,
     next_at = now() + make_interval(secs => {LEASE_S})
 WHERE id = ANY (ARRAY(
     SELECT o.id FROM outbox o
-    WHERE o.state IN ('ready','leased') AND o.next_at <= desk_now()
+    WHERE o.channel = $3 AND o.state IN ('ready','leased') AND o.next_at <= desk_now()
       AND o.next_at <= CASE WHEN o.state = 'leased' THEN now() ELSE desk_now() END
-      AND NOT EXISTS (
+      AND o.address <> ALL ($4::text[])
+      AND (o.template = '{EVENT}' OR NOT EXISTS (
         SELECT FROM outbox p WHERE p.channel = o.channel AND p.address = o.address AND p.id < o.id
           AND p.state IN ('ready','leased')
           AND (p.template IN ('grant','revoke')) = (o.template IN ('grant','revoke'))
-          AND (o.template NOT IN ('grant','revoke') OR p.conversation = o.conversation))
+          AND (o.template NOT IN ('grant','revoke') OR p.conversation = o.conversation)))
     ORDER BY o.next_at LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at,
     about
@@ -107,9 +144,10 @@ ORDER BY id DESC LIMIT 1
 """
 
 FINISH = """
-UPDATE outbox SET state = $3, detail = $4, receipt = $5, claim_id = NULL,
+UPDATE outbox SET state = $3, detail = $4, receipt = $5, claim_id = NULL, waits_for = $7,
+    attempts = attempts - CASE WHEN $8 THEN 0 ELSE 1 END,
     next_at = CASE WHEN $3 = 'ready' THEN desk_now() + make_interval(secs => $6) ELSE next_at END,
-    finished_at = CASE WHEN $3 = 'ready' THEN NULL ELSE now() END
+    finished_at = CASE WHEN $3 IN ('ready','waiting') THEN NULL ELSE now() END
 WHERE id = $1 AND claim_id = $2 AND state = 'leased'
 """
 
@@ -125,9 +163,17 @@ async def put(tx: Tx, messages: Sequence[Message]) -> int:
     return await tx.execute(PUT, *(list(column) for column in zip(*rows, strict=True)))
 
 
-async def claim(store: Store, *, rows_max: int) -> list[Delivery]:
-    """Lease messages that are due, in a transaction of its own, attempts counted."""
-    return [Delivery(*row) for row in await store.fetch(CLAIM, uuid4(), rows_max)]
+async def due(store: Store) -> list[str]:
+    """Return the channels that have something due, in alphabetical order."""
+    return [row["channel"] for row in await store.fetch(DUE)]
+
+
+async def claim(store: Store, channel: str, *, rows_max: int, resting: Collection[str] = ()) -> list[Delivery]:
+    """Lease a channel's messages that are due, in a transaction of its own, attempts counted.
+
+    Those to a `resting` address wait: that chat has just been told something.
+    """
+    return [Delivery(*row) for row in await store.fetch(CLAIM, uuid4(), rows_max, channel, list(resting))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +198,30 @@ async def told_before(store: Store, delivery: Delivery) -> Told | None:
 async def renew(store: Store, claimed: Sequence[Delivery]) -> None:
     """Lengthen the leases of messages whose attempts are still under way."""
     await store.execute(
-        "UPDATE outbox SET next_at = now() + make_interval(secs => $3) "
-        "WHERE id = ANY($1::bigint[]) AND claim_id = $2 AND state = 'leased'",
+        "UPDATE outbox o SET next_at = now() + make_interval(secs => $3) "
+        "FROM unnest($1::bigint[], $2::uuid[]) AS c (id, claim_id) "
+        "WHERE o.id = c.id AND o.claim_id = c.claim_id AND o.state = 'leased'",
         [delivery.id for delivery in claimed],
-        claimed[0].claim_id,
+        [delivery.claim_id for delivery in claimed],
         LEASE_S,
     )
 
 
+LOST = """
+INSERT INTO unreachable (channel, external_id, reason, for_ever) VALUES ($1, $2, $3, $4)
+ON CONFLICT (channel, external_id) DO UPDATE SET reason = excluded.reason, since = now(),
+    for_ever = unreachable.for_ever OR excluded.for_ever
+"""
+
+
+ALSO = """
+UPDATE outbox SET state = 'sent', detail = 'told together', finished_at = now()
+WHERE id = ANY($1::bigint[]) AND state = 'ready'
+"""
+
+
 async def finish(store: Store, delivery: Delivery, result: Result) -> bool:
-    """Note how an attempt ended; `False` when the lease had ended and somebody else has the row."""
+    """Note how an attempt ended, with what follows; `False` when the lease had ended and somebody else has the row."""
     state, wait_s = _next(delivery, result)
     async with store.transaction() as tx:
         await tx.execute(
@@ -171,16 +231,31 @@ async def finish(store: Store, delivery: Delivery, result: Result) -> bool:
             result.detail,
         )
         touched = await tx.execute(
-            FINISH, delivery.id, delivery.claim_id, state, result.detail, result.receipt, float(wait_s)
-        )
+            FINISH, delivery.id, delivery.claim_id, state, result.detail, result.receipt, float(wait_s),
+            result.waits_for if state == "waiting" else None, result.counted or state != "ready",
+        )  # fmt: skip
+        if touched:
+            await _follow_up(tx, result)
     return touched == 1
+
+
+async def _follow_up(tx: Tx, result: Result) -> None:
+    await put(tx, result.messages)
+    if result.wakes:
+        await wake(tx, result.wakes)
+    if result.withdraws is not None:
+        await withdraw(tx, result.withdraws, "told elsewhere")
+    if result.also:
+        await tx.execute(ALSO, list(result.also))
+    if result.lost is not None:
+        await tx.execute(LOST, *result.lost)
 
 
 def _next(delivery: Delivery, result: Result) -> tuple[str, float]:
     """Return the row's next state and how long to wait: full jitter over growing gaps, days in all, then dead."""
-    if result.outcome == "sent":
-        return "sent", 0.0
-    if result.outcome == "dead" or delivery.attempts >= ATTEMPTS_MAX:
+    if result.outcome in ("sent", "waiting", "dead"):
+        return result.outcome, 0.0
+    if exhausted(delivery, result):
         return "dead", 0.0
     if result.wait_s is not None:
         return "ready", result.wait_s
@@ -188,20 +263,61 @@ def _next(delivery: Delivery, result: Result) -> tuple[str, float]:
     return "ready", gap_s / 2 + random.uniform(0, gap_s / 2)  # noqa: S311 - spreads load, guards nothing
 
 
+def exhausted(delivery: Delivery, result: Result) -> bool:
+    """Say whether an attempt that is to be repeated was the last one."""
+    return result.outcome == "later" and result.counted and delivery.attempts >= ATTEMPTS_MAX
+
+
 async def retry(tx: Tx, ids: Sequence[int]) -> int:
     """Make dead or waiting messages due now; return how many."""
     return await tx.execute(
-        "UPDATE outbox SET state = 'ready', attempts = 0, next_at = '-infinity', finished_at = NULL "
-        "WHERE id = ANY($1::bigint[]) AND state IN ('ready','dead')",
+        "UPDATE outbox SET state = 'ready', attempts = 0, next_at = '-infinity', finished_at = NULL, waits_for = NULL "
+        "WHERE id = ANY($1::bigint[]) AND state IN ('ready','waiting','dead')",
         list(ids),
     )
 
 
+WAKE = """
+UPDATE outbox SET state = 'ready', attempts = 0, next_at = '-infinity', waits_for = NULL
+WHERE state = 'waiting' AND waits_for = ANY($1::text[])
+"""
+
+PROBE = """
+UPDATE outbox SET state = 'ready', next_at = '-infinity' WHERE id IN (
+    SELECT min(id) FROM outbox WHERE state = 'waiting' AND starts_with(waits_for, $1) GROUP BY waits_for)
+"""
+
+
+async def wake(db: Store | Tx, whom: Collection[str]) -> int:
+    """Make due what waits for one of `whom`; return how many messages that were."""
+    return await db.execute(WAKE, sorted(whom))
+
+
+async def wake_all(db: Store | Tx, prefix: str) -> int:
+    """Make due what waits for anything named so; return how many messages that were."""
+    return await db.execute(WAKE.replace("waits_for = ANY($1::text[])", "starts_with(waits_for, $1)"), prefix)
+
+
+async def probe(store: Store, prefix: str) -> int:
+    """Try the oldest message again of each that waits for something named so; return how many. The others wait on."""
+    return await store.execute(PROBE, prefix)
+
+
+async def withdraw(db: Store | Tx, key: str, detail: str) -> None:
+    """End a message that waits for somebody: its news reached them another way."""
+    await db.execute(
+        "UPDATE outbox SET state = 'sent', detail = $2, finished_at = now() WHERE dedup_key = $1 AND state = 'waiting'",
+        key,
+        detail,
+    )
+
+
 async def counts(store: Store) -> Record:
-    """Return how many messages wait (leased ones included) and how many are dead."""
+    """Return how many messages wait (leased ones included), are held for somebody to act, and are dead."""
     row = await store.fetchrow(
         "SELECT count(*) FILTER (WHERE state IN ('ready','leased')) AS waiting, "
-        "count(*) FILTER (WHERE state = 'dead') AS dead FROM outbox WHERE state IN ('ready','leased','dead')"
+        "count(*) FILTER (WHERE state = 'waiting') AS held, count(*) FILTER (WHERE state = 'dead') AS dead "
+        "FROM outbox WHERE state IN ('ready','leased','waiting','dead')"
     )
     assert row is not None  # noqa: S101 - an aggregate always returns a row
     return row

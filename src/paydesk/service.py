@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from paydesk.catalog import Catalog
+from paydesk.channels.base import Channel
 from paydesk.chat.commands import Conversation
 from paydesk.chat.thread import Threads
 from paydesk.checks import Checks
@@ -36,6 +38,7 @@ class Service:
     checks: Checks
     threads: Threads
     conversation: Conversation
+    channels: Mapping[str, Channel]
     worker: Worker
 
     @property

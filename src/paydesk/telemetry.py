@@ -17,6 +17,12 @@ SETTLED = Counter("paydesk_inbox_rows_total", "Inbox rows finished, by state", [
 DELIVERED = Counter(
     "paydesk_deliveries_total", "Delivery attempts, by channel and outcome", ["channel", "outcome"], registry=REGISTRY
 )
+ARRIVED = Counter(
+    "paydesk_arrivals_total",
+    "Requests of chat platforms, by channel and answer",
+    ["channel", "answer"],
+    registry=REGISTRY,
+)
 SETTLE_SECONDS = Histogram("paydesk_settle_seconds", "Time of one settling transaction", registry=REGISTRY)
 WAITING = Gauge("paydesk_waiting", "Rows that wait, by queue and state", ["queue", "state"], registry=REGISTRY)
 REQUESTS = Counter(

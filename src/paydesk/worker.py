@@ -11,26 +11,31 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
-from paydesk import inbox, low, outbox, seal, timers
-from paydesk.deliver import Deliverer
+from paydesk import alerts, inbox, low, outbox, seal, timers
+from paydesk.arrivals import Reception
 from paydesk.errors import NotFound, PaydeskError, StaleClaim, StoreUnavailable
 from paydesk.facts import Ignored, Impossible, Look
 from paydesk.inbox import LANES, Claim, Row
+from paydesk.senders import Senders
 from paydesk.settle import Settled, Work, settle
 from paydesk.store import Store
 from paydesk.store.bell import Bell
 from paydesk.store.pool import ROLLED_BACK
 from paydesk.stripe import events
+from paydesk.stripe.envelope import ANSWER
 from paydesk.stripe.gateway import Gateway
 from paydesk.stripe.signature import read_json
-from paydesk.telemetry import DELIVERED, SETTLE_SECONDS, SETTLED
+from paydesk.telemetry import SETTLE_SECONDS, SETTLED
 
 log = logging.getLogger("paydesk.worker")
 
 LANES_MAX = 256
 ROWS_MAX = 500
-DELIVERIES_MAX = 32
+ANSWERS_MAX = 16
+TOLD = ("stripe", ANSWER)
+"""The sources of what Stripe tells, by itself or as an answer."""
 IDLE_S = 1.0
 STRIPE_AWAY_S = 15.0
 LOOKS_MAX = 50
@@ -42,14 +47,15 @@ class Worker:
     """Moves what is due. `run` until cancelled, or `drain` once (tests, demo, commands)."""
 
     def __init__(
-        self, store: Store, gateway: Gateway, deliverer: Deliverer, bell: Bell, *, livemode: bool,
+        self, store: Store, gateway: Gateway, senders: Senders, reception: Reception, bell: Bell, *, livemode: bool,
         marks: low.Marks = low.nobody,
     ) -> None:  # fmt: skip
         """`marks(unit)`: whoever falls below that of a unit is told."""
         self._marks = marks
         self._store = store
         self._gateway = gateway
-        self._deliverer = deliverer
+        self._senders = senders
+        self._reception = reception
         self._bell = bell
         self._livemode = livemode
         self._next_lane = 0
@@ -59,7 +65,7 @@ class Worker:
         """Work until cancelled. A lost database is waited for; nothing is lost meanwhile."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._loop("inbox", self.work_inbox), name="inbox")
-            group.create_task(self._loop("outbox", self.work_outbox), name="outbox")
+            group.create_task(self._senders.run(), name="outbox")
             group.create_task(self._loop("timers", self.work_timers), name="timers")
             group.create_task(self._loop("seal", self.work_seals), name="seal")
 
@@ -118,18 +124,47 @@ class Worker:
                 continue
 
     async def _handle(self, held: Claim, rows: Sequence[Row]) -> None:
-        """Settle what needs no look, together; then look where one is needed, and settle that. Nobody waits for Stripe."""
+        """Settle what needs no look, together; then look where one is needed, and settle that. Nobody waits for Stripe.
+
+        What people said is answered meanwhile.
+        """
         needing: list[tuple[Row, Look]] = []
         ready: list[Work] = []
+        said = [row for row in rows if self._reception.takes(row)]
         for row in rows:
+            if self._reception.takes(row):
+                continue
             reading = self._read(row)
             if isinstance(reading, Look):
                 needing.append((row, reading))
             else:
                 ready.append(Work(row, reading))
         await self._settle_all(held, ready)
+        await self._answer_all(held, said)
         if needing:
             await self._settle_all(held, await self._looked(needing))
+
+    async def _answer_all(self, held: Claim, said: Sequence[Row]) -> None:
+        """Answer what arrived on channels: each person's in order, many people's at once."""
+        lanes: dict[int, list[Row]] = defaultdict(list)
+        for row in said:
+            lanes[row.lane].append(row)
+        room = asyncio.Semaphore(ANSWERS_MAX)
+
+        async def answer(rows: Sequence[Row]) -> None:
+            async with room:
+                for row in rows:
+                    await self._alone(row, partial(self._answer_once, held, row))
+
+        ends = await asyncio.gather(*(answer(rows) for rows in lanes.values()), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+
+    async def _answer_once(self, held: Claim, row: Row) -> None:
+        outcome = await self._reception.handle(held, row)
+        SETTLED.labels(outcome.state).inc()
+        self._bell.ring("outbox")
 
     async def _settle_all(self, held: Claim, works: Sequence[Work]) -> None:
         """Settle together; rows known to have failed run alone."""
@@ -150,6 +185,8 @@ class Worker:
                 return timers.read(row.body)
             if row.source == inbox.QUESTION:
                 return events.answer(read_json(row.body), row.received_at, looked or {})
+            if row.source not in TOLD:
+                return Ignored(f"there is no channel {row.source} now")
             return events.read(read_json(row.body), looked)
         except Exception as error:  # a bug in a reader must not stop the lane
             return Impossible(f"unreadable: {type(error).__name__}: {error}"[:400])
@@ -241,26 +278,34 @@ class Worker:
             await self._settle_once(held, batch)
 
     async def _settle_alone(self, held: Claim, work: Work) -> None:
-        """Settle one row, its attempt counted first; the only place where a row is blamed for a failure."""
-        attempts = await self._count(work.row)
+        await self._alone(work.row, partial(self._settle_once, held, [work]))
+
+    async def _alone(self, row: Row, step: Callable[[], Awaitable[None]]) -> None:
+        """Do one row, its attempt counted first; the only place where a row is blamed for a failure."""
+        attempts = await self._count(row)
         if attempts > inbox.ATTEMPTS_MAX:  # it took its worker down each time
-            await inbox.fail(self._store, work.row, attempts, "its worker died each time it was tried")
+            await self._blame(row, attempts, "its worker died each time it was tried")
             return
         try:
-            await self._settle_once(held, [work])
+            await step()
         except (StaleClaim, StoreUnavailable):
-            self._blameless.add(work.row.id)
+            self._blameless.add(row.id)
             raise
         except ROLLED_BACK as error:
-            await inbox.give_back_attempt(self._store, work.row, wait_s=1, detail=type(error).__name__)
+            await inbox.give_back_attempt(self._store, row, wait_s=1, detail=type(error).__name__)
         except asyncio.CancelledError:
-            await asyncio.shield(inbox.give_back_attempt(self._store, work.row, wait_s=0, detail="stopped"))
+            await asyncio.shield(inbox.give_back_attempt(self._store, row, wait_s=0, detail="stopped"))
             raise
         except Exception as error:
-            log.exception("inbox row %s (%s) failed", work.row.id, work.row.kind)
-            quarantined = await inbox.fail(self._store, work.row, attempts, f"{type(error).__name__}: {error}")
-            if quarantined:
-                SETTLED.labels("quarantined").inc()
+            log.exception("inbox row %s (%s) failed", row.id, row.kind)
+            await self._blame(row, attempts, f"{type(error).__name__}: {error}")
+
+    async def _blame(self, row: Row, attempts: int, reason: str) -> None:
+        """Note that a row failed alone; after the last time the people of the desk hear of it."""
+        if await inbox.fail(self._store, row, attempts, reason):
+            SETTLED.labels("quarantined").inc()
+            async with self._store.transaction() as tx:
+                await outbox.put(tx, [alerts.of_row(row, reason)])
 
     async def _count(self, row: Row) -> int:
         """Count an attempt, unless the last one was given up because the database was away: that one is still open."""
@@ -281,28 +326,8 @@ class Worker:
     # --- outbox and timers -----------------------------------------------------------------------------------------
 
     async def work_outbox(self) -> int:
-        """Claim messages, attempt each outside any transaction, note how it ended; return how many."""
-        claimed = await outbox.claim(self._store, rows_max=DELIVERIES_MAX)
-        if claimed:
-            heartbeat = asyncio.create_task(self._keep_messages(claimed), name="outbox heartbeat")
-            try:
-                await asyncio.gather(*(self._deliver(delivery) for delivery in claimed))
-            finally:
-                heartbeat.cancel()
-        return len(claimed)
-
-    async def _keep_messages(self, claimed: Sequence[outbox.Delivery]) -> None:
-        while await asyncio.sleep(outbox.LEASE_S / 3, True):
-            with contextlib.suppress(StoreUnavailable):
-                await outbox.renew(self._store, claimed)
-
-    async def _deliver(self, delivery: outbox.Delivery) -> None:
-        result = await self._deliverer.attempt(delivery)
-        DELIVERED.labels(delivery.channel, result.outcome).inc()
-        if result.outcome == "dead":
-            log.error("delivery %s to %s is dead: %s", delivery.id, delivery.channel, result.detail)
-        if not await outbox.finish(self._store, delivery, result):
-            log.warning("delivery %s had been taken over", delivery.id)
+        """Send what is due on every channel, and wait for its end; return how many messages that were."""
+        return await self._senders.once()
 
     async def work_timers(self) -> int:
         """Move due timers into the inbox; return how many."""

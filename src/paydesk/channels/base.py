@@ -349,7 +349,8 @@ class Channel:
     """The plug-in contract. A channel needs a name and `deliver`; all else has a default that means "cannot".
 
     `edits` says whether it carries out an `Edit`, `admits` a `Grant` and a `Revoke`. With `one_sender` only one process
-    at a time sends and polls, however many there are. `admin` is where the people of the desk are told things there.
+    at a time sends and polls, however many there are. `admin` is where the people of the desk are told things there;
+    `route` is the last part of the path its platform calls, its name where it says none.
     A package brings its own by an entry point of the group `paydesk.channels`: see `plugged`.
     """
 
@@ -359,6 +360,7 @@ class Channel:
     one_sender: bool = False
     limits: Limits = Limits()
     admin: Address | None = None
+    route: str | None = None
 
     async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
         """Carry out `action` and return a receipt, or raise one of the errors above.
@@ -369,7 +371,7 @@ class Channel:
         raise NotImplementedError
 
     def read(self, request: Raw) -> Inbound | None:
-        """Verify a request to `/webhooks/<name>` and say how it is answered; `None`: there is no such route (404).
+        """Verify a request to `/webhooks/<route>` and say how it is answered; `None`: there is no such route (404).
 
         Pure and quick: it must not wait for anybody.
         """

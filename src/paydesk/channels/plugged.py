@@ -20,6 +20,9 @@ from paydesk.errors import SettingError
 
 GROUP = "paydesk.channels"
 
+TAKEN = ("stripe", "stripe_call", "timer", "question", "admin")
+"""Names by which the desk's own rows enter and leave."""
+
 Make = Callable[[Start], Channel | None]
 
 OURS = {
@@ -57,9 +60,11 @@ def _brought(start: Start) -> list[Channel]:
 
 
 def by_name(channels: Iterable[Channel]) -> dict[str, Channel]:
-    """Return channels by their names; raises `SettingError` where two have the same one."""
+    """Return channels by their names; raises `SettingError` where two have the same one, or one that is taken."""
     named: dict[str, Channel] = {}
     for channel in channels:
+        if channel.name in TAKEN:
+            raise SettingError(f"no channel can be called {channel.name}: that name is ours")
         if channel.name in named:
             raise SettingError(f"two channels are called {channel.name}: remove one of the packages that bring them")
         named[channel.name] = channel

@@ -26,6 +26,7 @@ class Front:
         self._hook: StripeHook | None = None
         self._wallet: Any = None
         self._access: Any = None
+        self._channels: Any = None
         self._inner: Any = None
         self.failure: Exception | None = None
 
@@ -38,6 +39,8 @@ class Front:
                 await self._access(scope, receive, send)
             elif self._wallet.call_of(scope["path"]) is not None:
                 await self._wallet(scope, receive, send)
+            elif self._channels.takes(scope["path"]):
+                await self._channels(scope, receive, send)
             else:
                 await self._inner(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -61,11 +64,13 @@ class Front:
     def _open(self, service: Service) -> None:
         from paydesk.web.access import AccessCalls
         from paydesk.web.application import build
+        from paydesk.web.channel_hooks import ChannelHooks
         from paydesk.web.wallet import WalletCalls
 
         self._inner = build(service)
         self._wallet = WalletCalls(service, self._inner.state.keys)
         self._access = AccessCalls(service, self._inner.state.keys)
+        self._channels = ChannelHooks(service)
         gc.collect()
         gc.freeze()  # what is built now lives as long as we do: the collector need not walk it again and again
         if self._settings.stripe_webhook_secrets:

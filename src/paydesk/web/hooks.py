@@ -66,7 +66,7 @@ class StripeHook:
             signature = _read_headers(scope["headers"])
             if self._loop is None:
                 self._loop = asyncio.get_running_loop()  # kept: asking for it costs a system call each time
-            body = await _read_body(receive, self._loop, self._body_s_max)
+            body = await read_body(receive, self._loop, self._body_s_max)
             verify(body, signature, self._secrets, wall_s())
             await self._receiver.receive(envelope(body))
         except PaydeskError as error:
@@ -122,14 +122,16 @@ class _Deadline:
         return self.late
 
 
-async def _read_body(receive: Receive, loop: asyncio.AbstractEventLoop, seconds_max: float) -> bytes:
+async def read_body(
+    receive: Receive, loop: asyncio.AbstractEventLoop, seconds_max: float, bytes_max: int = BODY_BYTES_MAX
+) -> bytes:
     """Return the body, counting while reading; a sender who takes longer than `seconds_max` is refused."""
     deadline = _Deadline(loop, seconds_max)
     try:
         message = await receive()
         if not message.get("more_body"):
-            return _within(message.get("body", b""))
-        return await _read_parts(receive, message.get("body", b""))
+            return _within(message.get("body", b""), bytes_max)
+        return await _read_parts(receive, message.get("body", b""), bytes_max)
     except asyncio.CancelledError:
         if deadline.excuse():
             raise Invalid(f"the body did not arrive within {seconds_max:g} seconds") from None
@@ -138,7 +140,7 @@ async def _read_body(receive: Receive, loop: asyncio.AbstractEventLoop, seconds_
         deadline.lift()
 
 
-async def _read_parts(receive: Receive, first: bytes) -> bytes:
+async def _read_parts(receive: Receive, first: bytes, bytes_max: int) -> bytes:
     parts = [first]
     size = len(first)
     more = True
@@ -148,15 +150,15 @@ async def _read_parts(receive: Receive, first: bytes) -> bytes:
             raise Invalid("the sender went away before the body was complete")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > BODY_BYTES_MAX:
-            raise TooLarge(f"an event has at most {BODY_BYTES_MAX} bytes")
+        if size > bytes_max:
+            raise TooLarge(f"it has at most {bytes_max} bytes")
         more = bool(message.get("more_body"))
     return b"".join(parts)
 
 
-def _within(body: bytes) -> bytes:
-    if len(body) > BODY_BYTES_MAX:
-        raise TooLarge(f"an event has at most {BODY_BYTES_MAX} bytes")
+def _within(body: bytes, bytes_max: int) -> bytes:
+    if len(body) > bytes_max:
+        raise TooLarge(f"it has at most {bytes_max} bytes")
     return body
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from paydesk import money
 from paydesk.channels.base import Button
-from paydesk.chat.texts import subscriptions
+from paydesk.chat.texts import channels, subscriptions
 
 TEMPLATES = {
     "paid": "✅ Paid {amount}. {given}Reference {reference}.",
@@ -49,6 +49,7 @@ TEMPLATES = {
     "alert_refund_failed": "⚠️ Refund failed ({cause}): {amount}, order {order}. The buyer does not have the money; "
     "pay it back another way. {restored}",
     **subscriptions.TEMPLATES,
+    **channels.TEMPLATES,
 }
 """English is the language of the source; a translation is looked up by the English text."""
 
@@ -58,6 +59,7 @@ BUY_BUTTONS = {
     "topup_failed": "Buy more",
     "topup_limit": "Buy more",
     "subscription_ended": "Subscribe again",
+    "turned_away": "Buy",
 }
 
 PLAIN = ("feature", "name", "subscription", "stays", "price")
@@ -80,6 +82,8 @@ def render(
     """
     values: dict[str, object] = {name: params.get(name, "") for name in PLAIN}
     values["because"] = _sentence(params.get("because", ""))
+    if template in channels.TEMPLATES:
+        values |= {name: params.get(name, "") for name in channels.PLAIN}
     if "amount" in params:
         values |= _of_order(params)
         if template == "refunded" and params.get("refunded", 0) < params.get("paid", 0):

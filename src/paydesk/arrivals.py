@@ -1,0 +1,142 @@
+"""What people say and do on channels, once it is stored: answered, and acted upon, each arrival once.
+
+An arrival is a row of the inbox like every event, with the same lanes, attempts and parking. What it asks for is done
+by functions that are safe to repeat, and its answers leave by the outbox under keys of its own, written together with
+its end: a worker that dies in between leaves nothing doubled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from paydesk import alerts, customers, inbox, manners, memberships, outbox, reaching
+from paydesk.channels.base import Arrival, Asked, Away, Channel, Command, Here, Mended, Said, Undelivered
+from paydesk.chat.commands import Conversation, Reply
+from paydesk.customers import Identity
+from paydesk.errors import Invalid
+from paydesk.inbox import DONE, Claim, Envelope, Outcome, Receiver, Row
+from paydesk.memberships import Place
+from paydesk.outbox import Message
+from paydesk.store import Store, Tx
+
+BODY_BYTES_MAX = 64 * 1024
+
+
+def envelope(channel: str, arrival: Arrival, *, livemode: bool) -> Envelope:
+    """Return what the inbox keeps of an arrival. Raises `Invalid` for one that is too long."""
+    if len(arrival.body) > BODY_BYTES_MAX:
+        raise Invalid(f"an arrival has at most {BODY_BYTES_MAX} bytes")
+    lane = inbox.lane_of(f"{channel}:{arrival.whose}")
+    return Envelope(channel, arrival.external_id, arrival.kind, lane, arrival.body, livemode)
+
+
+async def keep(receiver: Receiver, channel: str, arrivals: Sequence[Arrival], *, livemode: bool) -> None:
+    """Store arrivals; when it returns they are durable. Raises `StoreUnavailable`: then let them arrive again."""
+    for arrival in arrivals:
+        await receiver.receive(envelope(channel, arrival, livemode=livemode))
+
+
+class Reception:
+    """Answers arrivals. Made once; holds nothing about anybody."""
+
+    def __init__(self, store: Store, channels: Mapping[str, Channel], conversation: Conversation) -> None:
+        self._store = store
+        self._channels = channels
+        self._conversation = conversation
+
+    def takes(self, row: Row) -> bool:
+        """Say whether a row of the inbox is an arrival on one of the channels."""
+        return row.source in self._channels
+
+    async def handle(self, held: Claim, row: Row) -> Outcome:
+        """Do what an arrival asks for, put the answers, and finish its row; return what became of it.
+
+        Raises `StaleClaim` when another worker has it by now: then nothing was put.
+        """
+        commands = list(self._channels[row.source].understand(row.body))
+        messages: list[Message] = []
+        for number, command in enumerate(commands):
+            messages += await self._answer(command, f"{row.source}:{row.external_id}:{number}", row)
+        outcome = DONE if commands else Outcome("ignored", f"{row.kind}: nothing to do")
+
+        async with self._store.transaction() as tx:
+            for command in commands:
+                await _note(tx, row.source, command)
+            await outbox.put(tx, messages)
+            await inbox.finish(tx, held, [row], [outcome])
+        return outcome
+
+    async def _answer(self, command: Command, key: str, row: Row) -> list[Message]:
+        """Return what is to be said and done because of a command."""
+        match command:
+            case Said():
+                replies = await self._conversation.answer(command.who, command.text, locale=command.locale)
+                return [_reply(command, reply, f"reply:{key}:{n}", row) for n, reply in enumerate(replies)]
+            case Asked():
+                return await self._let_in(command, key, row)
+            case Here() if command.space is not None:
+                return await self._welcome(command, command.space, key, row)
+            case Undelivered():
+                return await self._undelivered(command)
+            case _:
+                return []
+
+    async def _let_in(self, asked: Asked, key: str, row: Row) -> list[Message]:
+        """Let in who may, turn away who may not, and tell them how they may."""
+        who = Identity(asked.who.channel, asked.who.external_id)
+        person = await customers.find_or_make(self._store, who)
+        for one in await self._wanted(person, asked.who.channel, asked.space):
+            if not one.place.role:
+                return [memberships.told(one, asked.who.external_id, because=f":{key}")]
+        no = memberships.Membership(person, Place(asked.who.channel, asked.space, ""), wanted=False, version=0)
+        return [
+            memberships.told(no, asked.who.external_id, because=f":{key}"),
+            Message(
+                f"turned_away:{key}", person, asked.who.channel, asked.who.external_id, "turned_away", inbox_id=row.id
+            ),
+        ]
+
+    async def _welcome(self, here: Here, space: str, key: str, row: Row) -> list[Message]:
+        """Give somebody who is in a space now the roles there that they are to have."""
+        person = await customers.find(self._store, Identity(here.who.channel, here.who.external_id))
+        if person is None:
+            return []
+        wanted = await self._wanted(person, here.who.channel, space)
+        return [memberships.told(one, here.who.external_id, because=f":{key}") for one in wanted if one.place.role]
+
+    async def _wanted(self, person: str, channel: str, space: str) -> list[memberships.Membership]:
+        async with self._store.transaction() as tx:
+            known = await memberships.load(tx, [person])
+        return [one for one in known if one.wanted and (one.place.channel, one.place.space) == (channel, space)]
+
+    async def _undelivered(self, told: Undelivered) -> list[Message]:
+        """Note what a platform told late; only what a person should hear of is passed on."""
+        if told.key is not None:
+            await self._store.execute(
+                "UPDATE outbox SET detail = $2 WHERE dedup_key = $1 AND state = 'sent'",
+                told.key,
+                f"not delivered: {told.reason}"[:400],
+            )
+        return [] if told.tell is None else [alerts.of("undelivered", told.tell, because=told.tell, what=told.reason)]
+
+
+async def _note(tx: Tx, channel: str, command: Command) -> None:
+    """Note who is there and who is not, and let go out what waited for that."""
+    match command:
+        case Said() | Asked():
+            await reaching.found(tx, command.who)
+        case Here():
+            await reaching.found(tx, command.who, command.space)
+        case Away():
+            await reaching.lost(tx, command.who, command.reason, for_ever=command.for_ever)
+        case Mended():
+            await outbox.wake_all(tx, reaching.waiting_for_mend(channel, command.resource))
+        case _:
+            pass
+
+
+def _reply(said: Said, reply: Reply, key: str, row: Row) -> Message:
+    params = {"text": reply.text, "buttons": [button.as_json() for button in reply.buttons], "answers": said.answers}
+    return Message(
+        key, None, said.who.channel, said.who.external_id, manners.REPLY, params, said.who.conversation, row.id
+    )  # fmt: skip

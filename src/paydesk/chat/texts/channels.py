@@ -1,0 +1,21 @@
+"""What is said about channels: to people who wait for somewhere, and to those who run the desk. Names only, no logic."""
+
+from __future__ import annotations
+
+TEMPLATES = {
+    "join_first": "Your role on {channel} waits for you: come into the server, and you have it.",
+    "turned_away": "This group is for people who have a place in it. /buy shows how to get one.",
+    "alert_channel_away": "⚠️ {channel} does not answer: {because} What waits for it goes out when it is back.",
+    "alert_misconfigured": "⚠️ {channel} is not set up for {resource}: {because} What mends it: {mend} "
+    "What waits for it goes out after that.",
+    "alert_undelivered": "⚠️ Could not be delivered ({channel}, {what} {number}): {because}",
+    "alert_quarantined": "⚠️ Something came in that cannot be handled ({what} {resource}): {because} "
+    "Look with paydesk events show, and try again with paydesk events replay.",
+    "alert_parked": "⚠️ {number} events have been waiting for more than an hour for something that they are about. "
+    "Look with paydesk events list.",
+    "alert_drift": "{channel} was not as it should be: {given} roles given again, {taken} taken.",
+}
+"""`because` is the reason as a sentence."""
+
+PLAIN = ("channel", "resource", "mend", "number", "what", "taken", "given")
+"""Parameters that stand in these texts as they are."""

@@ -1,0 +1,61 @@
+"""What the people of the desk are told, brought to where they are: a line for each alert, bursts in one message.
+
+Every alert stands in the thread `admin`, and goes on from there to the chat that each channel names for them. Alerts
+that come within some seconds of each other are told together, equal ones once with their number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from paydesk import manners
+from paydesk.channels.base import Channel
+from paydesk.chat import texts
+from paydesk.outbox import Delivery, Message
+from paydesk.store import Store
+
+BURST_S = 3.0
+"""So long the first alert waits for others."""
+
+LINES_MAX = 20
+
+PEERS = f"""
+SELECT id, params FROM outbox
+WHERE channel = $1 AND address = $2 AND conversation IS NOT DISTINCT FROM $3 AND template = '{manners.NOTICES}'
+  AND state = 'ready' AND id > $4
+ORDER BY id LIMIT 500
+"""
+
+
+def fan_out(delivery: Delivery, channels: Mapping[str, Channel]) -> tuple[Message, ...]:
+    """Return an alert once more for every channel where the people of the desk can be told it."""
+    params = {"template": delivery.template, "params": delivery.params}
+    return tuple(
+        Message(f"{delivery.key}|at:{name}", None, name, channel.admin.external_id, manners.NOTICES, params,
+                channel.admin.conversation)
+        for name, channel in channels.items() if channel.admin is not None
+    )  # fmt: skip
+
+
+def rest_of_burst_s(delivery: Delivery) -> float:
+    """Return for how long an alert still waits for others."""
+    age_s = (datetime.now(UTC) - delivery.created_at).total_seconds()
+    return max(0.0, BURST_S - age_s)
+
+
+async def together(store: Store, delivery: Delivery) -> tuple[str, tuple[int, ...]]:
+    """Return the text that tells an alert and those that wait behind it, and the ids of the latter."""
+    rows = await store.fetch(PEERS, delivery.channel, delivery.address, delivery.conversation, delivery.id)
+    told = [delivery.params, *(row["params"] for row in rows)]
+    return text_of(told), tuple(row["id"] for row in rows)
+
+
+def text_of(alerts: Sequence[Mapping[str, Any]]) -> str:
+    """Return alerts as lines, oldest first; more than there is room for are only counted."""
+    lines = Counter(texts.render(one["template"], one["params"], None)[0] for one in alerts)
+    shown = [line if number == 1 else f"{line} (×{number})" for line, number in list(lines.items())[:LINES_MAX]]
+    more = sum(lines.values()) - sum(list(lines.values())[:LINES_MAX])
+    return "\n".join([*shown, *([f"… and {more} more: paydesk events list, paydesk deliveries list"] if more else [])])

@@ -1,0 +1,171 @@
+"""What follows from how an attempt ended: the closed table from a channel's errors to what becomes of the message.
+
+Pure but for one look at where else a person can be told things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from paydesk import alerts, manners
+from paydesk.channels.base import (
+    Address,
+    DeliveryError,
+    Gone,
+    Misconfigured,
+    NeedsUser,
+    Refused,
+    RetryLater,
+    Unknown,
+)
+from paydesk.outbox import Delivery, Message, Result
+from paydesk.reaching import waiting_for, waiting_for_mend
+
+AGAIN_S = 60.0
+"""A receipt that may not have arrived is said once more after this, or a repeat that changes nothing is made."""
+
+LONG_REST_S = 300.0
+"""Whoever runs the desk hears of a channel that rests for longer."""
+
+Elsewhere = Callable[[list[list[str]]], Awaitable[Address | None]]
+"""Finds another address of the same person, where a message has not been tried."""
+
+
+async def of(error: DeliveryError, delivery: Delivery, to: Address, elsewhere: Elsewhere) -> Result:
+    """Return what becomes of a message whose attempt ended with `error`."""
+    match error:
+        case RetryLater():
+            return _later(error, delivery)
+        case Unknown():
+            return _unknown(error, delivery)
+        case NeedsUser() if delivery.template in ("grant", "revoke"):
+            return _join_first(error, delivery, to)
+        case NeedsUser():
+            return await _needs_user(error, delivery, to, elsewhere)
+        case Misconfigured():
+            return _misconfigured(error, delivery)
+        case Refused():
+            return _refused(error, delivery)
+        case Gone():
+            return Result("dead", f"gone: {error}")
+        case _:
+            return Result("later", str(error), away=True)
+
+
+def _later(error: RetryLater, delivery: Delivery) -> Result:
+    rest_s = error.after_s if error.everyone else None
+    told: tuple[Message, ...] = ()
+    if rest_s is not None and rest_s >= LONG_REST_S:
+        told = (alerts.of_channel("channel_away", delivery.channel, because=str(error)),)
+    return Result(
+        "later",
+        str(error),
+        wait_s=error.after_s,
+        counted=error.counted,
+        away=error.counted,
+        rest_s=rest_s,
+        messages=told,
+    )
+
+
+def _unknown(error: Unknown, delivery: Delivery) -> Result:
+    """It may have arrived: repeat what changes nothing, a receipt or warning once, and nothing else."""
+    again = error.repeatable or (delivery.attempts < 2 and delivery.template != manners.REPLY)
+    if not again:
+        return Result("sent", f"may have arrived: {error}", away=True)
+    wait_s = None if error.repeatable and delivery.attempts > 1 else AGAIN_S
+    return Result("later", f"unknown: {error}", wait_s=wait_s, away=True)
+
+
+async def _needs_user(error: NeedsUser, delivery: Delivery, to: Address, elsewhere: Elsewhere) -> Result:
+    """Keep it until they are there again, and tell them elsewhere meanwhile; reminders are dropped."""
+    lost = (to.channel, to.external_id, str(error)[:200], error.for_ever)
+    reason = f"NeedsUser: {error}"
+    if delivery.template in manners.REMINDERS:
+        return Result("sent", f"dropped: {reason}", lost=lost)
+    tried = [*delivery.params.get("tried", []), [to.channel, to.external_id]]
+    other = await elsewhere(tried) if delivery.customer is not None else None
+    via = () if other is None else (_via(delivery, other, tried),)
+    if "instead_of" in delivery.params or (error.for_ever and via):
+        return Result(
+            "dead" if not via else "sent", f"{reason}{': told elsewhere' if via else ''}", lost=lost, messages=via
+        )
+    return Result("waiting", reason, waits_for=waiting_for(to), lost=lost, messages=via)
+
+
+def _via(delivery: Delivery, other: Address, tried: list[list[str]]) -> Message:
+    """Return the same message to another address of the same person."""
+    first = delivery.params.get("instead_of", delivery.key)
+    return Message(
+        key=f"{first}|via:{other.channel}:{other.external_id}",
+        customer=delivery.customer,
+        channel=other.channel,
+        address=other.external_id,
+        template=delivery.template,
+        params={**delivery.params, "tried": tried, "instead_of": first},
+    )
+
+
+def _join_first(error: NeedsUser, delivery: Delivery, to: Address) -> Result:
+    """Whoever is not in there yet has it on arrival; they are told so."""
+    space = str(delivery.params["space"])
+    told = Message(
+        key=f"join:{delivery.key}",
+        customer=delivery.customer,
+        channel=to.channel,
+        address=to.external_id,
+        template="join_first",
+        params={"channel": to.channel.capitalize()},
+    )
+    return Result("waiting", f"NeedsUser: {error}", waits_for=waiting_for(to, space), messages=(told,))
+
+
+def _misconfigured(error: Misconfigured, delivery: Delivery) -> Result:
+    told = alerts.of_channel(
+        "misconfigured", delivery.channel, about=error.resource, because=str(error), mend=error.mend
+    )  # fmt: skip
+    return Result(
+        "waiting", f"Misconfigured: {error}", waits_for=waiting_for_mend(delivery.channel, error.resource),
+        messages=(told,), rest_s=LONG_REST_S if error.resource == "*" else None,
+    )  # fmt: skip
+
+
+def _refused(error: Refused, delivery: Delivery) -> Result:
+    told = () if error.tell is None else (alerts.of_delivery(delivery, error.tell),)
+    if error.done:
+        return Result("sent", f"nothing more to do: {error}", messages=told)
+    told = told or (alerts.of_delivery(delivery, str(error)),)
+    return Result("dead", f"Refused: {error}", messages=told)
+
+
+async def still_lost(reason: str, delivery: Delivery, to: Address, elsewhere: Elsewhere) -> Result:
+    """Return what becomes of a message to somebody who is known to be out of reach: it is not tried."""
+    return replace(await _needs_user(NeedsUser(reason), delivery, to, elsewhere), lost=None)
+
+
+def sent(delivery: Delivery, receipt: dict[str, object], to: Address) -> Result:
+    """Return what follows from success: what waited for the same set-up is tried, what it stood for need not be."""
+    result = Result("sent", receipt=receipt)
+    if "instead_of" in delivery.params:
+        result = replace(result, withdraws=str(delivery.params["instead_of"]))
+    if delivery.attempts > 1:
+        result = replace(result, wakes=_mended(delivery))
+    tell = receipt.pop("tell", None)
+    if isinstance(tell, dict):
+        result = replace(result, messages=(_tell(delivery, tell, to),))
+    return result
+
+
+def _mended(delivery: Delivery) -> tuple[str, ...]:
+    """Return what this success shows to be set up well."""
+    resources = ["*"]
+    if delivery.template in ("grant", "revoke"):
+        space, role = delivery.params["space"], delivery.params["role"]
+        resources += [str(space), f"{space}|{role}"]
+    return tuple(waiting_for_mend(delivery.channel, resource) for resource in resources)
+
+
+def _tell(delivery: Delivery, tell: dict[str, object], to: Address) -> Message:
+    params = {"text": tell["text"], "buttons": tell.get("buttons", [])}
+    return Message(f"tell:{delivery.key}", delivery.customer, to.channel, to.external_id, manners.REPLY, params)

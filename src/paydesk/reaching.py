@@ -1,0 +1,68 @@
+"""Where a person can be told things now: whom a channel cannot reach, and which other address of theirs is next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+from paydesk import customers, outbox
+from paydesk.channels.base import Address
+from paydesk.privacy import Vault
+from paydesk.store import Store, Tx
+
+MAIL = "mail"
+"""The channel whose addresses are what people gave as their e-mail."""
+
+TRIED_AGAIN_AFTER = timedelta(days=1)
+"""Somebody may open their messages again without our being told."""
+
+Tried = Sequence[Sequence[str]]
+"""(channel, external id) of where a message has been tried."""
+
+
+def waiting_for(who: Address, space: str | None = None) -> str:
+    """Return the name under which messages wait for a person to be there, in a space or at all."""
+    return f"user:{who.channel}:{who.external_id}" if space is None else f"join:{who.channel}:{space}:{who.external_id}"
+
+
+def waiting_for_mend(channel: str, resource: str) -> str:
+    """Return the name under which messages wait for a set-up to be mended."""
+    return f"mend:{channel}:{resource}"
+
+
+async def unreachable_because(store: Store, who: Address) -> str | None:
+    """Return why a channel cannot tell somebody things now, `None` when it can or may be tried again."""
+    reason: str | None = await store.fetchval(
+        "SELECT reason FROM unreachable WHERE channel = $1 AND external_id = $2 AND (for_ever OR since > now() - $3::interval)",
+        who.channel,
+        who.external_id,
+        TRIED_AGAIN_AFTER,
+    )
+    return reason
+
+
+async def lost(db: Store | Tx, who: Address, reason: str, *, for_ever: bool) -> None:
+    """Note that somebody cannot be told things on a channel."""
+    await db.execute(outbox.LOST, who.channel, who.external_id, reason[:200], for_ever)
+
+
+async def found(db: Store | Tx, who: Address, space: str | None = None) -> None:
+    """Note that somebody is there (again), and let what waited for them go out."""
+    await db.execute("DELETE FROM unreachable WHERE channel = $1 AND external_id = $2", who.channel, who.external_id)
+    whom = {waiting_for(who)} | ({waiting_for(who, space)} if space is not None else set())
+    await outbox.wake(db, whom)
+
+
+async def next_address(
+    store: Store, vault: Vault, customer: str, tried: Tried, able: Collection[str]
+) -> Address | None:
+    """Return another address of a person on a channel that is `able`: where they were met last, at the end their e-mail."""
+    known = {tuple(one) for one in tried}
+    person = await customers.get(store, vault, customer)
+    places = [Address(one.channel, one.external_id) for one in reversed(person.identities) if one.channel in able]
+    if person.email is not None and MAIL in able:
+        places.append(Address(MAIL, person.email))
+    for place in places:
+        if (place.channel, place.external_id) not in known and await unreachable_because(store, place) is None:
+            return place
+    return None

@@ -1,0 +1,322 @@
+"""Senders and what follows from each way an attempt can end: nobody waits for another, nothing is lost or said twice."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from time import monotonic
+
+import pytest
+
+from conftest import settings_for
+from paydesk import customers, outbox, reaching, senders
+from paydesk.app import open_service
+from paydesk.channels.base import (
+    Address,
+    DeliveryError,
+    Limits,
+    Misconfigured,
+    Moved,
+    NeedsUser,
+    Refused,
+    RetryLater,
+    Unknown,
+)
+from paydesk.config import load
+from paydesk.customers import Identity
+from paydesk.outbox import Message
+from paydesk.service import Service
+from sandbox_fixtures import Sandbox
+from talk import Talk
+
+
+@pytest.fixture(scope="module")
+def settings_of_module(
+    new_database: Callable[[], str], stripe_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    data = tmp_path_factory.mktemp("data")
+    return settings_for(new_database(), stripe_sandbox.url, PAYDESK_DATA=str(data))
+
+
+@pytest.fixture
+def talk() -> Talk:
+    return Talk()
+
+
+@pytest.fixture
+def other() -> Talk:
+    return Talk("other", admin=Address("other", "crew"))
+
+
+@pytest.fixture
+async def service(settings_of_module: dict[str, str], talk: Talk, other: Talk) -> AsyncIterator[Service]:
+    """A service with two channels; what an earlier test left waiting is gone."""
+    async with open_service(load(settings_of_module), [talk, other]) as opened:
+        await opened.store.execute("UPDATE outbox SET state = 'dead' WHERE state IN ('ready','leased','waiting')")
+        yield opened
+
+
+async def somebody(service: Service, *channels: str) -> tuple[str, str]:
+    """A person under one id on these channels: the customer, and the id."""
+    id_ = secrets.token_hex(6)
+    person = await customers.find_or_make(service.store, Identity(channels[0], id_))
+    for channel in channels[1:]:
+        await service.store.execute(
+            "INSERT INTO identity (channel, external_id, customer_id) VALUES ($1, $2, $3)", channel, id_, person
+        )
+    return person, id_
+
+
+async def put(
+    service: Service, person: str | None, channel: str, address: str, text: str = "hello", **more: str
+) -> str:
+    """A message that waits to be sent; gives its key."""
+    template = more.get("template", "pass_ended")
+    key = f"{template}:{secrets.token_hex(6)}"
+    message = Message(key, person, channel, address, template, {"feature": text})
+    async with service.store.transaction() as tx:
+        await outbox.put(tx, [message])
+    return key
+
+
+async def row(service: Service, key: str) -> dict[str, object]:
+    found = await service.store.fetchrow("SELECT * FROM outbox WHERE dedup_key = $1", key)
+    assert found is not None
+    return dict(found.items())
+
+
+async def drained(service: Service) -> None:
+    while await service.worker.work_outbox():
+        pass
+
+
+async def alerts(service: Service, template: str) -> list[str]:
+    rows = await service.store.fetch(
+        "SELECT dedup_key FROM outbox WHERE channel = 'admin' AND template = $1", f"alert_{template}"
+    )
+    return [one["dedup_key"] for one in rows]
+
+
+# --- nobody waits for another ----------------------------------------------------------------------------------------
+
+
+async def test_a_channel_that_hangs_delays_no_other(service: Service, talk: Talk, other: Talk) -> None:
+    talk.hangs = asyncio.Event()
+    for _ in range(40):
+        await put(service, None, "talk", secrets.token_hex(4))
+    running = asyncio.create_task(service.worker._senders.run())
+    while talk.tries < 16:
+        await asyncio.sleep(0.01)
+    for number in range(20):
+        await put(service, None, "other", f"o{number}")
+        service.bell.ring("outbox")
+    async with asyncio.timeout(10):
+        while len(other.said) < 20:
+            await asyncio.sleep(0.01)
+    assert talk.tries == 16, "no more at once than its limit"
+    assert talk.said == []
+    talk.hangs.set()
+    async with asyncio.timeout(10):
+        while len(talk.said) < 40:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_sender_keeps_to_the_rate_and_to_the_gap_in_one_chat(service: Service, talk: Talk) -> None:
+    talk.limits = Limits(per_s=50.0, at_once=16, chat_gap_s=0.3)
+    for number in range(3):
+        await put(service, None, "talk", "one", f"chat {number}")
+    for number in range(45):
+        await put(service, None, "talk", f"many{number}")
+    began = monotonic()
+    running = asyncio.create_task(service.worker._senders.run())
+    while len(talk.said) < 48:
+        await asyncio.sleep(0.01)
+    took_s = monotonic() - began
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert took_s >= (48 - 10) / 50, "a fifth of a second's worth at once, then the rate"
+    assert talk.texts("one") == [f"Your access to chat {n} has ended. /buy brings it back." for n in range(3)]
+
+
+async def test_of_two_processes_one_sends_and_the_other_takes_over(
+    settings_of_module: dict[str, str], talk: Talk
+) -> None:
+    talk.one_sender = True
+    second = Talk(one_sender=True)
+    settings = load(settings_of_module)
+    async with open_service(settings, [second]) as standby:
+        async with open_service(settings, [talk]) as first:
+            await put(first, None, "talk", "a")
+            await drained(first)
+            await put(first, None, "talk", "b")
+            assert await standby.worker.work_outbox() == 0, "the first one holds the lease"
+            await drained(first)
+            await first.worker._senders._senders["talk"].end()
+            await put(first, None, "talk", "c")
+        await drained(standby)
+    assert [one.to.external_id for one in talk.said] == ["a", "b"]
+    assert [one.to.external_id for one in second.said] == ["c"]
+
+
+async def test_an_outage_uses_up_no_attempts_and_loses_nothing(service: Service, talk: Talk) -> None:
+    keys = [await put(service, None, "talk", f"p{number}") for number in range(60)]
+    talk.refuse_all = RetryLater("not sent: ConnectError")
+    running = asyncio.create_task(service.worker._senders.run())
+    await asyncio.sleep(1.5)
+    tried = talk.tries
+    assert 5 <= tried <= 21, "what was begun at once, then it rests"
+    assert len(await alerts(service, "channel_away")) == 1
+    attempts = [(await row(service, key))["attempts"] for key in keys]
+    assert sum(int(str(one)) for one in attempts) == tried, "who was not tried has used up nothing"
+    talk.refuse_all = None
+    async with asyncio.timeout(30):
+        while len(talk.said) < 60:
+            await service.store.execute("UPDATE outbox SET next_at = '-infinity' WHERE state = 'ready'")
+            service.bell.ring("outbox")
+            await asyncio.sleep(0.1)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert len({one.key for one in talk.said}) == 60
+
+
+# --- the closed table ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "template", "state", "attempts"),
+    [
+        (RetryLater("busy", 30, counted=False), "pass_ended", "ready", 0),
+        (RetryLater("not sent"), "pass_ended", "ready", 1),
+        (Unknown("cut off", repeatable=True), "pass_ended", "ready", 1),
+        (Unknown("cut off"), "pass_ended", "ready", 1),
+        (Refused("never"), "pass_ended", "dead", 1),
+        (Refused("they own it", done=True, tell="an owner cannot be put out"), "pass_ended", "sent", 1),
+        (NeedsUser("blocked us"), "pass_ended", "waiting", 1),
+        (NeedsUser("blocked us"), "low_balance", "sent", 1),
+        (Misconfigured("no rights", resource="1", mend="give them"), "pass_ended", "waiting", 1),
+    ],
+    ids=["rate", "not-sent", "repeatable", "unknown", "refused", "done", "needs-user", "reminder", "misconfigured"],
+)
+async def test_each_error_has_one_outcome(
+    service: Service, talk: Talk, error: DeliveryError, template: str, state: str, attempts: int
+) -> None:
+    person, id_ = await somebody(service, "talk")
+    key = await put(service, person, "talk", id_, template=template)
+    talk.refusals.append(error)
+    await service.worker.work_outbox()
+    ended = await row(service, key)
+    assert (ended["state"], ended["attempts"]) == (state, attempts)
+
+
+async def test_an_unknown_outcome_is_repeated_once_and_then_left(service: Service, talk: Talk) -> None:
+    person, id_ = await somebody(service, "talk")
+    key = await put(service, person, "talk", id_)
+    for _ in range(3):
+        talk.refusals = [Unknown("cut off")]
+        await service.worker.work_outbox()
+        await service.store.execute("UPDATE outbox SET next_at = '-infinity' WHERE dedup_key = $1", key)
+    ended = await row(service, key)
+    assert (ended["state"], ended["detail"]) == ("sent", "may have arrived: cut off")
+    assert talk.tries == 2
+
+
+async def test_who_cannot_be_reached_is_told_elsewhere_and_what_waits_is_withdrawn(
+    service: Service, talk: Talk, other: Talk
+) -> None:
+    person, id_ = await somebody(service, "talk", "other")
+    key = await put(service, person, "talk", id_, "gold")
+    talk.refusals = [NeedsUser("blocked us")]
+    await drained(service)
+    assert other.texts(id_) == ["Your access to gold has ended. /buy brings it back."]
+    ended = await row(service, key)
+    assert (ended["state"], ended["detail"]) == ("sent", "told elsewhere")
+    await put(service, person, "talk", id_, "silver")
+    await drained(service)
+    assert talk.tries == 1, "who is known to be out of reach is not asked again the same day"
+    assert other.texts(id_)[1:] == ["Your access to silver has ended. /buy brings it back."]
+
+
+async def test_what_waits_for_somebody_goes_out_when_they_are_there_again(service: Service, talk: Talk) -> None:
+    person, id_ = await somebody(service, "talk")
+    for _ in range(2):
+        await put(service, person, "talk", id_, "gold")
+    talk.refusals = [NeedsUser("never started")]
+    await drained(service)
+    assert talk.said == []
+    await reaching.found(service.store, Address("talk", id_))
+    await drained(service)
+    assert len(talk.texts(id_)) == 2
+    assert await service.store.fetchval("SELECT count(*) FROM unreachable WHERE external_id = $1", id_) == 0
+
+
+async def test_what_is_broken_is_told_once_parks_and_goes_on_when_one_try_succeeds(
+    service: Service, talk: Talk, other: Talk
+) -> None:
+    broken = Misconfigured("Missing Permissions", resource="1|2", mend="put the bot's role above it")
+    before = len(await alerts(service, "misconfigured"))
+    people = [await somebody(service, "talk") for _ in range(3)]
+    talk.refuse_all = broken
+    async with service.store.transaction() as tx:
+        for person, id_ in people:
+            await tx.execute(
+                "INSERT INTO membership (customer_id, channel, space, role, wanted) VALUES ($1, 'talk', '1', '2', true)",
+                person,
+            )
+            params = {"space": "1", "role": "2", "version": 1}
+            await outbox.put(tx, [Message(f"m:{id_}", person, "talk", id_, "grant", params, "1|2")])
+    await drained(service)
+    states = {str((await row(service, f"m:{id_}"))["waits_for"]) for _, id_ in people}
+    assert states == {"mend:talk:1|2"}
+    assert len(await alerts(service, "misconfigured")) == before + 1
+    talk.refuse_all = None
+    assert await outbox.probe(service.store, "mend:talk:") == 1, "one is tried, not all"
+    await drained(service)
+    assert all(talk.roles[id_, "1"] == {"2"} for _, id_ in people)
+    crew = [text for text in other.texts("crew") if "Missing Permissions" in text]
+    assert len(crew) <= 1
+
+
+async def test_a_space_that_moved_is_found_at_once(service: Service, talk: Talk) -> None:
+    person, id_ = await somebody(service, "talk")
+    await service.store.execute(
+        "INSERT INTO membership (customer_id, channel, space, role, wanted) VALUES ($1, 'talk', '-7', '', true)", person
+    )
+    async with service.store.transaction() as tx:
+        params = {"space": "-7", "role": "", "version": 1}
+        await outbox.put(tx, [Message(f"m:{id_}", person, "talk", id_, "grant", params, "-7|")])
+    talk.refusals = [Moved("is a supergroup now", "-7", "-1007")]
+    await drained(service)
+    assert talk.roles[id_, "-1007"] == {""}
+
+
+async def test_a_reminder_that_is_late_is_dropped(service: Service, talk: Talk) -> None:
+    person, id_ = await somebody(service, "talk")
+    key = await put(service, person, "talk", id_, template="renewal_soon")
+    await service.store.execute("UPDATE outbox SET created_at = now() - interval '2 days' WHERE dedup_key = $1", key)
+    await drained(service)
+    assert talk.said == []
+    assert (await row(service, key))["detail"] == "dropped: it is too late for that"
+
+
+async def test_alerts_in_a_burst_are_one_message_where_the_people_of_the_desk_are(
+    service: Service, other: Talk
+) -> None:
+    number = senders.FAILURES_MAX + 7
+    async with service.store.transaction() as tx:
+        for index in range(number):
+            params = {"what": "event", "resource": f"evt_{index % 2}", "because": "unreadable"}
+            key = f"alert:t:{secrets.token_hex(4)}"
+            await outbox.put(tx, [Message(key, None, "admin", "desk", "alert_quarantined", params)])
+    before = len(other.texts("crew"))
+    async with asyncio.timeout(20):
+        while len(other.texts("crew")) == before:
+            await service.worker.work_outbox()
+            await asyncio.sleep(0.2)
+    (text,) = other.texts("crew")[before:]
+    assert text.count("\n") == 1
+    assert "(×6)" in text
+    await drained(service)
+    assert len(other.texts("crew")) == before + 1
