@@ -172,13 +172,14 @@ def sandbox(host: str, port: int, webhook: str | None, webhook_secret: str | Non
         raise SettingError(str(error)) from error
 
 
-@main.command(epilog="Example: paydesk check")
+@main.command(epilog="Example: paydesk check --fix")
+@click.option("--fix", is_flag=True, help="Mend what can be mended by itself: a bot's commands, labels, its webhook.")
 @json_option
-def check(as_json: bool) -> None:
-    """The doctor: look at keys, webhook, database and catalogue; exit 1 if something is wrong."""
+def check(fix: bool, as_json: bool) -> None:
+    """The doctor: look at keys, webhook, database, catalogue and the channels' rights; exit 1 if something is wrong."""
     from paydesk import doctor
 
-    findings = asyncio.run(doctor.examine(settings_here()))
+    findings = asyncio.run(doctor.examine(settings_here(), fix=fix))
     show([finding.as_json() for finding in findings], as_json, doctor.line, "nothing to check")
     sys.exit(0 if all(finding.ok for finding in findings) else 1)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import orjson
 
-from paydesk import account, catalog_file, pushing, status
+from paydesk import account, catalog_file, preflight, pushing, status
 from paydesk.app import open_store
+from paydesk.channels.base import Finding
 from paydesk.clock import wall_s
 from paydesk.config import Settings
 from paydesk.errors import PaydeskError, SettingError, StripeUnavailable
@@ -27,28 +27,17 @@ EVENTS_LOOKED_AT = 200
 PIN = f"add the endpoint anew in Stripe, with the API version {shapes.NEWEST}"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: fine or not, what was seen, and what mends it."""
-
-    ok: bool
-    what: str
-    seen: str
-    mend: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the finding as a command prints it."""
-        return {"ok": self.ok, "what": self.what, "seen": self.seen, "mend": self.mend}
-
-
 def line(finding: dict[str, Any]) -> str:
     """Return a finding in one line, with its mend."""
     mend = f"  →  {finding['mend']}" if finding["mend"] else ""
     return f"{'ok ' if finding['ok'] else 'BAD'}  {finding['what']}: {finding['seen']}{mend}"
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Look at settings, catalogue, database, Stripe and the webhook, as far as each can be reached."""
+async def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
+    """Look at settings, catalogue, database, Stripe, the webhook and the channels, as far as each can be reached.
+
+    With `fix`, what a channel can mend by itself (its commands, its labels) is mended.
+    """
     findings = [_secrets(settings), _public_url(settings), _catalogue(settings)]
     try:
         gateway = Gateway(settings)
@@ -56,14 +45,14 @@ async def examine(settings: Settings) -> list[Finding]:
         return [
             *findings,
             Finding(False, "STRIPE_API_KEY", "not usable", error.message),
-            *await _database(settings, None),
+            *await _database(settings, None, fix=fix),
         ]
     findings.append(await _guarded("Stripe", lambda: _stripe(gateway)))
     findings.append(await _guarded("clock", lambda: _skew(settings)))
     findings.append(await _guarded("webhook endpoint", lambda: _endpoint(settings, gateway)))
     findings.append(await _guarded("API version", lambda: _version(settings, gateway)))
     findings.append(await _guarded("catalogue in Stripe", lambda: _pushed(settings, gateway)))
-    findings += await _database(settings, gateway)
+    findings += await _database(settings, gateway, fix=fix)
     await gateway.close()
     return findings
 
@@ -183,13 +172,22 @@ async def _pushed(settings: Settings, gateway: Gateway) -> Finding:
     return Finding(True, "catalogue in Stripe", "the same")
 
 
-async def _database(settings: Settings, gateway: Gateway | None) -> list[Finding]:
+async def _database(settings: Settings, gateway: Gateway | None, *, fix: bool) -> list[Finding]:
     where = "DATABASE_URL" if settings.database_url is not None else f"embedded, in {settings.data}"
     try:
         async with open_store(settings) as store:
-            return [await _inside(store, gateway, settings, where), await _came_in(store)]
+            findings = [await _inside(store, gateway, settings, where), await _came_in(store)]
+            return [*findings, *await _channels(settings, store, fix=fix)]
     except PaydeskError as error:
         return [Finding(False, "database", error.message, "mend that, then look again")]
+
+
+async def _channels(settings: Settings, store: Store, *, fix: bool) -> list[Finding]:
+    try:
+        catalog = catalog_file.load(settings.catalog, os.environ)
+    except SettingError:  # that was told
+        return []
+    return await preflight.examine(settings, store, catalog, fix=fix)
 
 
 async def _came_in(store: Store) -> Finding:

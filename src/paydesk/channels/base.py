@@ -318,12 +318,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a preflight looked at: fine or not, what was seen, and what mends it."""
+    """One thing that was looked at: fine or not, what was seen, and what mends it."""
 
     ok: bool
     what: str
     seen: str
     mend: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding as a command prints it."""
+        return {"ok": self.ok, "what": self.what, "seen": self.seen, "mend": self.mend}
 
 
 class Notes(Protocol):
