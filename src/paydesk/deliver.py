@@ -26,6 +26,7 @@ from paydesk.channels.base import (
     Unknown,
 )
 from paydesk.chat import texts
+from paydesk.chat.texts import Texts
 from paydesk.errors import Conflict, NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
 from paydesk.outbox import Delivery, Result
 from paydesk.store import Store
@@ -47,7 +48,7 @@ class Deliverer:
     """Knows the channels. A channel without an adapter is served by `fallback`: its messages are kept to be fetched.
 
     `top_up` carries out an automatic top-up under a key and returns what became of it; `others` do so with further
-    instructions to Stripe, by template. `public_url` begins pay links.
+    instructions to Stripe, by template. `public_url` begins pay links, `spoken` are the texts of every language.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Deliverer:
         top_up: TopUp,
         public_url: str,
         others: Mapping[str, TopUp] | None = None,
+        spoken: Texts = texts.BUILT_IN,
     ) -> None:
+        self._spoken = spoken
         self._others = others or {}
         self._top_up_by = top_up
         self._public_url = public_url
@@ -91,7 +94,7 @@ class Deliverer:
         if delivery.customer is not None:
             locale = await customers.locale_of(self._store, delivery.customer)
         link = await self._pay_link(delivery.params.get("pays"))
-        text, buttons = texts.render(delivery.template, delivery.params, locale, link)
+        text, buttons = self._spoken.render(delivery.template, delivery.params, locale, link)
         to = Address(delivery.channel, delivery.address, delivery.conversation)
         channel = self._channels.get(delivery.channel, self._fallback)
         send = Send(delivery.key, to, text, buttons)
