@@ -134,3 +134,14 @@ def test_no_secret_shows_itself(tmp_path: Path) -> None:
     assert Secret("a") == Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a")}) == 1
+
+
+def test_texts_of_ones_own_lie_beside_the_catalogue_or_where_the_setting_says(tmp_path: Path) -> None:
+    assert load({}, folder=tmp_path).texts is None
+    assert load({}, folder=tmp_path).language == "en"
+    beside = tmp_path / "shop" / "texts"
+    beside.mkdir(parents=True)
+    assert load({"PAYDESK_CATALOG": "shop/catalog.toml"}, folder=tmp_path).texts == beside
+    assert load({"PAYDESK_TEXTS": "shop", "PAYDESK_LANGUAGE": "pl"}, folder=tmp_path).texts == tmp_path / "shop"
+    with pytest.raises(SettingError, match=r"PAYDESK_TEXTS: .*/nowhere is no folder"):
+        load({"PAYDESK_TEXTS": "nowhere"}, folder=tmp_path)

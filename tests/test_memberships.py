@@ -22,7 +22,7 @@ from paydesk.config import Settings, load
 from paydesk.customers import Identity, Thread
 from paydesk.entitlements import Held
 from paydesk.errors import SettingError
-from paydesk.memberships import Membership, Place, changes, in_words, place_of
+from paydesk.memberships import Membership, Place, changes, place_of
 from paydesk.service import Service
 from paydesk.stripe.envelope import envelope
 from rooms import Rooms
@@ -74,9 +74,6 @@ def test_a_feature_names_a_place_or_none() -> None:
     assert place_of("telegram:-100123") == Place("telegram", "-100123", "")
     assert place_of("telegram:-100123").feature == "telegram:-100123"  # type: ignore[union-attr]
     assert place_of("premium") is None
-    assert [in_words(name) for name in ("premium", "discord:1:2", "telegram:-1")] == [
-        "premium", "your role on Discord", "the group on Telegram",
-    ]  # fmt: skip
 
 
 # --- a service with rooms --------------------------------------------------------------------------------------------

@@ -9,10 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paydesk.chat import texts
+from paydesk.chat.texts import Texts
 from paydesk.telemetry import redact
 
 EVIL = ["{u.__class__}", "{amount}", "{0}", "{", "}", "{{", "%s %(amount)s", "<script>alert(1)</script>", "*_`[x](http://y)",
         "/cancel", "x" * 5000, "\u202eevil", "${7*7}", "{{7*7}}", "\r\n\r\n", "🎟️", ""]  # fmt: skip
+SHOWN = {"x" * 5000: "x" * 199 + "…", "\u202eevil": "evil", "\r\n\r\n": ""}
+"""What of a name is not shown as it is: more than fits, signs that turn the direction, and breaks of lines."""
+
 ORDER: dict[str, Any] = {"order": "ord_7h3kabcdefghjkmnpqrstvwxyz", "amount": 999, "currency": "usd"}
 
 
@@ -20,17 +24,18 @@ ORDER: dict[str, Any] = {"order": "ord_7h3kabcdefghjkmnpqrstvwxyz", "amount": 99
 def test_a_name_is_put_in_as_it_is_and_never_read_as_a_template(name: str) -> None:
     grant = {"kind": "feature", "feature": name, "worth": 1}
     text, _ = texts.render("paid", {**ORDER, "grants": [grant], "balances": {}}, "en")
-    assert text == f"✅ Paid $9.99. You got {name}. Reference 7H3KABCD."
+    shown = SHOWN.get(name, name)
+    assert text == f"✅ Paid $9.99. You got {shown}. Reference 7H3KABCD."
     ended, buttons = texts.render("pass_ended", {"feature": name}, None)
-    assert ended == f"Your access to {name} has ended. /buy brings it back."
+    assert ended == f"Your access to {shown} has ended. /buy brings it back."
     assert [button.command for button in buttons] == ["/buy"]
 
 
 @pytest.mark.parametrize("reason", EVIL, ids=[repr(reason)[:20] for reason in EVIL])
 def test_a_banks_reason_is_told_as_it_is(reason: str) -> None:
     text, _ = texts.render("payment_failed", {**ORDER, "reason": reason}, None)
-    told = reason or "the bank did not say why."
-    assert told in text
+    told = SHOWN.get(reason, reason) if len(reason) < 300 else "x" * 299 + "…"
+    assert (told if reason else "the bank did not say why.") in text
     assert text.endswith("Nothing was charged, and the link still works.")
 
 
@@ -46,8 +51,13 @@ SUBSCRIBED = {"subscription": "sub_1", "name": "Club", "renews": "2026-06-01T12:
               "card_ends": "2026-06-30T12:00:00Z", "stripe_price": "price_1"}  # fmt: skip
 
 
+CHANNEL = {"channel": "Discord", "resource": "1|2", "mend": "put its role above", "number": 3, "what": "grant",
+           "given_number": 1, "taken_number": 2}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["en", "pl", "nl"])
 @pytest.mark.parametrize("template", texts.TEMPLATES)
-def test_every_template_is_whole_when_its_values_are_there(template: str) -> None:
+def test_every_template_is_whole_when_its_values_are_there(template: str, language: str) -> None:
     grant = {"kind": "credits", "unit": "credits", "worth": 10, "before": 4, "whole": 30}
     bought = SUBSCRIBED | {
         "unit": "credits",
@@ -59,16 +69,23 @@ def test_every_template_is_whole_when_its_values_are_there(template: str) -> Non
         "subscription": "sub_1",
         "stays": "sub_2",
         "price": "plus",
+        **CHANNEL,
     }
     params = {**ORDER, **bought, "grants": [grant], "balances": {"credits": 10}, "debts": {"credits": 3},
               "paid_off": {"credits": 2}, "paid": 999, "refunded": 400, "due": "2026-06-01T12:00:00+00:00",
               "reason": "Insufficient funds."}  # fmt: skip
-    whole, _ = texts.render(template, params, None)
-    bare, _ = texts.render(template, {**ORDER, **bought}, None)
+    spoken = Texts(language)
+    whole, _ = spoken.render(template, params, None)
+    bare, _ = spoken.render(template, {**ORDER, **bought}, None)
     for text in (whole, bare):
         assert "{" not in text
         assert "  " not in text
         assert text == text.strip()
+        assert (text == texts.render(template, params if text == whole else {**ORDER, **bought}, None)[0]) == (
+            language == "en"
+        ), "it is said in another language"
+    if language != "en":
+        return
     if template in ("refunded", "disputed", "dispute_lost"):
         assert "20 credits. You now have 10 credits. You owe 3 credits; what comes in next pays that first." in whole
     if template in ("refund_failed", "dispute_won"):
@@ -118,7 +135,7 @@ def test_the_link_that_mends_a_payment_is_a_button_and_without_it_there_is_none(
 @pytest.mark.parametrize("name", EVIL, ids=[repr(name)[:20] for name in EVIL])
 def test_a_products_name_is_never_read_as_a_template(name: str) -> None:
     text, _ = texts.render("plan_changed", {"subscription": "sub_1", "name": name}, None)
-    assert text == f"Your subscription is now {name}."
+    assert text == f"Your subscription is now {SHOWN.get(name, name)}."
 
 
 def test_an_unknown_template_is_a_mistake_of_ours() -> None:

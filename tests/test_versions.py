@@ -11,8 +11,8 @@ import pytest
 from conftest import settings_for
 from paydesk import doctor
 from paydesk.app import open_service
-from paydesk.config import Settings, load
 from paydesk.channels.base import Finding
+from paydesk.config import Settings, load
 from paydesk.stripe import shapes
 from sandbox_fixtures import Sandbox, running_sandbox
 

@@ -22,6 +22,7 @@ from paydesk.arrivals import Reception
 from paydesk.channels import plugged
 from paydesk.channels.base import Channel, Start
 from paydesk.channels.web import WebChannel
+from paydesk.chat import texts
 from paydesk.chat.commands import Conversation
 from paydesk.chat.people import PeopleCommands
 from paydesk.chat.thread import Threads
@@ -114,6 +115,7 @@ async def open_service(settings: Settings, channels: Sequence[Channel] = ()) -> 
     """
     async with AsyncExitStack() as stack:
         shelf = Shelf(settings.catalog, os.environ)
+        spoken = texts.load(settings.texts, settings.language)
         clock = Clock()
         gateway = Gateway(settings)
         stack.push_async_callback(gateway.close)
@@ -123,7 +125,7 @@ async def open_service(settings: Settings, channels: Sequence[Channel] = ()) -> 
             stack.push_async_callback(_cancelled(again))
         await note_plans(store, shelf.catalog)
         adapters = [*channels, *plugged.load(Start(settings.environ, partial(Notebook, store), settings.public_url))]
-        service = _wire(settings, clock, store, shelf, gateway, adapters)
+        service = _wire(settings, clock, store, shelf, spoken, gateway, adapters)
         for adapter in adapters:
             stack.push_async_callback(adapter.close)
         await memberships.wake(store, [one.name for one in adapters if one.admits])
@@ -139,8 +141,9 @@ async def open_service(settings: Settings, channels: Sequence[Channel] = ()) -> 
 
 
 def _wire(
-    settings: Settings, clock: Clock, store: Store, shelf: Shelf, gateway: Gateway, adapters: Sequence[Channel]
-) -> Service:
+    settings: Settings, clock: Clock, store: Store, shelf: Shelf, spoken: texts.Texts, gateway: Gateway,
+    adapters: Sequence[Channel],
+) -> Service:  # fmt: skip
     bell = Bell(store)
     threads = Threads(store, bell)
     web = WebChannel(threads.append, threads.change)
@@ -155,11 +158,11 @@ def _wire(
     channels = plugged.by_name([web, *adapters])
     deliverer = Deliverer(
         store, gateway, channels, fallback=WebChannel(threads.append), top_up=top_up,
-        public_url=settings.public_url, vault=vault, others=_instructions(store, gateway, shelf),
+        public_url=settings.public_url, vault=vault, others=_instructions(store, gateway, shelf), spoken=spoken,
     )  # fmt: skip
     conversation = Conversation(
         store, shelf, clock, vault, public_url=settings.public_url, livemode=gateway.livemode,
-        more=PeopleCommands(store, vault).commands(),
+        more=PeopleCommands(store, vault).commands(), spoken=spoken,
     )  # fmt: skip
     return Service(
         settings=settings,

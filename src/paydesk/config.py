@@ -64,6 +64,8 @@ class Settings:
     stripe_debug: bool = False
     environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Everything that was set, secrets too: each channel reads its own settings from it."""
+    texts: Path | None = None
+    language: str = "en"
 
     @property
     def livemode(self) -> bool:
@@ -87,9 +89,10 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     own = os.environ if environ is None else environ
     stored = _stored(folder / ".env")
     values = {k: v.strip() for k, v in {**stored, **own}.items() if v.strip()}
+    catalog = (folder / values.get("PAYDESK_CATALOG", "catalog.toml")).absolute()
     return Settings(
         data=(folder / values.get("PAYDESK_DATA", ".paydesk")).absolute(),
-        catalog=(folder / values.get("PAYDESK_CATALOG", "catalog.toml")).absolute(),
+        catalog=catalog,
         database_url=_database_url(values),
         public_url=_address(values, "PAYDESK_PUBLIC_URL", f"http://127.0.0.1:{port}", "https://pay.example.com"),
         api_key=_secret(values, "PAYDESK_API_KEY", r"pdk_[A-Za-z0-9_]{16,}", "pdk_ and at least 16 letters or digits"),
@@ -102,6 +105,8 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         stripe_events=_choice(values, "STRIPE_EVENTS", EVENT_MODES),
         stripe_debug=values.get("STRIPE_DEBUG", "").lower() in ("1", "true", "yes"),
         environ=values,
+        texts=_texts(values, folder, catalog),
+        language=values.get("PAYDESK_LANGUAGE", "en"),
     )
 
 
@@ -189,6 +194,17 @@ def _database_url(values: Mapping[str, str]) -> Secret | None:
             "DATABASE_URL is malformed: DATABASE_URL=postgresql://user:password@host/paydesk (only PostgreSQL)"
         )
     return Secret(text)
+
+
+def _texts(values: Mapping[str, str], folder: Path, catalog: Path) -> Path | None:
+    """Return the folder with texts of one's own: the one that is set, else `texts` beside the catalogue if it is there."""
+    text = values.get("PAYDESK_TEXTS")
+    path = catalog.parent / "texts" if text is None else (folder / text).absolute()
+    if path.is_dir():
+        return path
+    if text is not None:
+        raise SettingError(f"PAYDESK_TEXTS: {path} is no folder: PAYDESK_TEXTS=./texts with en.toml, pl.toml, … in it")
+    return None
 
 
 def _choice(values: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

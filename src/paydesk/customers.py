@@ -135,6 +135,26 @@ async def find(store: Store, who: Identity) -> str | None:
     return found
 
 
+async def meet(store: Store, who: Identity, told: str | None) -> tuple[str, str | None]:
+    """Return the id of the person met there, made when they are new, and the language they read.
+
+    `told` is the language that the channel tells: it counts until they choose one, and never afterwards. What is not
+    written as a language is left out.
+    """
+    language = told if told is not None and LOCALE.fullmatch(told) else None
+    row = await store.fetchrow(
+        "SELECT c.id, c.locale FROM identity i JOIN customer c ON c.id = i.customer_id "
+        "WHERE i.channel = $1 AND i.external_id = $2",
+        who.channel,
+        who.external_id,
+    )
+    if row is None:
+        return await find_or_make(store, who, locale=language), language
+    if row["locale"] is None and language is not None:
+        await store.execute("UPDATE customer SET locale = $2 WHERE id = $1 AND locale IS NULL", row["id"], language)
+    return row["id"], row["locale"] or language
+
+
 async def find_or_make(store: Store, who: Identity, *, locale: str | None = None, id_: str | None = None) -> str:
     """Return the id of the person met there, made when they are new; two at once make one person."""
     found = await find(store, who)
@@ -264,6 +284,15 @@ async def locale_of(store: Store, id_: str) -> str | None:
     """Return the language a person reads, or `None` when they never said."""
     locale: str | None = await store.fetchval("SELECT locale FROM customer WHERE id = $1", id_)
     return locale
+
+
+async def choose_locale(store: Store, id_: str, locale: str) -> None:
+    """Keep the language that a person has chosen to read, whatever was known before."""
+    await store.execute(
+        "UPDATE customer SET locale = $2 WHERE id = (SELECT coalesce(merged_into, id) FROM customer WHERE id = $1)",
+        id_,
+        locale,
+    )
 
 
 async def thread_of(store: Store, id_: str, conversation: str | None = None) -> Thread | None:

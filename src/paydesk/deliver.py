@@ -31,6 +31,7 @@ from paydesk.channels.base import (
     Unknown,
 )
 from paydesk.chat import texts
+from paydesk.chat.texts import Texts
 from paydesk.errors import Conflict, NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
 from paydesk.notebook import Notebook
 from paydesk.outbox import Delivery, Result
@@ -57,7 +58,7 @@ class Deliverer:
     """Knows the channels. A channel without an adapter is served by `fallback`: its messages are kept to be fetched.
 
     `top_up` carries out an automatic top-up under a key and returns what became of it; `others` do so with further
-    instructions to Stripe, by template. `public_url` begins pay links.
+    instructions to Stripe, by template. `public_url` begins pay links, `spoken` are the texts of every language.
     """
 
     def __init__(
@@ -70,9 +71,11 @@ class Deliverer:
         public_url: str,
         vault: Vault,
         others: Mapping[str, TopUp] | None = None,
+        spoken: Texts = texts.BUILT_IN,
     ) -> None:
         self._vault = vault
         self._moves: dict[tuple[str, str], str] = {}
+        self._spoken = spoken
         self._others = others or {}
         self._top_up_by = top_up
         self._public_url = public_url
@@ -129,7 +132,7 @@ class Deliverer:
         rest_s = digest.rest_of_burst_s(delivery)
         if rest_s > 0 and delivery.attempts == 1:
             return Result("later", "others may come", wait_s=rest_s, counted=False)
-        text, also = await digest.together(self._store, delivery)
+        text, also = await digest.together(self._store, self._spoken, delivery)
         to = await self._whom(delivery)
         channel = self._channels.get(delivery.channel, self._fallback)
         send = Send(delivery.key, to, text, kind=delivery.template, attempt=delivery.attempts)
@@ -154,7 +157,7 @@ class Deliverer:
         if delivery.customer is not None:
             locale = await customers.locale_of(self._store, delivery.customer)
         link = await self._pay_link(params.get("pays"))
-        return texts.render(delivery.template, params, locale, link)
+        return self._spoken.render(delivery.template, params, locale, link)
 
     async def _let_in_or_out(self, delivery: Delivery) -> Result:
         """Give or take a role or a place, if that is still wanted; what was decided meanwhile is put right afterwards."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from paydesk import manners
 from paydesk.channels.base import Channel
-from paydesk.chat import texts
+from paydesk.chat.texts import Texts
 from paydesk.outbox import Delivery, Message
 from paydesk.store import Store
 
@@ -46,16 +46,16 @@ def rest_of_burst_s(delivery: Delivery) -> float:
     return max(0.0, BURST_S - age_s)
 
 
-async def together(store: Store, delivery: Delivery) -> tuple[str, tuple[int, ...]]:
+async def together(store: Store, spoken: Texts, delivery: Delivery) -> tuple[str, tuple[int, ...]]:
     """Return the text that tells an alert and those that wait behind it, and the ids of the latter."""
     rows = await store.fetch(PEERS, delivery.channel, delivery.address, delivery.conversation, delivery.id)
     told = [delivery.params, *(row["params"] for row in rows)]
-    return text_of(told), tuple(row["id"] for row in rows)
+    return text_of(spoken, told), tuple(row["id"] for row in rows)
 
 
-def text_of(alerts: Sequence[Mapping[str, Any]]) -> str:
+def text_of(spoken: Texts, alerts: Sequence[Mapping[str, Any]]) -> str:
     """Return alerts as lines, oldest first; more than there is room for are only counted."""
-    lines = Counter(texts.render(one["template"], one["params"], None)[0] for one in alerts)
+    lines = Counter(spoken.render(one["template"], one["params"], None)[0] for one in alerts)
     shown = [line if number == 1 else f"{line} (×{number})" for line, number in list(lines.items())[:LINES_MAX]]
     more = sum(lines.values()) - sum(list(lines.values())[:LINES_MAX])
     return "\n".join([*shown, *([f"… and {more} more: paydesk events list, paydesk deliveries list"] if more else [])])

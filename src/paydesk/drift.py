@@ -86,7 +86,7 @@ async def once(service: Service) -> dict[str, Report]:
 
 
 def _told(channel: str, report: Report) -> Message:
-    return alerts.of_channel("drift", channel, given=report.given, taken=report.taken)
+    return alerts.of_channel("drift", channel, given_number=report.given, taken_number=report.taken)
 
 
 async def look(service: Service, channel: Channel) -> Report:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paydesk import entitlements, memberships, reminders
+from paydesk import entitlements, reminders
 from paydesk.desk import OLD_NEWS, Desk, note_before, reasons_for
 from paydesk.facts import TimerFired
 from paydesk.inbox import DONE, Outcome, Row
@@ -71,7 +71,7 @@ def _pass_ended(desk: Desk, fact: TimerFired, customer: str, row: Row) -> Outcom
     thread = desk.threads.get(customer)
     bought = any(held.seconds is not None for held in reasons)
     if thread is not None and bought and desk.now - fact.at < OLD_NEWS:
-        params = {"feature": memberships.in_words(feature)}
+        params = {"feature": feature}
         desk.messages.append(
             Message(f"pass_ended:{customer}|{feature}:{fact.at.isoformat()}", customer, thread.channel, thread.address,
                     "pass_ended", params, thread.conversation, row.id)

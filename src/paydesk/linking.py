@@ -20,6 +20,11 @@ from paydesk.store import Store, Tx
 PREFIX = "link_"
 """How a link begins; with it a link has 64 characters, which is what a start parameter of Telegram holds."""
 
+NOT_OURS = "this is no link of ours: make one with /link in the other chat"
+ENDED = "this link has ended: make a fresh one with /link in the other chat"
+USED = "this link was used already: make a fresh one with /link in the other chat"
+"""Why a link is refused."""
+
 LIFE_S = 900
 PERSON, END, NONCE, MARK = 26, 7, 6, 20
 """How many letters tell who made it, when it ends, which one it is, and that it is ours."""
@@ -60,11 +65,11 @@ def read(vault: Vault, link: str) -> Link:
     """Return a link that is ours and still lasts; raises `Invalid` for every other text."""
     text, mark = link.removeprefix(PREFIX)[:-MARK], link[-MARK:]
     if len(link) != len(PREFIX) + PERSON + END + NONCE + MARK or not set(text + mark) <= set(ids.LETTERS):
-        raise Invalid("this is no link of ours: make one with /link in the other chat", param="link")
+        raise Invalid(NOT_OURS, param="link")
     if not compare_digest(mark, _mark(vault, text)):
-        raise Invalid("this is no link of ours: make one with /link in the other chat", param="link")
+        raise Invalid(NOT_OURS, param="link")
     if _number(text[PERSON : PERSON + END]) <= wall_s():
-        raise Invalid("this link has ended: make a fresh one with /link in the other chat", param="link")
+        raise Invalid(ENDED, param="link")
     return Link(f"cst_{text[:PERSON]}", text)
 
 
@@ -81,7 +86,7 @@ async def accept(store: Store, vault: Vault, link: Link, opener: str, *, sure: b
     if not sure and await store.fetchval(HAS, opened):
         return None
     if not await store.execute(USE, link.name):
-        raise Conflict("this link was used already: make a fresh one with /link in the other chat", param="link")
+        raise Conflict(USED, param="link")
     return await merging.merge(store, vault, now, opened, actor=actor)
 
 

@@ -59,14 +59,6 @@ def place_of(feature: str) -> Place | None:
     return Place(channel, space, role) if space else None
 
 
-def in_words(feature: str) -> str:
-    """Return a feature for a buyer to read: `your role on Discord`."""
-    place = place_of(feature)
-    if place is None:
-        return feature
-    return f"{'your role' if place.role else 'the group'} on {place.channel.capitalize()}"
-
-
 # --- what changes: pure ----------------------------------------------------------------------------------------------
 
 

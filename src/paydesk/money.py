@@ -7,7 +7,9 @@ decimal string outside and an integer inside. Facts: Stripe's page on currencies
 from __future__ import annotations
 
 import re
+from copy import copy
 from decimal import Decimal
+from functools import lru_cache
 
 AMOUNT_MAX = 99_999_999
 """Stripe takes at most eight digits in the smallest unit."""
@@ -43,6 +45,9 @@ MINIMUM_MINOR = {
     "hkd": 400,
     "mxn": 1000,
 }
+
+ENGLISH = "en"
+"""The language in which amounts are written where nobody's is known."""
 
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 _AMOUNT = re.compile(r"\d{1,12}(\.\d{1,3})?", re.ASCII)
@@ -102,9 +107,35 @@ def to_decimal(amount_minor: int, currency: str) -> Decimal:
     return Decimal(amount_minor).scaleb(-exponent(currency))
 
 
-def display(amount_minor: int, currency: str) -> str:
-    """Return an amount for a person to read, such as `$9.99`, `¥500` or `19.99 PLN`."""
+def display(amount_minor: int, currency: str, language: str = ENGLISH) -> str:
+    """Return an amount for a person to read: `$9.99`, `¥500`, `19.99 PLN`; in other languages `19,99 zł`, `€ 60,00`.
+
+    Other languages write spaces within an amount that no line breaks at.
+    """
     digits = 0 if currency in WHOLE_HUNDREDTHS else exponent(currency)
+    if language != ENGLISH:
+        return _display_in(language, amount_minor, currency, digits)
     number = f"{to_decimal(amount_minor, currency):,.{digits}f}"
     symbol = _SYMBOLS.get(currency)
     return f"{symbol}{number}" if symbol else f"{number} {currency.upper()}"
+
+
+@lru_cache(maxsize=4096)
+def _display_in(language: str, amount_minor: int, currency: str, digits: int) -> str:
+    """Return an amount as Unicode's CLDR has it, but with Stripe's decimals: CLDR has none for some that have two."""
+    from babel import Locale  # only other languages than English need it
+
+    locale = Locale.parse(language)
+    pattern = copy(locale.currency_formats["standard"])
+    pattern.frac_prec = (digits, digits)
+    amount = to_decimal(amount_minor, currency)
+    return str(pattern.apply(amount, locale, currency=currency.upper(), currency_digits=False))
+
+
+def number(number: int, language: str = ENGLISH) -> str:
+    """Return a whole number for a person to read: `1,000`, or `1.000` in Dutch."""
+    if -1000 < number < 1000 or language == ENGLISH:
+        return f"{number:,}"
+    from babel.numbers import format_decimal
+
+    return format_decimal(number, locale=language)

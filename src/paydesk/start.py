@@ -32,6 +32,10 @@ ENVIRONMENT = """\
 #PAYDESK_ENCRYPTION_KEYS=
 # text or json
 #PAYDESK_LOG=text
+# What people are told who have told no language: en, pl, nl, or one that your texts bring.
+#PAYDESK_LANGUAGE=en
+# Your own texts: en.toml, pl.toml, de.toml, … Unset: the folder texts beside the catalogue, if it is there.
+#PAYDESK_TEXTS=./texts
 """
 
 

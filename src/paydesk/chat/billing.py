@@ -7,11 +7,12 @@ of it is told when it is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from paydesk import money, outbox, portal, subscribed
+from paydesk import outbox, portal, subscribed
 from paydesk.catalog import Catalog
 from paydesk.channels.base import Button
+from paydesk.chat.reply import Reply
+from paydesk.chat.texts import LABEL_MAX, Words, one_line
 from paydesk.errors import NotFound
 from paydesk.outbox import Message
 from paydesk.privacy import Vault
@@ -19,16 +20,7 @@ from paydesk.store import Store
 from paydesk.subscribed import Shown
 
 SHOWN_MAX = 10
-NOTHING = "You have no subscription. /buy shows what there is."
-UNKNOWN = "You have no such subscription. /billing shows what you have."
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A text with its buttons."""
-
-    text: str
-    buttons: tuple[Button, ...] = ()
+SURE = "yes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,70 +33,86 @@ class Desk:
     public_url: str
 
 
-async def billing(desk: Desk, customer: str) -> Answer:
+async def has_any(desk: Desk, customer: str) -> bool:
+    """Tell whether somebody has a subscription that lives."""
+    return bool(await subscribed.listed(desk.store, customer, status="live", limit=1))
+
+
+async def billing(desk: Desk, customer: str, words: Words) -> Reply:
     """Tell what somebody is subscribed to, until when, and lead them to the portal, or to a payment that is missing."""
     shown = await subscribed.listed(desk.store, customer, status="live", limit=SHOWN_MAX)
     if not shown:
-        return Answer(NOTHING, (Button("Buy", command="/buy"),))
-    buttons = [button for one in shown for button in await _buttons(desk, one, several=len(shown) > 1)]
-    manage = Button("Cards, invoices, plan", url=portal.link(desk.vault, desk.public_url, customer))
-    return Answer("\n".join(f"• {line_of(desk.catalog, one)}" for one in shown), (*buttons, manage))
+        return Reply(words.say("no_subscription"), (Button(words.button("button_buy"), command="/buy"),))
+    buttons = [button for one in shown for button in await _buttons(desk, one, words, several=len(shown) > 1)]
+    manage = Button(words.button("button_manage"), url=portal.link(desk.vault, desk.public_url, customer))
+    return Reply("\n".join(line_of(desk.catalog, one, words) for one in shown), (*buttons, manage))
 
 
-async def cancel(desk: Desk, customer: str, argument: str) -> Answer:
+async def cancel(desk: Desk, customer: str, argument: str, words: Words) -> Reply:
     """Ask whether a subscription shall end with its period; after yes, let it."""
     wanted, _, sure = argument.partition(" ")
-    if not wanted:
-        return await _which(desk, customer)
+    if not wanted.startswith("sub_"):
+        return await _which(desk, customer, words)
     shown = await _own(desk, customer, wanted)
     if shown is None:
-        return Answer(UNKNOWN)
-    ends = shown.own.cancel_at
-    if ends is not None:
-        return Answer(f"{shown.name} ends on {day(ends)} already.", (_keep(shown),))
-    if sure.strip().lower() != "yes":
-        return _question(shown)
+        return Reply(words.say("unknown_subscription"))
+    if shown.own.cancel_at is not None:
+        return _already(shown, words)
+    if sure.strip().lower() != SURE:
+        return _question(shown, words)
     await _wish(desk, shown, cancel_at_period_end=True)
-    until = day(shown.own.period_end)
-    return Answer(
-        f"{shown.name} is being canceled. You keep it until {until}, and nothing is charged again.", (_keep(shown),)
-    )
+    text = words.say("cancel_done", name=one_line(shown.name), day=words.day(shown.own.period_end))
+    return Reply(text, (_keep(shown, words),))
 
 
-async def keep(desk: Desk, customer: str, argument: str) -> Answer:
-    """Take back that a subscription ends."""
+async def keep(desk: Desk, customer: str, argument: str, words: Words) -> Reply:
+    """Take back that a subscription ends; without a name, of the one that does."""
+    if not argument.startswith("sub_"):
+        return await _which_ends(desk, customer, words)
     shown = await _own(desk, customer, argument.strip())
     if shown is None:
-        return Answer(UNKNOWN)
+        return Reply(words.say("unknown_subscription"))
     await _wish(desk, shown, cancel_at_period_end=False)
-    return Answer(f"{shown.name} is being kept: it goes on, and renews on {day(shown.own.period_end)}.")
+    return Reply(words.say("keep_done", name=one_line(shown.name), day=words.day(shown.own.period_end)))
 
 
-async def _which(desk: Desk, customer: str) -> Answer:
+async def _which(desk: Desk, customer: str, words: Words) -> Reply:
     """Ask which subscription is meant, where there are several that go on."""
     shown = await subscribed.listed(desk.store, customer, status="live", limit=SHOWN_MAX)
+    going_on = [one for one in shown if one.own.cancel_at is None]
     if not shown:
-        return Answer(NOTHING)
-    if len(shown) == 1 and shown[0].own.cancel_at is None:
-        return _question(shown[0])
+        return Reply(words.say("no_subscription"))
     if len(shown) == 1:
-        ends = shown[0].own.cancel_at or shown[0].own.period_end
-        return Answer(f"{shown[0].name} ends on {day(ends)} already.", (_keep(shown[0]),))
-    return Answer(
-        "Which one?",
-        tuple(Button(one.name, command=f"/cancel {one.own.id}") for one in shown if one.own.cancel_at is None),
-    )
+        return _question(shown[0], words) if going_on else _already(shown[0], words)
+    buttons = (Button(one_line(one.name, LABEL_MAX), command=f"/cancel {one.own.id}") for one in going_on)
+    return Reply(words.say("which_subscription"), tuple(buttons))
 
 
-def _question(shown: Shown) -> Answer:
-    yes = Button("Yes, cancel it", command=f"/cancel {shown.own.id} yes")
-    until = day(shown.own.period_end)
-    text = f"Cancel {shown.name}? You keep it until {until}, nothing is charged again, and you can take it back until then."
-    return Answer(text, (yes, Button("No, keep it", command="/billing")))
+async def _which_ends(desk: Desk, customer: str, words: Words) -> Reply:
+    """Show those of a person's subscriptions that end, each with the button that keeps it."""
+    shown = await subscribed.listed(desk.store, customer, status="live", limit=SHOWN_MAX)
+    ending = [one for one in shown if one.own.cancel_at is not None]
+    if not ending:
+        return Reply(words.say("nothing_ends"))
+    buttons = (_keep(one, words, named=len(ending) > 1) for one in ending)
+    return Reply("\n".join(line_of(desk.catalog, one, words) for one in ending), tuple(buttons))
 
 
-def _keep(shown: Shown) -> Button:
-    return Button("Keep it", command=f"/keep {shown.own.id}")
+def _question(shown: Shown, words: Words) -> Reply:
+    yes = Button(words.button("button_cancel_yes"), command=f"/cancel {shown.own.id} {SURE}")
+    no = Button(words.button("button_cancel_no"), command="/billing")
+    text = words.say("cancel_ask", name=one_line(shown.name), day=words.day(shown.own.period_end))
+    return Reply(text, (yes, no))
+
+
+def _already(shown: Shown, words: Words) -> Reply:
+    ends = shown.own.cancel_at or shown.own.period_end
+    return Reply(words.say("cancel_already", name=one_line(shown.name), day=words.day(ends)), (_keep(shown, words),))
+
+
+def _keep(shown: Shown, words: Words, *, named: bool = False) -> Button:
+    label = words.button("button_keep_name", name=shown.name) if named else words.button("button_keep")
+    return Button(label, command=f"/keep {shown.own.id}")
 
 
 async def _own(desk: Desk, customer: str, id_: str) -> Shown | None:
@@ -129,56 +137,64 @@ async def _wish(desk: Desk, shown: Shown, *, cancel_at_period_end: bool) -> None
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
-async def _buttons(desk: Desk, shown: Shown, *, several: bool) -> list[Button]:
+async def _buttons(desk: Desk, shown: Shown, words: Words, *, several: bool) -> list[Button]:
     """Return what can be done about a subscription: pay what is missing, cancel, or keep it."""
-    name = f" {shown.name}" if several else ""
     buttons = []
     if shown.unpaid is not None:
         token = await desk.store.fetchval("SELECT link_token FROM orders WHERE id = $1", shown.unpaid.order)
-        buttons.append(Button(f"Pay{name}", url=f"{desk.public_url}/r/{token}"))
+        pay = words.button("button_pay_name", name=shown.name) if several else words.button("button_pay_missing")
+        buttons.append(Button(pay, url=f"{desk.public_url}/r/{token}"))
     if shown.own.cancel_at is not None:
-        return [*buttons, Button(f"Keep{name or ' it'}", command=f"/keep {shown.own.id}")]
-    return [*buttons, Button(f"Cancel{name}", command=f"/cancel {shown.own.id}")]
+        return [*buttons, _keep(shown, words, named=several)]
+    label = words.button("button_cancel_name", name=shown.name) if several else words.button("button_cancel")
+    return [*buttons, Button(label, command=f"/cancel {shown.own.id}")]
 
 
-def line_of(catalog: Catalog, shown: Shown) -> str:
+def line_of(catalog: Catalog, shown: Shown, words: Words) -> str:
     """Return a subscription in a line: what it is, what it costs, and what comes next."""
-    own, price = shown.own, _price(catalog, shown)
-    named = f"{shown.name} – {price}" if price else shown.name
+    name, price, state = one_line(shown.name), _price(catalog, shown, words), _state(catalog, shown, words)
+    if not price:
+        return words.say("subscription_line", name=name, state=state)
+    return words.say("subscription_line_for", name=name, price=price, state=state)
+
+
+def _state(catalog: Catalog, shown: Shown, words: Words) -> str:
+    """Return what comes next of a subscription."""
+    own = shown.own
     if own.cancel_at is not None:
-        return f"{named}. Ends on {day(own.cancel_at)}."
+        return words.say("state_ends", day=words.day(own.cancel_at))
     if own.status == "incomplete":
-        return f"{named}. Waits for its first payment."
+        return words.say("state_waits")
     if shown.stands.grace_ends is not None:
-        return f"{named}. The last payment did not go through: you keep it until {day(shown.stands.grace_ends)}."
+        return words.say("state_grace", day=words.day(shown.stands.grace_ends))
     if own.status in ("past_due", "unpaid"):
-        return f"{named}. The last payment did not go through."
+        return words.say("state_unpaid")
     if own.paused is not None or own.status == "paused":
-        return f"{named}. Paused."
+        return words.say("state_paused")
     if own.status == "trialing":
-        return f"{named}. Free until {day(own.trial_end or own.period_end)}."
+        return words.say("state_free", day=words.day(own.trial_end or own.period_end))
     if shown.planned is not None:
-        return f"{named}. Changes to {_planned(catalog, shown)} on {day(own.period_end)}."
-    return f"{named}. Renews on {day(own.period_end)}."
+        return _planned(catalog, shown.planned.price, words.day(own.period_end), words)
+    return words.say("state_renews", day=words.day(own.period_end))
 
 
-def _price(catalog: Catalog, shown: Shown) -> str:
+def _price(catalog: Catalog, shown: Shown, words: Words) -> str:
     """Return what a cycle costs, as Stripe has it, else as the catalogue says."""
     if len(shown.own.items) != 1:
         return ""
     item = shown.own.items[0]
     price = catalog.find_price(item.key or "")
-    every = price.every() if price is not None else ""
     if item.amount is not None:
-        return money.display(item.amount, item.currency) + every
-    return money.display(price.amount * item.quantity, price.currency) + every if price is not None else ""
+        return words.every(words.money(item.amount, item.currency), price)
+    if price is None:
+        return ""
+    return words.every(words.money(price.amount * item.quantity, price.currency), price)
 
 
-def _planned(catalog: Catalog, shown: Shown) -> str:
-    price = catalog.find_price(shown.planned.price) if shown.planned is not None else None
-    return f"{catalog.products[price.product].name}, {price.display()}," if price is not None else "another plan"
-
-
-def day(moment: datetime) -> str:
-    """Return a day as people read it."""
-    return f"{moment:%-d %B %Y}"
+def _planned(catalog: Catalog, key: str, day: str, words: Words) -> str:
+    """Return to which plan a subscription changes, and on which day."""
+    price = catalog.find_price(key)
+    if price is None:
+        return words.say("state_changes", day=day)
+    name = one_line(catalog.products[price.product].name)
+    return words.say("state_changes_to", name=name, price=words.price(price), day=day)

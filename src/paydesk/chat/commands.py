@@ -1,178 +1,173 @@
-"""What people can say, the same on every channel: /start /buy /balance /history /billing /cancel /keep /help.
+"""What people can say, the same on every channel, in the language they read: the commands, and what they are called.
 
-Chat never waits for Stripe: /buy answers at once with a link of ours; the Checkout session is made when its button
-is pressed. Nothing about money is taken from what was typed: words only choose from the catalogue.
+/start /buy /balance /status /history /billing /cancel /keep /support /terms /lang /help, and those that others bring.
+Nothing about money is taken from what was typed: words only choose from the catalogue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
-from paydesk import books, checkout, customers, entitlements, money
-from paydesk.catalog import Catalog, Product
+from paydesk import books, customers, entitlements
+from paydesk.catalog import Catalog
 from paydesk.channels.base import Address, Button
-from paydesk.chat import billing
-from paydesk.chat.texts import count, short
+from paydesk.chat import billing, texts
+from paydesk.chat.reply import Reply, Said
+from paydesk.chat.shop import Gone, Shop, nothing_gone
+from paydesk.chat.texts import Texts, Words, one_line, short
 from paydesk.clock import Clock
-from paydesk.customers import Identity, Thread
-from paydesk.errors import Conflict, Invalid
+from paydesk.customers import Identity
+from paydesk.errors import Invalid
 from paydesk.privacy import Vault
 from paydesk.shelf import Shelf
 from paydesk.store import Store
 
+__all__ = ["Conversation", "Reply", "Said"]
+
 TEXT_MAX = 4000
 HISTORY_MAX = 10
+DEEP_LINK = "buy_"
+"""How the start parameter begins that leads from a shop's page to a product: `/start buy_credits-10`."""
 
+Command = Callable[[Said], Awaitable[list[Reply]]]
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One answer in the conversation."""
-
-    text: str
-    buttons: tuple[Button, ...] = ()
-
-    def as_json(self) -> dict[str, object]:
-        """Return the reply as the API shows it."""
-        return {"text": self.text, "buttons": [button.as_json() for button in self.buttons]}
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Who said it, where, and the word after the command."""
-
-    customer: str
-    where: Address
-    argument: str
-
-
-def _has(unit: str, wallet: books.Wallet) -> str:
-    """Return in words what a person can spend of a unit, what is held of it, and what they owe."""
-    held = f" {count(wallet.held, unit)} more are held until what they are for has its price." if wallet.held else ""
-    owed = f" You owe {count(wallet.debt, unit)}; what comes in next pays that first." if wallet.debt else ""
-    return f"You have {count(wallet.balance, unit)}.{held}{owed}"
+ALSO = {
+    "plans": "buy", "kup": "buy", "kupic": "buy", "koop": "buy", "kopen": "buy",
+    "saldo": "balance", "stan": "balance", "tegoed": "balance",
+    "historia": "history", "geschiedenis": "history",
+    "subskrypcje": "billing", "abonnementen": "billing",
+    "anuluj": "cancel", "annuleer": "cancel", "opzeggen": "cancel",
+    "paysupport": "support", "kontakt": "support", "contact": "support",
+    "regulamin": "terms", "voorwaarden": "terms",
+    "language": "lang", "jezyk": "lang", "język": "lang", "taal": "lang",
+    "pomoc": "help", "hulp": "help",
+}  # fmt: skip
+"""What else commands are called."""
 
 
 class Conversation:
-    """Answers commands. Made once; holds nothing about anybody."""
+    """Answers commands. Made once; holds nothing about anybody.
+
+    `more` are the commands that others bring, `spoken` the texts of every language, and `gone` returns what nobody can
+    buy just now.
+    """
 
     def __init__(
         self, store: Store, shelf: Shelf, clock: Clock, vault: Vault, *, public_url: str, livemode: bool,
-        more: Mapping[str, Callable[[Said], Awaitable[list[Reply]]]] | None = None,
+        more: Mapping[str, Command] | None = None, spoken: Texts = texts.BUILT_IN, gone: Gone = nothing_gone,
     ) -> None:  # fmt: skip
         self._store = store
         self._vault = vault
         self._sold = shelf
         self._clock = clock
         self._public_url = public_url
-        self._livemode = livemode
-        self._commands: dict[str, Callable[[Said], Awaitable[list[Reply]]]] = {
+        self._spoken = spoken
+        self._shop = Shop(self._desk, spoken, livemode=livemode, gone=gone)
+        self._commands: dict[str, Command] = {
             "start": self._start,
-            "buy": self._buy,
+            "buy": self._shop.buy,
             "balance": self._balance,
+            "status": self._status,
             "history": self._history,
             "billing": self._billing,
             "cancel": self._cancel,
             "keep": self._keep,
+            "support": self._support,
+            "terms": self._terms,
+            "lang": self._lang,
             "help": self._help,
             **(more or {}),
         }
 
     async def answer(self, where: Address, text: str, *, locale: str | None = None) -> list[Reply]:
-        """Return the answers to what somebody said. A person nobody knows yet is made."""
+        """Return the answers to what somebody said. A person nobody knows yet is made.
+
+        `locale` is the language that the channel tells of them: it counts until they choose one.
+        """
         if not isinstance(text, str) or len(text) > TEXT_MAX or "\x00" in text:
             raise Invalid(f"text must be a text of at most {TEXT_MAX} characters", param="text")
         who: Identity = customers.identity(where.channel, where.external_id)
-        customer = await customers.find_or_make(self._store, who, locale=locale)
+        customer, language = await customers.meet(self._store, who, locale)
         word, _, argument = text.strip().partition(" ")
         command = word.removeprefix("/").partition("@")[0].lower()  # in groups Telegram adds @thebot
-        handler = self._commands.get(command, self._anything)
-        return await handler(Said(customer, where, (argument if handler != self._anything else text).strip()))
+        handler = self._commands.get(ALSO.get(command, command), self._anything)
+        said = Said(customer, where, argument.strip(), text.strip(), self._spoken.words(language))
+        return await handler(said)
+
+    # --- around it -----------------------------------------------------------------------------------------------------
 
     async def _start(self, said: Said) -> list[Reply]:
         if said.argument.startswith("link_") and "link" in self._commands:
             return await self._commands["link"](said)
-        hello = Reply("Hello! Here you can buy, and see what you have. What would you like?", self._menu())
-        return [hello]
+        if said.argument.startswith(DEEP_LINK):
+            wanted = said.argument.removeprefix(DEEP_LINK)
+            return await self._shop.buy(replace(said, argument=wanted, text=f"buy {wanted}"))
+        return [Reply(said.words.say("hello"), _menu(said.words))]
 
     async def _help(self, said: Said) -> list[Reply]:
-        lines = [
-            "/buy – what there is, with a pay link",
-            "/balance – your credits and passes",
-            "/history – your latest orders",
-            "/billing – your subscriptions, cards and invoices",
-            "/cancel – end a subscription with its period",
-            "/help – this list",
-        ]
-        return [Reply("\n".join(lines))]
+        named = ["buy", "balance", "history", "billing", "cancel"]
+        if "claim" in self._commands and any(one.starts == "claim" for one in self._catalog.products.values()):
+            named.append("claim")
+        if "link" in self._commands:
+            named.append("link")
+        return [Reply("\n".join(said.words.say(f"help_{name}") for name in (*named, "lang", "support", "help")))]
 
     async def _anything(self, said: Said) -> list[Reply]:
-        product = self._named(said.argument)
-        if product is not None:
-            return await self._buy(Said(said.customer, said.where, product.key))
-        return [Reply("I did not understand that. Try /buy, /balance, /history or /help.", self._menu())]
+        return await self._shop.wanted(said) or [Reply(said.words.say("not_understood"), _menu(said.words))]
 
-    async def _buy(self, said: Said) -> list[Reply]:
-        if not said.argument:
-            return [Reply(self._shelf(), self._product_buttons())]
-        product = self._named(said.argument)
-        if product is not None and len(product.prices) > 1 and self._catalog.find_price(said.argument) is None:
-            buttons = tuple(Button(price.display(), command=f"/buy {price.key}") for price in product.prices)
-            return [Reply(f"{product.name}: which price?", buttons)]
-        price = self._catalog.find_price(product.key if product is not None else said.argument)
-        if price is None:
-            return [
-                Reply("There is no such product. This is what there is:\n" + self._shelf(), self._product_buttons())
-            ]
-        return [await self._offer(said, price.key)]
+    async def _support(self, said: Said) -> list[Reply]:
+        return [Reply(said.words.say("support"))]
 
-    async def _offer(self, said: Said, price_key: str) -> Reply:
-        """Return a pay button for one unit of a price, on the person's open order for it if there is one."""
-        line = checkout.line_of(self._catalog, price_key, 1)
-        thread = Thread(said.where.channel, said.where.external_id, said.where.conversation)
-        new = checkout.NewOrder(said.customer, (line,), thread)
-        try:
-            order = await checkout.create_order(self._store, new, livemode=self._livemode, reuse=True)
-        except Conflict as conflict:
-            if conflict.code != "already_subscribed":
-                raise
-            answer = await billing.billing(self._billing_desk(), said.customer)
-            return Reply(f"You have {line.name} already:\n{answer.text}", answer.buttons)
-        row = await checkout.get(self._store, order)
-        price = money.display(line.unit_amount, line.currency) + (line.price.every() if line.price else "")
-        text = f"{line.name} for {price}. Pay with the button; you will hear here when it has arrived."
-        button = f"Pay {price}"
-        if row["trial_days"]:
-            text = f"{line.name} for {price}, the first {row['trial_days']} days for free. You can cancel at any time."
-            button = "Begin for free"
-        return Reply(text, (Button(button, url=f"{self._public_url}/r/{row['link_token']}"),))
+    async def _terms(self, said: Said) -> list[Reply]:
+        return [Reply(said.words.say("terms"))]
+
+    async def _lang(self, said: Said) -> list[Reply]:
+        """Ask which language they read, or keep what they chose: from then on no channel changes it."""
+        chosen = self._spoken.language(said.argument) if said.argument else None
+        if chosen is None:
+            buttons = (Button(self._own_name(one), command=f"/lang {one}") for one in self._spoken.languages)
+            return [Reply(said.words.say("lang_which"), tuple(buttons))]
+        await customers.choose_locale(self._store, said.customer, chosen)
+        words = self._spoken.words(chosen)
+        return [Reply(words.say("lang_set", language=self._own_name(chosen)), _menu(words))]
+
+    def _own_name(self, language: str) -> str:
+        return self._spoken.words(language).button("language_name")
+
+    # --- subscriptions -------------------------------------------------------------------------------------------------
 
     async def _billing(self, said: Said) -> list[Reply]:
-        return [_reply(await billing.billing(self._billing_desk(), said.customer))]
+        return [await billing.billing(self._desk(), said.customer, said.words)]
 
     async def _cancel(self, said: Said) -> list[Reply]:
-        return [_reply(await billing.cancel(self._billing_desk(), said.customer, said.argument))]
+        return [await billing.cancel(self._desk(), said.customer, said.argument, said.words)]
 
     async def _keep(self, said: Said) -> list[Reply]:
-        return [_reply(await billing.keep(self._billing_desk(), said.customer, said.argument))]
+        return [await billing.keep(self._desk(), said.customer, said.argument, said.words)]
 
-    def _billing_desk(self) -> billing.Desk:
-        return billing.Desk(self._store, self._catalog, self._vault, self._public_url)
+    # --- what one has --------------------------------------------------------------------------------------------------
 
     async def _balance(self, said: Said) -> list[Reply]:
-        now = self._clock.now()
+        now, words = self._clock.now(), said.words
         async with self._store.transaction() as tx:
             wallets = await books.wallets(tx, said.customer, now)
             reasons = await entitlements.load(tx, [said.customer])
-        lines = [_has(unit, wallet) for unit, wallet in sorted(wallets.items())]
+        lines = [_has(words, unit, wallet) for unit, wallet in sorted(wallets.items())]
         for feature in sorted({held.feature for held in reasons}):
             access = entitlements.access([held for held in reasons if held.feature == feature], now)
             if access.allowed:
-                until = f" until {access.until:%-d %B %Y, %H:%M} UTC" if access.until is not None else ""
-                lines.append(f"You have {feature}{until}.")
-        return [Reply("\n".join(lines) or "You have nothing yet. /buy shows what there is.")]
+                lines.append(_may(words, feature, access))
+        return [Reply("\n".join(lines) or words.say("nothing_yet"))]
+
+    async def _status(self, said: Said) -> list[Reply]:
+        """Tell what somebody has, and until when: credits, passes and subscriptions."""
+        has = await self._balance(said)
+        subscribed = await billing.has_any(self._desk(), said.customer)
+        return [*has, *await self._billing(said)] if subscribed else has
 
     async def _history(self, said: Said) -> list[Reply]:
+        words = said.words
         rows = await self._store.fetch(
             "SELECT o.id, o.status, o.amount, o.currency, o.created_at, "
             "(SELECT string_agg(l.name, ', ' ORDER BY l.position) FROM order_line l WHERE l.order_id = o.id) AS names "
@@ -182,42 +177,44 @@ class Conversation:
             HISTORY_MAX,
         )
         lines = [
-            f"{row['created_at']:%Y-%m-%d}  {row['names']}  {money.display(row['amount'], row['currency'])}  "
-            f"{'paid' if row['status'] == 'fulfilled' else row['status']}  {short(row['id'])}"
+            words.say(
+                "history_line",
+                date=words.date(row["created_at"]),
+                names=one_line(row["names"]),
+                amount=words.money(row["amount"], row["currency"]),
+                status=words.say(f"status_{'paid' if row['status'] == 'fulfilled' else row['status']}"),
+                reference=short(row["id"]),
+            )
             for row in rows
         ]
-        return [Reply("\n".join(lines) or "You have not bought anything yet. /buy shows what there is.")]
+        return [Reply("\n".join(lines) or words.say("history_empty"))]
 
-    # --- the catalogue in words ------------------------------------------------------------------------------------
+    # --- what it works with --------------------------------------------------------------------------------------------
 
     @property
     def _catalog(self) -> Catalog:
         return self._sold.catalog
 
-    def _named(self, words: str) -> Product | None:
-        """Return the product that the words plainly name: its key or its name."""
-        wanted = words.strip().lower()
-        for product in self._catalog.products.values():
-            if wanted in (product.key.lower(), product.name.lower()):
-                return product
-        return None
-
-    def _shelf(self) -> str:
-        return "\n".join(
-            f"• {product.name} – {' or '.join(price.display() for price in product.prices)}"
-            for product in self._catalog.products.values()
-        )
-
-    def _product_buttons(self) -> tuple[Button, ...]:
-        return tuple(
-            Button(product.name, command=f"/buy {product.key}")
-            for product in list(self._catalog.products.values())[:20]
-        )
-
-    @staticmethod
-    def _menu() -> tuple[Button, ...]:
-        return (Button("Buy", command="/buy"), Button("Balance", command="/balance"), Button("Help", command="/help"))
+    def _desk(self) -> billing.Desk:
+        return billing.Desk(self._store, self._catalog, self._vault, self._public_url)
 
 
-def _reply(answer: billing.Answer) -> Reply:
-    return Reply(answer.text, answer.buttons)
+def _has(words: Words, unit: str, wallet: books.Wallet) -> str:
+    """Return in words what a person can spend of a unit, what is held of it, and what they owe."""
+    parts = [words.say("balance", amount=words.count(wallet.balance, unit))]
+    if wallet.held:
+        parts.append(words.say("balance_held", amount=words.count(wallet.held, unit)))
+    if wallet.debt:
+        parts.append(words.say("part_owed", amount=words.count(wallet.debt, unit)))
+    return " ".join(parts)
+
+
+def _may(words: Words, feature: str, access: entitlements.Access) -> str:
+    """Return in words that a person has a feature, and until when."""
+    if access.until is None:
+        return words.say("access", feature=words.feature(feature))
+    return words.say("access_until", feature=words.feature(feature), until=words.moment(access.until))
+
+
+def _menu(words: Words) -> tuple[Button, ...]:
+    return tuple(Button(words.button(f"button_{name}"), command=f"/{name}") for name in ("buy", "balance", "help"))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from paydesk import claims, linking, memberships
+from paydesk import claims, linking
 from paydesk.channels.base import Button
-from paydesk.chat.commands import Reply, Said
+from paydesk.chat.reply import Reply, Said
+from paydesk.chat.texts import Words
 from paydesk.errors import Conflict, Invalid, NotFound
 from paydesk.privacy import Vault
 from paydesk.store import Store
 
 SURE = "yes"
+REFUSALS = {linking.NOT_OURS: "link_not_ours", linking.ENDED: "link_ended", linking.USED: "link_used"}
 
 
 class PeopleCommands:
@@ -27,45 +29,37 @@ class PeopleCommands:
 
     async def _link(self, said: Said) -> list[Reply]:
         """Make a link, or open one: whoever has bought something before is asked first."""
-        words = said.argument.split()
-        if not words:
+        given = said.argument.split()
+        if not given:
             made = linking.make(self._vault, said.customer)
-            minutes = linking.LIFE_S // 60
-            return [
-                Reply(f"To be the same person in another chat, say this there within {minutes} minutes:"),
-                Reply(f"/start {made}"),
-            ]
+            time = said.words.count(linking.LIFE_S // 60, "minutes")
+            return [Reply(said.words.say("link_how", time=time)), Reply(f"/start {made}")]
         try:
-            link = linking.read(self._vault, words[-1])
+            link = linking.read(self._vault, given[-1])
             person = await linking.accept(
-                self._store, self._vault, link, said.customer, sure=words[0] == SURE, actor=f"chat:{said.where.channel}"
+                self._store, self._vault, link, said.customer, sure=given[0] == SURE, actor=f"chat:{said.where.channel}"
             )
         except (Invalid, Conflict, NotFound) as refused:
-            return [Reply(_sentence(refused.message))]
-        if person is None:
-            return [_ask(words[-1])]
-        return [Reply("Done: you are one person in both chats now, with everything that you have in either.")]
+            return [Reply(said.words.say(REFUSALS.get(refused.message, "link_failed")))]
+        return [Reply(said.words.say("link_done")) if person is not None else _ask(said.words, given[-1])]
 
     async def _claim(self, said: Said) -> list[Reply]:
+        words = said.words
         started = await claims.claim(
             self._store, said.customer, said.argument or None, actor=f"chat:{said.where.channel}"
         )
         if not started:
-            return [Reply("Nothing waits to be started. /balance shows what you have.")]
+            return [Reply(words.say("claim_nothing"))]
         lines = []
         for one in {one.feature: one for one in started}.values():
-            until = f" It lasts until {one.until:%-d %B %Y, %H:%M} UTC." if one.until is not None else ""
-            lines.append(f"Started: {memberships.in_words(one.feature)}.{until}")
+            feature = words.feature(one.feature)
+            if one.until is None:
+                lines.append(words.say("claim_started", feature=feature))
+            else:
+                lines.append(words.say("claim_started_until", feature=feature, until=words.moment(one.until)))
         return [Reply("\n".join(lines))]
 
 
-def _ask(link: str) -> Reply:
-    text = (
-        "This makes you one person with whoever made the link: what either of you has is shared, and it cannot be undone. "
-        "Is the other one you?"
-    )
-    return Reply(text, (Button("Yes, that is me", command=f"/link {SURE} {link}"),))
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+def _ask(words: Words, link: str) -> Reply:
+    yes = Button(words.button("button_that_is_me"), command=f"/link {SURE} {link}")
+    return Reply(words.say("link_ask"), (yes,))

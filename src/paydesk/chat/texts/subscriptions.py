@@ -1,4 +1,4 @@
-"""What is said of subscriptions: templates, the parts some of them have, and their buttons. Names only, no logic."""
+"""What is told of subscriptions. Texts only, no logic."""
 
 from __future__ import annotations
 
@@ -35,32 +35,3 @@ TEMPLATES = {
     "alert_unknown_price": "⚠️ Subscription {subscription} is billed by {stripe_price}, which is not in the catalogue: "
     "it gives nothing. Put the price in as stripe_price. Customer {customer}.",
 }
-
-PARTS = {
-    "paid_note": "Paid {amount}. ",
-    "renews": "It renews on {renews}. ",
-    "renews_for": "It renews on {renews} for {price}. ",
-    "ends": "It ends on {until}. ",
-    "name_renews": "{name} renews on {renews}. ",
-    "name_renews_for": "{name} renews on {renews} for {price}. ",
-    "trial": "It ends on {trial_end}. ",
-    "trial_for": "It ends on {trial_end}; then {name} costs {price}. Cancel before, and you pay nothing. ",
-    "trial_stops": "It ends on {trial_end}, and nothing will be charged. ",
-    "kept": "You keep it until {until}. ",
-    "kept_by_them": "Access stays until {until}. ",
-    "on_hold": "Until it is paid, you do not have what it gives. ",
-    "on_hold_for_them": "They do not have what it gives. ",
-    "retry": "It is tried again on {retry_at}. ",
-    "paused": "You keep it until {until}. ",
-    "resumes": "It goes on by itself on {resumes}. ",
-}
-"""Parts of texts, which stand where what they tell of is there."""
-
-BUTTONS = {
-    "renewal_failed": "Pay {amount}",
-    "action_required": "Confirm {amount}",
-    "grace_72": "Pay {amount}",
-    "grace_24": "Pay {amount}",
-    "subscription_unpaid": "Pay {amount}",
-}
-"""Buttons that lead to where the invoice is paid."""
