@@ -133,8 +133,8 @@ REFUSALS: list[tuple[str, str, int, str]] = [
 ]  # fmt: skip
 
 NOT_SOLD_YET = [
-    ('amount = "9.99"', 'amount = "9.99", minutes = 60', "minutes is not sold by this version"),
-    ('amount = "9.99"', 'amount = "9.99", segment = "weekend"', "segment is not sold by this version"),
+    ('amount = "9.99"', 'amount = "9.99", minutes = 0', "minutes must be a whole number from 1 to 1,440"),
+    ('amount = "9.99"', 'amount = "9.99", segment = "at the weekend"', "segment must be a short name such as weekend"),
     ('name = "Ten"', 'name = "Ten"\nstock = 40', "stock is not sold by this version"),
     ('kind = "credits", amount = 10', 'kind = "booking"', "booking is not sold"),
     ('kind = "credits", amount = 10', 'kind = "ticket"', "ticket is not sold"),

@@ -136,7 +136,13 @@ async def _note(tx: Tx, channel: str, command: Command) -> None:
 
 
 def _reply(said: Said, reply: Reply, key: str, row: Row) -> Message:
-    params = {"text": reply.text, "buttons": [button.as_json() for button in reply.buttons], "answers": said.answers}
+    params = {
+        "text": reply.text,
+        "buttons": [button.as_json() for button in reply.buttons],
+        "answers": said.answers,
+        "kind": reply.kind,
+        "facts": dict(reply.facts),
+    }
     return Message(
         key, None, said.who.channel, said.who.external_id, manners.REPLY, params, said.who.conversation, row.id
     )  # fmt: skip

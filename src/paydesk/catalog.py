@@ -76,7 +76,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A price of a product: `amount` in the smallest unit of `currency`; with an `interval`, each so often."""
+    """A price of a product: `amount` in the smallest unit of `currency`; with an `interval`, each so often.
+
+    `minutes` and `segment` say which of a product's prices it is: an hour at the weekend.
+    """
 
     key: str
     product: str
@@ -86,6 +89,8 @@ class Price:
     interval: str | None = None
     interval_count: int = 1
     trial_days: int = 0
+    minutes: int | None = None
+    segment: str | None = None
 
     def display(self) -> str:
         """Return the price for a person to read, such as `9.99 USD` or `9.99 USD a month`."""

@@ -27,7 +27,7 @@ GRANT_KEYS = {
     "role": {"kind", "channel", "space", "role", "days"},
     "member": {"kind", "channel", "space", "days"},
 }
-NOT_YET = {"minutes", "segment", "stock"}
+NOT_YET = {"stock"}
 KINDS_NOT_YET = {"booking", "ticket"}
 CHOICES = {
     "goods": ("digital", "physical", "real_world_service"),
@@ -43,6 +43,7 @@ docs.stripe.com/payments/payment-methods/payment-method-support. iDEAL and Banco
 the bank account behind them as SEPA debit."""
 
 TRIAL_DAYS_MAX = 730
+MINUTES_MAX = 1440
 CREDITS_MAX = 1_000_000_000
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SPACE = re.compile(r"[A-Za-z0-9@-][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -170,7 +171,15 @@ class _Reader:
         if 0 < amount < minimum:
             least = money.display(minimum, currency)
             raise self._refuse(f"Stripe takes at least {least} (or nothing: 0)", "amount")
-        return Price(key, product, currency, amount, self._stripe_price(row), *self._repeats(row))
+        minutes = self._integer(row, "minutes", 1, MINUTES_MAX) if "minutes" in row else None
+        segment = self._segment(row) if "segment" in row else None
+        return Price(key, product, currency, amount, self._stripe_price(row), *self._repeats(row), minutes, segment)
+
+    def _segment(self, row: Mapping[str, Any]) -> str:
+        segment = self._text(row, "segment", length_max=64)
+        if not _KEY.fullmatch(segment):
+            raise self._refuse("segment must be a short name such as weekend", "segment")
+        return segment
 
     def _repeats(self, row: Mapping[str, Any]) -> tuple[str | None, int, int]:
         """Return the interval of a price, how many of them, and the days of its trial."""

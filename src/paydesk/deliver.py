@@ -120,10 +120,11 @@ class Deliverer:
             return await outcomes.still_lost(lost, delivery, to, self._elsewhere(delivery))
         text, buttons = await self._words(delivery)
         channel = self._channels.get(delivery.channel, self._fallback)
-        send = Send(delivery.key, to, text, buttons, delivery.params.get("answers"), delivery.template, delivery.params,
-                    delivery.attempts)  # fmt: skip
+        kind, facts = _about(delivery)
+        answers = delivery.params.get("answers")
+        send = Send(delivery.key, to, text, buttons, answers, kind, facts, delivery.attempts)
         if told is not None and told.fresh and channel.edits:
-            edit = Edit(delivery.key, to, text, buttons, delivery.id, delivery.template, delivery.params)
+            edit = Edit(delivery.key, to, text, buttons, delivery.id, kind, facts)
             return await self._ended(delivery, to, partial(_edit_or_send, channel, edit, Receipt(told.receipt), send))
         return await self._ended(delivery, to, partial(channel.deliver, send, None))
 
@@ -264,6 +265,13 @@ class Deliverer:
         except (StripeRefused, NotFound, Conflict) as error:
             return Result("dead", error.message)
         return Result("sent", said)
+
+
+def _about(delivery: Delivery) -> tuple[str, Mapping[str, Any]]:
+    """Return what kind of message it is, and what is known of what it tells."""
+    if delivery.template != manners.REPLY:
+        return delivery.template, delivery.params
+    return delivery.params.get("kind", manners.REPLY), delivery.params.get("facts", {})
 
 
 def _is_stale(delivery: Delivery) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from paydesk.channels.base import Address, Button
 from paydesk.chat.texts import Words
@@ -10,10 +12,12 @@ from paydesk.chat.texts import Words
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer in the conversation."""
+    """One answer in the conversation. `kind` and `facts` tell channels that show more than words what it is about."""
 
     text: str
     buttons: tuple[Button, ...] = ()
+    kind: str = "reply"
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """Return the reply as the API shows it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Collection
+from typing import Any
 
 from paydesk import checkout
 from paydesk.catalog import Catalog, Price, Product
@@ -49,6 +50,9 @@ class Shop:
             return [self._shelf(said.words, desk.catalog, gone, int(number[1]) if number else 1)]
         if (number or not rest) and _knows(desk.catalog, key):
             return [await self._chosen(said, desk, gone, key, int(number[1]) if number else 1)]
+        price = _told_apart(desk.catalog, key, rest.split())
+        if price is not None:
+            return [await self._chosen(said, desk, gone, price.key, 1)]
         found = await self.wanted(said)
         if found is not None:
             return found
@@ -131,11 +135,36 @@ class Shop:
         if row["trial_days"]:
             text = words.say_of("offer_trial", row["trial_days"], name=name, price=price)
             button = words.button("button_begin")
-        return Reply(text, (Button(button, url=f"{desk.public_url}/r/{row['link_token']}"),))
+        link = f"{desk.public_url}/r/{row['link_token']}"
+        return Reply(text, (Button(button, url=link),), "offer", _facts(order, line, link))
+
+
+def _facts(order: str, line: checkout.Line, link: str) -> dict[str, Any]:
+    """Return what is known of an offer, for channels that show it in places of their own."""
+    price = line.price
+    return {
+        "order": order,
+        "link": link,
+        "amount": line.unit_amount,
+        "currency": line.currency,
+        "price": price.key if price else None,
+        "segment": price.segment if price else None,
+        "minutes": price.minutes if price else None,
+    }
 
 
 def _knows(catalog: Catalog, key: str) -> bool:
     return key in catalog.products or key in catalog.prices
+
+
+def _told_apart(catalog: Catalog, key: str, words: list[str]) -> Price | None:
+    """Return the one price of a product that has these minutes and segment: `/buy lesson 60 weekend`."""
+    product = catalog.products.get(key)
+    if product is None or not words:
+        return None
+    wanted = {word.lower() for word in words}
+    fits = [one for one in product.prices if wanted <= {str(one.minutes), (one.segment or "").lower()}]
+    return fits[0] if len(fits) == 1 else None
 
 
 def _prices(product: Product, gone: Collection[str]) -> tuple[Price, ...]:
