@@ -60,14 +60,13 @@ class Wire:
     async def call(
         self, method: str, path: str, *, json: Any = None, form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None, repeatable: bool = False,
-        call_s_max: float | None = None,
+        call_s_max: float | None = None, content: bytes | None = None,
     ) -> Answer:  # fmt: skip
         """Ask, and return the answer. Raises `RetryLater` when nothing was sent, `Unknown` when it may have arrived.
 
-        `repeatable` says that asking twice is asking once.
+        The body is one of `json`, `form` and `content`. `repeatable` says that asking twice is asking once.
         """
         extra = dict(headers or {})
-        content = None
         if json is not None:
             content = orjson.dumps(json)
             extra["content-type"] = "application/json"
