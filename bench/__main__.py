@@ -96,6 +96,13 @@ def measure_access(given: argparse.Namespace, place: Place) -> Outcome:
     return access.measure(place.database, place.folder, rounds=given.rounds or 3, seconds=min(given.seconds, 3.0))
 
 
+def measure_outbox(given: argparse.Namespace, place: Place) -> Outcome:
+    """Measure how messages leave."""
+    from bench import outbox
+
+    return outbox.measure(place.database, place.folder, given.rounds or 5)
+
+
 def measure_timers(_given: argparse.Namespace, place: Place) -> Outcome:
     """Measure a sweep of timers."""
     from bench import timers
@@ -121,6 +128,7 @@ EVERYTHING: dict[str, Callable[[argparse.Namespace, Place], Outcome]] = {
     "spend": measure_spend,
     "access": measure_access,
     "timers": measure_timers,
+    "outbox": measure_outbox,
 }
 ALL = {**EVERYTHING, "load": measure_load}
 

@@ -49,10 +49,15 @@ class Purchase:
     currency: str
 
 
+def quiet_logs() -> None:
+    """Log errors only: that Stripe does not answer is meant."""
+    logging.getLogger("paydesk").setLevel(logging.ERROR)
+
+
 @asynccontextmanager
 async def opened(env: Mapping[str, str], folder: Path) -> AsyncIterator[Service]:
     """Give the service, with nothing working in the background."""
-    logging.getLogger("paydesk").setLevel(logging.ERROR)  # that Stripe does not answer is meant
+    quiet_logs()
     async with open_service(load(env, folder=folder)) as service:
         yield service
 

@@ -27,7 +27,7 @@ from paydesk.telemetry import DELIVERED
 log = logging.getLogger("paydesk.senders")
 
 IDLE_S = 1.0
-UNLIMITED = Limits(per_s=1000.0, at_once=32)
+UNLIMITED = Limits(per_s=100_000.0, at_once=32)
 """For what is kept to be fetched, and for what we ask of Stripe, which has limits of its own."""
 
 FAILURES_MAX = 5
