@@ -36,6 +36,31 @@ ENVIRONMENT = """\
 #PAYDESK_LANGUAGE=en
 # Your own texts: en.toml, pl.toml, de.toml, … Unset: the folder texts beside the catalogue, if it is there.
 #PAYDESK_TEXTS=./texts
+
+# --- Channels: each is off until its first line is set; `paydesk check` says what is missing ---
+# Telegram: the token of @BotFather. poll needs no public address; with webhook, set a secret too.
+#TELEGRAM_BOT_TOKEN=123456789:AA…
+#TELEGRAM_MODE=poll
+#TELEGRAM_WEBHOOK_SECRET=
+# The chat where you are told what needs you: a group's id begins with -100.
+#TELEGRAM_ADMIN_CHAT=-1001234567890
+# Discord: from the developer portal; its interactions go to https://YOUR-ADDRESS/webhooks/discord
+#DISCORD_BOT_TOKEN=
+#DISCORD_APPLICATION_ID=
+#DISCORD_PUBLIC_KEY=
+#DISCORD_ADMIN_CHANNEL=
+# Chatwoot: an agent's access token; its webhook goes to https://YOUR-ADDRESS/webhooks/chatwoot
+#CHATWOOT_URL=https://chat.example.com
+#CHATWOOT_ACCOUNT_ID=1
+#CHATWOOT_API_TOKEN=
+#CHATWOOT_WEBHOOK_SECRET=
+#CHATWOOT_ADMIN_CONVERSATION=
+# SMS by Twilio, mail by any SMTP server.
+#TWILIO_ACCOUNT_SID=AC…
+#TWILIO_AUTH_TOKEN=
+#TWILIO_FROM=+15005550006
+#SMTP_URL=smtps://user:password@mail.example.com:465
+#MAIL_FROM=Shop <shop@example.com>
 """
 
 
