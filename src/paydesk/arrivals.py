@@ -9,8 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from paydesk import alerts, customers, inbox, manners, memberships, outbox, reaching
-from paydesk.channels.base import Arrival, Asked, Away, Channel, Command, Here, Mended, Said, Undelivered
+from paydesk import alerts, customers, inbox, manners, memberships, outbox, reaching, stars
+from paydesk.channels.base import (
+    Arrival,
+    Asked,
+    Away,
+    Channel,
+    Command,
+    Here,
+    Mended,
+    PaidThere,
+    Paying,
+    Said,
+    Undelivered,
+)
 from paydesk.chat.commands import Conversation, Reply
 from paydesk.customers import Identity
 from paydesk.errors import Invalid
@@ -54,6 +66,8 @@ class Reception:
         Raises `StaleClaim` when another worker has it by now: then nothing was put.
         """
         commands = list(self._channels[row.source].understand(row.body))
+        paid = [one for one in commands if isinstance(one, PaidThere)]
+        told = [stars.paid(one, row.received_at, livemode=row.livemode) for one in paid]
         messages: list[Message] = []
         for number, command in enumerate(commands):
             messages += await self._answer(command, f"{row.source}:{row.external_id}:{number}", row)
@@ -63,6 +77,7 @@ class Reception:
             for command in commands:
                 await _note(tx, row.source, command)
             await outbox.put(tx, messages)
+            await inbox.put(tx, told)
             await inbox.finish(tx, held, [row], [outcome])
         return outcome
 
@@ -78,6 +93,8 @@ class Reception:
                 return await self._welcome(command, command.space, key, row)
             case Undelivered():
                 return await self._undelivered(command)
+            case Paying():
+                return [await self._let_pay(command, key)]
             case _:
                 return []
 
@@ -108,6 +125,13 @@ class Reception:
         async with self._store.transaction() as tx:
             known = await memberships.load(tx, [person])
         return [one for one in known if one.wanted and (one.place.channel, one.place.space) == (channel, space)]
+
+    async def _let_pay(self, paying: Paying, key: str) -> Message:
+        """Let somebody pay in the platform's own money, if the order still wants exactly that."""
+        refusal = await stars.refusal(self._store, paying)
+        person = await customers.find(self._store, Identity(paying.who.channel, paying.who.external_id))
+        locale = None if person is None else await customers.locale_of(self._store, person)
+        return stars.answer(paying, None if refusal is None else self._conversation.say(refusal, locale), key)
 
     async def _undelivered(self, told: Undelivered) -> list[Message]:
         """Note what a platform told late; only what a person should hear of is passed on."""

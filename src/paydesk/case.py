@@ -46,6 +46,7 @@ class Order:
     capture: str
     grants: bool
     mode: str = "payment"
+    stars: int | None = None
 
     @property
     def billed(self) -> bool:

@@ -16,7 +16,7 @@ SELECT id, customer_id, status, amount, currency, livemode, channel, external_id
        session, session_status, session_payment_status, paid_by, paid_at, canceled_at, presented_amount,
        presented_currency, capture,
        EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.id LIKE o.id || ':%') OR (mode <> 'payment' AND EXISTS (
-           SELECT FROM invoice i JOIN source s ON s.subscription_id = i.subscription_id WHERE i.order_id = o.id)), mode
+           SELECT FROM invoice i JOIN source s ON s.subscription_id = i.subscription_id WHERE i.order_id = o.id)), mode, stars
 FROM orders o WHERE id = ANY($1::text[])
 """
 

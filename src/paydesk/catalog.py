@@ -78,7 +78,8 @@ class Grant:
 class Price:
     """A price of a product: `amount` in the smallest unit of `currency`; with an `interval`, each so often.
 
-    `minutes` and `segment` say which of a product's prices it is: an hour at the weekend.
+    `minutes` and `segment` say which of a product's prices it is: an hour at the weekend. `stars` is what it costs in
+    Telegram's own money, for who pays there.
     """
 
     key: str
@@ -91,6 +92,7 @@ class Price:
     trial_days: int = 0
     minutes: int | None = None
     segment: str | None = None
+    stars: int | None = None
 
     def display(self) -> str:
         """Return the price for a person to read, such as `9.99 USD` or `9.99 USD a month`."""

@@ -17,8 +17,8 @@ PRODUCT_KEYS = {
     "starts", "reminders", "promotion_codes",
 }  # fmt: skip
 PRICE_KEYS = {
-    "key", "currency", "amount", "interval", "interval_count", "trial_days", "minutes", "segment", "stripe_price",
-    "stripe_price_env",
+    "key", "currency", "amount", "interval", "interval_count", "trial_days", "minutes", "segment", "stars",
+    "stripe_price", "stripe_price_env",
 }  # fmt: skip
 GRANT_KEYS = {
     "credits": {"kind", "amount", "unit", "expires_days", "priority", "per", "trial_amount"},
@@ -44,6 +44,8 @@ the bank account behind them as SEPA debit."""
 
 TRIAL_DAYS_MAX = 730
 MINUTES_MAX = 1440
+STARS_MAX = 10_000
+"""What one invoice in Stars may cost (core.telegram.org/bots/api#labeledprice)."""
 CREDITS_MAX = 1_000_000_000
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SPACE = re.compile(r"[A-Za-z0-9@-][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -173,7 +175,15 @@ class _Reader:
             raise self._refuse(f"Stripe takes at least {least} (or nothing: 0)", "amount")
         minutes = self._integer(row, "minutes", 1, MINUTES_MAX) if "minutes" in row else None
         segment = self._segment(row) if "segment" in row else None
-        return Price(key, product, currency, amount, self._stripe_price(row), *self._repeats(row), minutes, segment)
+        stars = self._stars(row) if "stars" in row else None
+        return Price(
+            key, product, currency, amount, self._stripe_price(row), *self._repeats(row), minutes, segment, stars
+        )
+
+    def _stars(self, row: Mapping[str, Any]) -> int:
+        if "interval" in row:
+            raise self._refuse("stars are for what is paid once: a subscription is paid by card", "stars")
+        return self._integer(row, "stars", 1, STARS_MAX)
 
     def _segment(self, row: Mapping[str, Any]) -> str:
         segment = self._text(row, "segment", length_max=64)

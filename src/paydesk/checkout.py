@@ -103,9 +103,10 @@ async def create_order(
         trial_days = await _trial_days(tx, person, new.lines[0]) if plan is not None and new.trial else None
         made = await tx.execute(
             "INSERT INTO orders (id, customer_id, amount, currency, livemode, link_token, channel, external_id, "
-            "conversation, success_url, cancel_url, metadata, capture, save_card, payment_methods, mode, plan, trial_days) "
+            "conversation, success_url, cancel_url, metadata, capture, save_card, payment_methods, mode, plan, trial_days, "
+            "stars) "
             "VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), $9, $10, $11, $12, $13, $14, $15, $16, $17, "
-            "$18) ON CONFLICT DO NOTHING",
+            "$18, $19) ON CONFLICT DO NOTHING",
             id_,
             person,
             0 if trial_days else amount,
@@ -124,6 +125,7 @@ async def create_order(
             "payment" if plan is None else "subscription",
             plan,
             trial_days,
+            _stars(new.lines),
         )
         if made:
             await _write_lines(tx, id_, replace(new, customer=person))
@@ -136,6 +138,12 @@ def _taking_codes(new: NewOrder) -> dict[str, str]:
     """Return the mark of an order whose page takes promotion codes: when all its products do."""
     takes = all(line.product is not None and line.product.promotion_codes for line in new.lines)
     return {sessions.CODES: "yes"} if takes else {}
+
+
+def _stars(lines: Sequence[Line]) -> int | None:
+    """Return what lines cost together in Stars, `None` where one of them is not sold for them."""
+    each = [line.price.stars * line.quantity for line in lines if line.price is not None and line.price.stars]
+    return sum(each) if len(each) == len(lines) else None
 
 
 def _methods(lines: Sequence[Line]) -> list[str] | None:

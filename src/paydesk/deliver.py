@@ -15,15 +15,18 @@ from typing import Any
 
 import orjson
 
-from paydesk import alerts, customers, digest, edge, manners, memberships, outbox, outcomes, reaching, refunds
+from paydesk import alerts, customers, digest, edge, manners, memberships, outbox, outcomes, reaching, refunds, stars
 from paydesk.channels.base import (
     Address,
+    AnswerPaying,
     Button,
     Channel,
     DeliveryError,
     Edit,
+    GiveBack,
     Gone,
     Grant,
+    Invoice,
     Moved,
     Receipt,
     Revoke,
@@ -94,6 +97,8 @@ class Deliverer:
                 return await self._let_in_or_out(delivery)
             if delivery.template == manners.NOTICES:
                 return await self._tell_desk(delivery)
+            if delivery.template in stars.TEMPLATES:
+                return await self._in_their_money(delivery)
             if delivery.channel == customers.ADMIN:
                 return replace(await self._send(delivery), messages=digest.fan_out(delivery, self._channels))
             return await self._send(delivery)
@@ -122,11 +127,31 @@ class Deliverer:
         channel = self._channels.get(delivery.channel, self._fallback)
         kind, facts = _about(delivery)
         answers = delivery.params.get("answers")
+        if kind == stars.INVOICE and channel.charges:
+            invoice = Invoice(delivery.key, to, facts["title"], text, facts["order"], facts["stars"])
+            return await self._ended(delivery, to, partial(channel.deliver, invoice, None))
         send = Send(delivery.key, to, text, buttons, answers, kind, facts, delivery.attempts)
         if told is not None and told.fresh and channel.edits:
             edit = Edit(delivery.key, to, text, buttons, delivery.id, kind, facts)
             return await self._ended(delivery, to, partial(_edit_or_send, channel, edit, Receipt(told.receipt), send))
         return await self._ended(delivery, to, partial(channel.deliver, send, None))
+
+    async def _in_their_money(self, delivery: Delivery) -> Result:
+        """Let a payment in a platform's own money happen, or give one back; what became of that is told to the inbox."""
+        channel = self._channels.get(delivery.channel)
+        if channel is None or not channel.charges:
+            return Result("dead", f"{memberships.NOBODY} for {delivery.channel} that has money of its own")
+        to, params = Address(delivery.channel, delivery.address), delivery.params
+        if delivery.template == stars.ANSWER:
+            answer = AnswerPaying(delivery.key, to, params["answers"], params["error"])
+            return await self._ended(delivery, to, partial(channel.deliver, answer, None))
+        back = GiveBack(delivery.key, to, params["charge"])
+        result = await self._ended(delivery, to, partial(channel.deliver, back, None))
+        status = {"sent": "succeeded", "dead": "failed"}.get(result.outcome)
+        if status is None:
+            return result
+        reason = None if status == "succeeded" else result.detail
+        return replace(result, tells=(stars.gave_back(params, status, reason, self._store.clock.now()),))
 
     async def _tell_desk(self, delivery: Delivery) -> Result:
         """Tell the people of the desk an alert, together with those that come within some seconds."""

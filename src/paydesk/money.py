@@ -46,6 +46,9 @@ MINIMUM_MINOR = {
     "mxn": 1000,
 }
 
+STARS = "xtr"
+"""Telegram's own money, by the code that Telegram gives it: whole Stars, which Stripe knows nothing of."""
+
 ENGLISH = "en"
 """The language in which amounts are written where nobody's is known."""
 
@@ -55,7 +58,7 @@ _AMOUNT = re.compile(r"\d{1,12}(\.\d{1,3})?", re.ASCII)
 
 def exponent(currency: str) -> int:
     """Return how many decimals Stripe's smallest unit of `currency` has: 0, 2 or 3."""
-    if currency in ZERO_DECIMAL:
+    if currency in ZERO_DECIMAL or currency == STARS:
         return 0
     return 3 if currency in THREE_DECIMAL else 2
 
@@ -112,12 +115,14 @@ def display(amount_minor: int, currency: str, language: str = ENGLISH) -> str:
 
     Other languages write spaces within an amount that no line breaks at.
     """
+    if currency == STARS:
+        return f"{number(amount_minor, language)} ⭐"
     digits = 0 if currency in WHOLE_HUNDREDTHS else exponent(currency)
     if language != ENGLISH:
         return _display_in(language, amount_minor, currency, digits)
-    number = f"{to_decimal(amount_minor, currency):,.{digits}f}"
+    written = f"{to_decimal(amount_minor, currency):,.{digits}f}"
     symbol = _SYMBOLS.get(currency)
-    return f"{symbol}{number}" if symbol else f"{number} {currency.upper()}"
+    return f"{symbol}{written}" if symbol else f"{written} {currency.upper()}"
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from paydesk import money
 from paydesk.case import (
     OPEN_DISPUTE,
     OPEN_INQUIRY,
@@ -121,6 +122,10 @@ def _refuse_mismatch(order: Order, fact: SessionIs | IntentIs | ChargeIs) -> Non
 
     The buyer may pay in another currency, or less by a coupon: the session says so, and what is paid waits for that.
     """
+    if fact.currency == money.STARS:  # only our own rail says so, and only of whom it was shown to
+        if fact.amount != order.stars:
+            raise Mismatch(f"{order.id}: {fact.amount} stars paid, {order.stars} asked for")
+        return
     if order.stripe_customer is None or fact.stripe_customer != order.stripe_customer:
         raise Mismatch(f"{order.id}: paid by {fact.stripe_customer}, made for {order.stripe_customer}")
     if order.billed:  # its invoice says what it costs, and its payments may be parts

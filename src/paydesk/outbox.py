@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from paydesk import inbox
 from paydesk.store import Record, Store, Tx
 
 LEASE_S = 30
@@ -73,9 +74,9 @@ class Result:
     An attempt that is not `counted` was turned down by a rate limit or a set-up, which is nobody's failure. `away` says
     that the platform did not answer as it should, `rest_s` that its whole channel is to rest for so long.
 
-    With the end of the attempt, in one transaction: `messages` are put, what waits for one of `wakes` is due again, the
-    message `withdraws` needs not be said any more, those whose ids are `also` were told with it, and who is `lost`
-    (channel, id, why, whether for ever) is noted.
+    With the end of the attempt, in one transaction: `messages` are put, what it `tells` enters by the inbox, what waits
+    for one of `wakes` is due again, the message `withdraws` needs not be said any more, those whose ids are `also` were
+    told with it, and who is `lost` (channel, id, why, whether for ever) is noted.
     """
 
     outcome: str
@@ -90,6 +91,7 @@ class Result:
     wakes: tuple[str, ...] = ()
     withdraws: str | None = None
     also: tuple[int, ...] = ()
+    tells: tuple[inbox.Envelope, ...] = ()
     lost: tuple[str, str, str, bool] | None = None
 
 
@@ -241,6 +243,7 @@ async def finish(store: Store, delivery: Delivery, result: Result) -> bool:
 
 async def _follow_up(tx: Tx, result: Result) -> None:
     await put(tx, result.messages)
+    await inbox.put(tx, result.tells)
     if result.wakes:
         await wake(tx, result.wakes)
     if result.withdraws is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from paydesk import asking, audit, calls, customers, inbox
+from paydesk import asking, audit, calls, customers, inbox, stars
 from paydesk.asking import Call, Object
 from paydesk.case import Refund
 from paydesk.clock import from_unix
@@ -72,6 +72,9 @@ async def make(
     Raises `Conflict` when so much is not left to give back, `StripeRefused` when Stripe will not, and
     `StripeUnavailable` when the outcome is not known: then the same operation goes on with it.
     """
+    meant = await _asked_for(store, ask)
+    if stars.is_one(meant["id"]):
+        return await stars.give_back(store, meant["id"], ask.amount, ask.reason, actor=actor)
     paid = await _paid(store, gateway, ask)
     await _finish_left(store, gateway, paid, operation)
     call = await store.run(lambda tx: _plan(tx, paid, ask, operation, actor, insist))

@@ -101,7 +101,41 @@ class Revoke:
     version: int
 
 
-Action = Send | Edit | Grant | Revoke
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """Show a pay button in the platform's own money: `amount` of it. Repeating it shows a second one of the same.
+
+    `payload` names what is paid, and comes back in `Paying` and `PaidThere`.
+    """
+
+    key: str
+    to: Address
+    title: str
+    description: str
+    payload: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPaying:
+    """Let a payment in the platform's own money happen, or with `error` not, and say why. Repeating it changes nothing."""
+
+    key: str
+    to: Address
+    answers: Mapping[str, Any]
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Give back a payment in the platform's own money, all of it, to whom it was. Repeating it changes nothing."""
+
+    key: str
+    to: Address
+    charge: str
+
+
+Action = Send | Edit | Grant | Revoke | Invoice | AnswerPaying | GiveBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +335,29 @@ class Undelivered:
     tell: str | None = None
 
 
-Command = Said | Asked | Here | Away | Mended | Undelivered
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """Somebody is about to pay an `Invoice`: to be answered at once, by `AnswerPaying` with these `answers`."""
+
+    who: Address
+    payload: str
+    currency: str
+    amount: int
+    answers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PaidThere:
+    """Somebody has paid an `Invoice` in the platform's own money, under the `charge` that a refund names."""
+
+    who: Address
+    payload: str
+    currency: str
+    amount: int
+    charge: str
+
+
+Command = Said | Asked | Here | Away | Mended | Undelivered | Paying | PaidThere
 
 
 # --- the channel -----------------------------------------------------------------------------------------------------
@@ -352,7 +408,8 @@ class Start:
 class Channel:
     """The plug-in contract. A channel needs a name and `deliver`; all else has a default that means "cannot".
 
-    `edits` says whether it carries out an `Edit`, `admits` a `Grant` and a `Revoke`. With `one_sender` only one process
+    `edits` says whether it carries out an `Edit`, `admits` a `Grant` and a `Revoke`, `charges` the three actions of its
+    platform's own money. With `one_sender` only one process
     at a time sends and polls, however many there are. `admin` is where the people of the desk are told things there;
     `route` is the last part of the path its platform calls, its name where it says none.
     A package brings its own by an entry point of the group `paydesk.channels`: see `plugged`.
@@ -361,6 +418,7 @@ class Channel:
     name: str
     edits: bool = False
     admits: bool = False
+    charges: bool = False
     one_sender: bool = False
     limits: Limits = Limits()
     admin: Address | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from paydesk.channels.base import Action, Address, Channel, Edit, Gone, Grant, Receipt, Refused, Revoke
+from paydesk.channels.base import Action, Address, Channel, Edit, Gone, Receipt, Refused, Send
 
 Append = Callable[[Address, str, list[dict[str, str]], str], Awaitable[int]]
 """Keeps a message in a thread under a key, and returns its number."""
@@ -30,8 +30,8 @@ class WebChannel(Channel):
 
     async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
         """Keep the message in its thread, or change it there. Raises `Gone` when it is not there any more."""
-        if isinstance(action, Grant | Revoke):
-            raise Refused("the web chat has neither roles nor groups")
+        if not isinstance(action, Send | Edit):
+            raise Refused("the web chat has neither roles nor groups, and no money of its own")
         buttons = [button.as_json() for button in action.buttons]
         if isinstance(action, Edit):
             return await self._edit(action, buttons, last)

@@ -67,6 +67,7 @@ class Conversation:
         self._commands: dict[str, Command] = {
             "start": self._start,
             "buy": self._shop.buy,
+            "stars": self._shop.stars,
             "balance": self._balance,
             "status": self._status,
             "history": self._history,
@@ -94,6 +95,10 @@ class Conversation:
         handler = self._commands.get(ALSO.get(command, command), self._anything)
         said = Said(customer, where, argument.strip(), text.strip(), self._spoken.words(language))
         return await handler(said)
+
+    def say(self, name: str, language: str | None) -> str:
+        """Return one of our texts in a language."""
+        return self._spoken.words(language).say(name)
 
     # --- around it -----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
-from paydesk import checkout
+from paydesk import checkout, money
 from paydesk.catalog import Catalog, Price, Product
 from paydesk.channels.base import Button
 from paydesk.chat import billing, naming
@@ -17,6 +17,9 @@ from paydesk.chat.reply import Reply, Said, page, within
 from paydesk.chat.texts import LABEL_MAX, Texts, Words, one_line
 from paydesk.customers import Thread
 from paydesk.errors import Conflict
+
+IN_STARS = ("telegram",)
+"""Where people can pay in the platform's own money."""
 
 PAGE = 8
 """How many buttons stand under a list at most."""
@@ -136,7 +139,27 @@ class Shop:
             text = words.say_of("offer_trial", row["trial_days"], name=name, price=price)
             button = words.button("button_begin")
         link = f"{desk.public_url}/r/{row['link_token']}"
-        return Reply(text, (Button(button, url=link),), "offer", _facts(order, line, link))
+        buttons = [Button(button, url=link)]
+        if said.where.channel in IN_STARS and row["stars"] and line.price is not None:
+            amount = words.money(row["stars"], money.STARS)
+            buttons.append(Button(words.button("button_pay", amount=amount), command=f"/stars {line.price.key}"))
+        return Reply(text, tuple(buttons), "offer", _facts(order, line, link))
+
+    async def stars(self, said: Said) -> list[Reply]:
+        """Show an invoice in the platform's own money, for what is sold for it there."""
+        desk = self._desk()
+        price = desk.catalog.find_price(said.argument)
+        if price is None or not price.stars or said.where.channel not in IN_STARS:
+            return await self.buy(said)
+        offered = await self._chosen(said, desk, await self._gone(), price.key, 1)
+        if offered.kind != "offer":
+            return [offered]
+        row = await checkout.get(desk.store, offered.facts["order"])
+        if not row["stars"]:
+            return [offered]
+        name = one_line(desk.catalog.products[price.product].name)
+        facts = {**offered.facts, "stars": row["stars"], "title": name}
+        return [Reply(said.words.say("stars_invoice", name=name), (), "stars", facts)]
 
 
 def _facts(order: str, line: checkout.Line, link: str) -> dict[str, Any]:

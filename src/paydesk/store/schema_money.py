@@ -60,6 +60,7 @@ orders = Table(
     text("mode", default="payment"),
     Column("trial_days", SmallInteger, nullable=True),
     json("plan", nullable=True),
+    Column("stars", Integer, nullable=True),
     sa.PrimaryKeyConstraint("id"),
     sa.CheckConstraint("mode IN ('payment','subscription','invoice')", name="mode"),
     sa.UniqueConstraint("link_token"),

@@ -29,6 +29,9 @@ REPLIES = {
     "no_product": "There is no such product. This is what there is:",
     "not_available": "{name} cannot be bought just now. This is what there is:",
     "offer": "{name} for {price}. Pay with the button; you will hear here when it has arrived.",
+    "stars_invoice": "{name}, paid with Stars. You will hear here when it has arrived.",
+    "stars_unknown": "This order cannot be paid any more. /buy shows what there is.",
+    "stars_paid_already": "This order is paid already. /history shows it.",
     "have_already": "You have {name} already:",
     # --- what one has
     "balance": "You have {amount}.",

@@ -69,6 +69,7 @@ def _create_tables() -> None:
 
 def _change_tables() -> None:
     op.add_column("customer", sa.Column("locale_chosen", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.add_column("orders", sa.Column("stars", sa.Integer(), nullable=True))
     op.add_column("outbox", sa.Column("waits_for", sa.Text(), nullable=True))
     op.drop_index(
         op.f("ix_outbox_next_at"),

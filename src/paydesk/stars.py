@@ -1,0 +1,138 @@
+"""Paying in a platform's own money (Telegram's Stars): the same orders, terms and grants, by another rail.
+
+An invoice names its order. Who is about to pay is answered by what the order says now; what was paid enters by the
+inbox as a fact of the payment, like Stripe's; what goes back is written down first and told by the same door. The
+platform has the money: our books know it in Stars.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from paydesk import audit, customers, inbox, money, outbox
+from paydesk.case import Refund
+from paydesk.channels.base import PaidThere, Paying
+from paydesk.errors import Conflict, Invalid
+from paydesk.facts import IntentIs, RefundIs
+from paydesk.inbox import Envelope
+from paydesk.outbox import Message
+from paydesk.store import Store, Tx
+
+SOURCE = "stars"
+"""The source of rows that tell of payments and refunds in a platform's own money."""
+
+PREFIX = "stars_"
+"""How the ids of such payments begin; Stripe's begin with `pi_`."""
+
+ANSWER = "answer_paying"
+GIVE_BACK = "give_back"
+TEMPLATES = (ANSWER, GIVE_BACK)
+INVOICE = "stars"
+"""The kind of answer in a conversation that is an invoice in a platform's own money."""
+
+OPEN = """
+SELECT o.status, o.stars, o.session_status FROM orders o JOIN identity i ON i.customer_id = o.customer_id
+WHERE o.id = $1 AND i.channel = $2 AND i.external_id = $3
+"""
+
+
+async def refusal(store: Store, paying: Paying) -> str | None:
+    """Return which text says why somebody cannot pay now, `None` when they can."""
+    row = await store.fetchrow(OPEN, paying.payload, paying.who.channel, paying.who.external_id)
+    if row is None or row["stars"] is None or paying.currency.lower() != money.STARS:
+        return "stars_unknown"
+    if row["session_status"] == "complete" or row["status"] not in ("open", "expired"):
+        return "stars_paid_already"
+    return None if row["stars"] == paying.amount else "stars_unknown"
+
+
+def answer(paying: Paying, error: str | None, key: str) -> Message:
+    """Return the instruction that lets a payment happen, or not."""
+    params = {"answers": dict(paying.answers), "error": error}
+    return Message(f"{ANSWER}:{key}", None, paying.who.channel, paying.who.external_id, ANSWER, params, "stars")
+
+
+# --- what was paid and went back: by the one door --------------------------------------------------------------------
+
+
+def paid(told: PaidThere, at: datetime, *, livemode: bool) -> Envelope:
+    """Return the envelope that tells of a payment, once per charge."""
+    body = {
+        "kind": "paid", "order": told.payload, "charge": told.charge, "amount": told.amount, "at": at.isoformat(),
+        "currency": told.currency.lower(), "channel": told.who.channel, "external_id": told.who.external_id,
+    }  # fmt: skip
+    return _envelope(body, f"paid:{told.who.channel}:{told.charge}", livemode=livemode)
+
+
+def gave_back(params: dict[str, Any], status: str, reason: str | None, at: datetime) -> Envelope:
+    """Return the envelope that tells what became of a refund."""
+    body = {**params, "kind": "refund", "status": status, "failure_reason": reason, "at": at.isoformat()}
+    return _envelope(body, f"{params['refund']}:{status}", livemode=params["livemode"])
+
+
+def _envelope(body: dict[str, Any], id_: str, *, livemode: bool) -> Envelope:
+    return Envelope(SOURCE, id_, f"stars.{body['kind']}", inbox.lane_of(body["order"]), orjson.dumps(body), livemode)
+
+
+def read(body: bytes) -> IntentIs | RefundIs:
+    """Return the fact in a row."""
+    told = orjson.loads(body)
+    at, intent = datetime.fromisoformat(told["at"]), PREFIX + told["charge"]
+    if told["kind"] == "paid":
+        return IntentIs(at, intent, told["order"], "succeeded", None, told["amount"], told["currency"], told["charge"])
+    return RefundIs(
+        at, told["refund"], told["order"], intent, told["status"], told["amount"], money.STARS, told.get("reason"),
+        told["failure_reason"], datetime.fromisoformat(told["made_at"]),
+    )  # fmt: skip
+
+
+# --- giving back -----------------------------------------------------------------------------------------------------
+
+CHARGE = """
+SELECT p.id, p.charge, p.amount, p.order_id, o.customer_id, o.livemode, o.channel, o.external_id, desk_now() AS now,
+       (SELECT count(*) FROM refund WHERE payment_id = p.id AND status = 'failed') AS failed,
+       EXISTS (SELECT FROM refund WHERE payment_id = p.id AND status <> 'failed') AS gone
+FROM payment p JOIN orders o ON o.id = p.order_id WHERE p.id = $1
+"""
+
+
+def is_one(payment: str) -> bool:
+    """Say whether a payment was made in a platform's own money."""
+    return payment.startswith(PREFIX)
+
+
+async def give_back(
+    store: Store, payment: str, amount: int | None, reason: str | None, *, actor: str
+) -> tuple[Refund, str]:
+    """Ask the platform to give a payment back, once, and return the refund with its order.
+
+    Raises `Invalid` for a part of it (platforms give back all or nothing), `Conflict` when it has gone back already.
+    """
+
+    async def work(tx: Tx) -> tuple[Refund, str]:
+        whose = await tx.fetchval(
+            "SELECT customer_id FROM orders o JOIN payment p ON p.order_id = o.id WHERE p.id = $1", payment
+        )
+        await customers.lock_person(tx, whose)
+        row = await tx.fetchrow(CHARGE, payment)
+        assert row is not None  # noqa: S101 - whoever calls has just read it
+        if amount is not None and amount != row["amount"]:
+            raise Invalid(f"stars go back whole: leave the amount out, or say {row['amount']}", param="amount")
+        if row["gone"]:
+            raise Conflict(f"{payment} is given back already, or about to be", param="payment", code="already_refunded")
+        refund = Refund(
+            f"re_{payment}_{row['failed']}", payment, "pending", row["amount"], money.STARS, reason, None, row["now"]
+        )
+        params = {"refund": refund.id, "charge": row["charge"], "order": row["order_id"], "amount": refund.amount,
+                  "reason": reason, "made_at": refund.created_at.isoformat(), "livemode": row["livemode"]}  # fmt: skip
+        await inbox.put(tx, [gave_back(params, "pending", None, row["now"])])
+        await outbox.put(tx, [Message(
+            f"{GIVE_BACK}:{refund.id}", row["customer_id"], row["channel"], row["external_id"], GIVE_BACK, params, "stars"
+        )])  # fmt: skip
+        await audit.note(tx, actor, "refund.create", [payment], {"amount": refund.amount, "currency": money.STARS})
+        return refund, row["order_id"]
+
+    return await store.run(work)
