@@ -12,18 +12,22 @@ from fakes.telegram import TelegramFake
 from paydesk.channels import telegram_texts as texts
 from paydesk.channels.base import (
     Address,
+    AnswerPaying,
     Asked,
     Button,
     Edit,
+    GiveBack,
     Gone,
     Grant,
+    Invoice,
+    PaidThere,
+    Paying,
     Receipt,
     Refused,
     Said,
     Send,
 )
 from paydesk.channels.telegram import Telegram
-from paydesk.channels.telegram_stars import AnswerPaying, GiveBack, Invoice, PaidThere, Paying
 from paydesk.channels.telegram_updates import ALLOWED
 from telegram_fixtures import (
     ADA,

@@ -52,7 +52,7 @@ SUBSCRIBED = {"subscription": "sub_1", "name": "Club", "renews": "2026-06-01T12:
 
 
 CHANNEL = {"channel": "Discord", "resource": "1|2", "mend": "put its role above", "number": 3, "what": "grant",
-           "given_number": 1, "taken_number": 2}  # fmt: skip
+           "given_number": 1, "taken_number": 2, "url": "https://t.me/+x"}  # fmt: skip
 
 
 @pytest.mark.parametrize("language", ["en", "pl", "nl"])

@@ -28,6 +28,9 @@ AGAIN_S = 60.0
 LONG_REST_S = 300.0
 """Whoever runs the desk hears of a channel that rests for longer."""
 
+COME_IN = "come_in"
+"""What somebody is told whose place is ready, with the link that leads to it."""
+
 Elsewhere = Callable[[list[list[str]]], Awaitable[Address | None]]
 """Finds another address of the same person, where a message has not been tried."""
 
@@ -63,7 +66,7 @@ def _later(error: RetryLater, delivery: Delivery) -> Result:
         str(error),
         wait_s=error.after_s,
         counted=error.counted,
-        away=error.counted,
+        away=error.counted and error.after_s is None,
         rest_s=rest_s,
         messages=told,
     )
@@ -167,5 +170,7 @@ def _mended(delivery: Delivery) -> tuple[str, ...]:
 
 
 def _tell(delivery: Delivery, tell: dict[str, object], to: Address) -> Message:
-    params = {"text": tell["text"], "buttons": tell.get("buttons", [])}
-    return Message(f"tell:{delivery.key}", delivery.customer, to.channel, to.external_id, manners.REPLY, params)
+    template, params = manners.REPLY, {"text": tell.get("text", ""), "buttons": tell.get("buttons", [])}
+    if tell.get("kind") == COME_IN:
+        template, params = COME_IN, {"url": tell["url"]}
+    return Message(f"tell:{delivery.key}", delivery.customer, to.channel, to.external_id, template, params)

@@ -142,7 +142,7 @@ Action = Send | Edit | Grant | Revoke | Invoice | AnswerPaying | GiveBack
 class Receipt:
     """What the channel gave back: ids that a later edit needs. `data["tell"]`, if there, is said to the person next:
 
-    `{"text": …, "buttons": [{"label", "url"}]}`, for example the link by which they come in.
+    `{"text": …, "buttons": [{"label", "url"}]}`, or `{"kind": "come_in", "url": …}`, the link by which they come in.
     """
 
     data: dict[str, Any] = field(default_factory=dict)

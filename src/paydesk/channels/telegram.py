@@ -13,7 +13,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -21,14 +21,17 @@ from paydesk.channels import telegram_checks as checks
 from paydesk.channels.base import (
     Action,
     Address,
+    AnswerPaying,
     Channel,
     Command,
     DeliveryError,
     Edit,
     Finding,
+    GiveBack,
     Gone,
     Grant,
     Inbound,
+    Invoice,
     Keep,
     Limits,
     Notes,
@@ -44,7 +47,7 @@ from paydesk.channels.http import CALL_S_MAX
 from paydesk.channels.telegram_api import Bot
 from paydesk.channels.telegram_failures import NOT_MODIFIED
 from paydesk.channels.telegram_rooms import Rooms, is_number, is_room
-from paydesk.channels.telegram_stars import AnswerPaying, GiveBack, Invoice, StarAction, carry_out, shown
+from paydesk.channels.telegram_stars import carry_out, shown
 from paydesk.channels.telegram_texts import COMMANDS, message
 from paydesk.channels.telegram_updates import ALLOWED, NAME, arrival, is_inside, meaning
 from paydesk.config import Secret
@@ -105,6 +108,7 @@ class Telegram(Channel):
     name = NAME
     edits = True
     admits = True
+    charges = True
     one_sender = True
     limits = Limits(per_s=30.0, chat_gap_s=1.0)
 
@@ -170,11 +174,11 @@ class Telegram(Channel):
 
     def understand(self, body: bytes) -> Sequence[Command]:
         """Return what an update means, payments in Stars (`Paying`, `PaidThere`) among it."""
-        return cast("list[Command]", meaning(body, self._name))
+        return meaning(body, self._name)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
-    async def deliver(self, action: Action | StarAction, last: Receipt | None) -> Receipt:
+    async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
         """Carry out an action; see the contract. `tell` of a `Grant` is the link by which somebody asks to join."""
         if isinstance(action, Send):
             return await self._send(action)

@@ -6,11 +6,9 @@ Telegram drops the payment → `PaidThere`, whose `charge` is what a refund name
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from paydesk.channels.base import Address, Receipt, Refused
+from paydesk.channels.base import AnswerPaying, GiveBack, Invoice, Receipt, Refused
 from paydesk.channels.telegram_api import Bot
 from paydesk.channels.telegram_texts import fit
 
@@ -21,65 +19,6 @@ PAYLOAD_BYTES_MAX = 128
 ERROR_MAX = 200
 ANSWER_S_MAX = 9.0
 """Telegram waits ten seconds for the answer to a payer who has confirmed."""
-
-
-# --- what comes in ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Paying:
-    """Somebody is about to pay the invoice with our `payload`: to be answered at once by `AnswerPaying`."""
-
-    who: Address
-    payload: str
-    currency: str
-    amount: int
-    answers: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PaidThere:
-    """Somebody has paid on the platform: `amount` Stars, under the `charge` that a refund names."""
-
-    who: Address
-    payload: str
-    currency: str
-    amount: int
-    charge: str
-
-
-# --- what goes out ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Invoice:
-    """Show a pay button for `amount` Stars. Repeating it shows a second one: `payload` is what holds them together."""
-
-    key: str
-    to: Address
-    title: str
-    description: str
-    payload: str
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerPaying:
-    """Let a payment happen, or with `error` not, and say why. Repeating it changes nothing."""
-
-    key: str
-    to: Address
-    answers: Mapping[str, Any]
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GiveBack:
-    """Give back all Stars of a `charge` to whom it was. Repeating it changes nothing."""
-
-    key: str
-    to: Address
-    charge: str
 
 
 StarAction = Invoice | AnswerPaying | GiveBack

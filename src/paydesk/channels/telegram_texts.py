@@ -125,5 +125,4 @@ def _lines(buttons: Iterable[Button]) -> str:
 
 def come_in(link: str) -> dict[str, Any]:
     """Return what a person is told who may come in and has not asked to yet."""
-    text = "Your place is ready. Press the button and ask to join: you are let in at once."
-    return {"text": text, "buttons": [{"label": "Ask to join", "url": link}], "kind": "come_in"}
+    return {"kind": "come_in", "url": link}

@@ -12,8 +12,7 @@ from typing import Any
 
 import orjson
 
-from paydesk.channels.base import Address, Arrival, Asked, Away, Command, Here, Mended, Said
-from paydesk.channels.telegram_stars import PaidThere, Paying
+from paydesk.channels.base import Address, Arrival, Asked, Away, Command, Here, Mended, PaidThere, Paying, Said
 from paydesk.channels.telegram_texts import COMMANDS
 
 NAME = "telegram"
@@ -24,7 +23,7 @@ UPDATE_ID_MAX = 2**63
 ALLOWED = ["message", "callback_query", "my_chat_member", "chat_member", "chat_join_request", "pre_checkout_query"]
 """The kinds we ask for: what is not asked for does not come, and `chat_member` never comes by itself."""
 
-IN_GROUPS = {"start", "keep", *COMMANDS["en"]}
+IN_GROUPS = {"start", "keep", "claim", "link", "status", "lang", "terms", *COMMANDS["en"]}
 """The commands that are ours in a group when nobody is named: everything else there is said to others."""
 
 READ = (
@@ -36,7 +35,6 @@ READ = (
 _COMMAND = re.compile(r"/(\w+)(?:@(\w+))?(?=\s|$)")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
-Meaning = Command | Paying | PaidThere
 Object = Mapping[str, Any]
 
 
@@ -78,7 +76,7 @@ def _whose(update: Object) -> str:
 # --- what it means ---------------------------------------------------------------------------------------------------
 
 
-def meaning(body: bytes, me: str | None) -> list[Meaning]:
+def meaning(body: bytes, me: str | None) -> list[Command]:
     """Return what a stored update means. `me` is the bot's name, where it is known: commands for others are theirs."""
     try:
         update = orjson.loads(body)
@@ -91,7 +89,7 @@ def meaning(body: bytes, me: str | None) -> list[Meaning]:
     return [] if read is None else read(_part(update, kind), me)
 
 
-def _message(what: Object, me: str | None) -> list[Meaning]:
+def _message(what: Object, me: str | None) -> list[Command]:
     chat = _number(_part(what, "chat"))
     if chat is not None and "migrate_to_chat_id" in what:
         return [Mended(str(chat))]  # the next action there learns the new number
@@ -124,14 +122,14 @@ def _heard(text: Any, me: str | None, *, private: bool) -> str | None:
     return f"/{command}{text[found.end() :]}"
 
 
-def _pressed(what: Object, me: str | None) -> list[Meaning]:
+def _pressed(what: Object, me: str | None) -> list[Command]:
     who, command, query = _person(what), what.get("data"), what.get("id")
     if who is None or not isinstance(command, str) or not isinstance(query, str):
         return []
     return [Said(who, command, _locale(what), {"callback_query_id": query})]
 
 
-def _about_us(what: Object, me: str | None) -> list[Meaning]:
+def _about_us(what: Object, me: str | None) -> list[Command]:
     """Read what has become of the bot itself: blocked by a person, or given a place or rights in a chat."""
     chat, who = _part(what, "chat"), _person(what)
     inside = is_inside(_part(what, "new_chat_member"))
@@ -142,19 +140,19 @@ def _about_us(what: Object, me: str | None) -> list[Meaning]:
     return [Here(who)] if inside else [Away(who, "they blocked the bot")]
 
 
-def _about_member(what: Object, me: str | None) -> list[Meaning]:
+def _about_member(what: Object, me: str | None) -> list[Command]:
     chat, now = _number(_part(what, "chat")), _part(what, "new_chat_member")
     came = is_inside(now) and not is_inside(_part(what, "old_chat_member"))
     who = _person({"from": now.get("user")})
     return [Here(who, str(chat))] if came and who is not None and chat is not None else []
 
 
-def _asks_in(what: Object, me: str | None) -> list[Meaning]:
+def _asks_in(what: Object, me: str | None) -> list[Command]:
     who, chat = _person(what), _number(_part(what, "chat"))
     return [Asked(who, str(chat))] if who is not None and chat is not None else []
 
 
-def _paying(what: Object, me: str | None) -> list[Meaning]:
+def _paying(what: Object, me: str | None) -> list[Command]:
     who, query, amount = _person(what), what.get("id"), what.get("total_amount")
     if who is None or not isinstance(query, str) or type(amount) is not int:
         return []
@@ -162,14 +160,14 @@ def _paying(what: Object, me: str | None) -> list[Meaning]:
     return [Paying(who, payload, currency, amount, {"pre_checkout_query_id": query})]
 
 
-def _paid(who: Address, payment: Object) -> list[Meaning]:
+def _paid(who: Address, payment: Object) -> list[Command]:
     amount, charge = payment.get("total_amount"), payment.get("telegram_payment_charge_id")
     if type(amount) is not int or not isinstance(charge, str):
         return []
     return [PaidThere(who, str(payment.get("invoice_payload", "")), str(payment.get("currency", "")), amount, charge)]
 
 
-_READERS: dict[str, Callable[[Object, str | None], list[Meaning]]] = {
+_READERS: dict[str, Callable[[Object, str | None], list[Command]]] = {
     "message": _message,
     "callback_query": _pressed,
     "my_chat_member": _about_us,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TEMPLATES = {
     "join_first": "Your role on {channel} waits for you: come into the server, and you have it.",
+    "come_in": "Your place is ready. Press the button and ask to join: you are let in at once.",
     "turned_away": "This group is for people who have a place in it. /buy shows how to get one.",
     "alert_channel_away": "⚠️ {channel} does not answer: {because} What waits for it goes out when it is back.",
     "alert_misconfigured": "⚠️ {channel} is not set up for {resource}: {because} What mends it: {mend} "

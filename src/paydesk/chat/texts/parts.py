@@ -72,6 +72,7 @@ STRIPE_SAYS = {
 
 BUTTONS = {
     "button_buy": "Buy",
+    "button_join": "Ask to join",
     "button_buy_again": "Buy again",
     "button_buy_more": "Buy more",
     "button_subscribe_again": "Subscribe again",

@@ -11,7 +11,7 @@ from paydesk.chat.texts.words import TEMPLATES, Words, one_line
 
 NAMES = (
     "name", "subscription", "stays", "price", "customer", "stripe_price", "channel", "resource", "mend", "number", "what",
-    "taken_number", "given_number",
+    "taken_number", "given_number", "url",
 )  # fmt: skip
 """Parameters that stand in texts as they are."""
 
@@ -42,6 +42,8 @@ def render(
 
 
 def _buttons(words: Words, template: str, values: Mapping[str, object], link: str | None) -> tuple[Button, ...]:
+    if template == "come_in":
+        return (Button(words.button("button_join"), url=str(values["url"])),)
     if template in parts.OF_MESSAGES:
         return (Button(words.button(parts.OF_MESSAGES[template]), command="/buy"),)
     if link is not None and template in parts.PAY_BUTTONS:
