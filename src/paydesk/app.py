@@ -21,6 +21,7 @@ from paydesk import account, changes, doubles, memberships, poll, privacy, telem
 from paydesk.channels import plugged
 from paydesk.channels.base import Channel, Start
 from paydesk.channels.web import WebChannel
+from paydesk.channels.webhook import WebhookChannel
 from paydesk.chat.commands import Conversation
 from paydesk.chat.people import PeopleCommands
 from paydesk.chat.thread import Threads
@@ -28,6 +29,8 @@ from paydesk.checks import Checks
 from paydesk.clock import Clock
 from paydesk.config import Settings, load
 from paydesk.deliver import Deliverer, TopUp
+from paydesk.dialing import allowed_hosts
+from paydesk.endpoints import Directory
 from paydesk.errors import SettingError, StoreUnavailable
 from paydesk.inbox import Receiver
 from paydesk.notebook import Notebook
@@ -120,7 +123,10 @@ async def open_service(settings: Settings, channels: Sequence[Channel] = ()) -> 
             again = asyncio.create_task(_fix_later(store, gateway, settings), name="account")
             stack.push_async_callback(_cancelled(again))
         await note_plans(store, shelf.catalog)
-        adapters = [*channels, *plugged.load(Start(settings.environ, partial(Notebook, store), settings.public_url))]
+        hooks = WebhookChannel(Directory(store, _vault(settings)), allowed_hosts(settings.environ))
+        stack.push_async_callback(hooks.close)
+        plugged_in = plugged.load(Start(settings.environ, partial(Notebook, store), settings.public_url))
+        adapters = [hooks, *channels, *plugged_in]
         service = _wire(settings, clock, store, shelf, gateway, adapters)
         await memberships.wake(store, [one.name for one in adapters if one.admits])
         service.bell.start()

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+import orjson
+
 from paydesk import customers, edge, memberships, outbox, refunds
 from paydesk.channels.base import (
     Address,
@@ -34,6 +36,7 @@ from paydesk.stripe.gateway import Gateway
 log = logging.getLogger("paydesk.deliver")
 
 
+EVENT = "event"
 NEWS_S = 2.0
 """How long we wait for news of a refund that somebody else has made."""
 
@@ -91,10 +94,14 @@ class Deliverer:
         if delivery.customer is not None:
             locale = await customers.locale_of(self._store, delivery.customer)
         link = await self._pay_link(delivery.params.get("pays"))
-        text, buttons = texts.render(delivery.template, delivery.params, locale, link)
+        text, buttons = (
+            texts.render(delivery.template, delivery.params, locale, link)
+            if delivery.template != EVENT
+            else (orjson.dumps(delivery.params).decode(), ())
+        )
         to = Address(delivery.channel, delivery.address, delivery.conversation)
         channel = self._channels.get(delivery.channel, self._fallback)
-        send = Send(delivery.key, to, text, buttons)
+        send = Send(delivery.key, to, text, buttons, kind=delivery.template, attempt=delivery.attempts)
         if told is not None and told.fresh and channel.edits:
             edit = Edit(delivery.key, to, text, buttons, delivery.id)
             return await _ended(partial(_edit_or_send, channel, edit, Receipt(told.receipt), send))
