@@ -22,6 +22,7 @@ from paydesk.arrivals import Reception
 from paydesk.channels import plugged
 from paydesk.channels.base import Channel, Start
 from paydesk.channels.web import WebChannel
+from paydesk.channels.webhook import WebhookChannel
 from paydesk.chat import texts
 from paydesk.chat.commands import Conversation
 from paydesk.chat.people import PeopleCommands
@@ -30,6 +31,8 @@ from paydesk.checks import Checks
 from paydesk.clock import Clock
 from paydesk.config import Settings, load
 from paydesk.deliver import Deliverer, TopUp
+from paydesk.dialing import allowed_hosts
+from paydesk.endpoints import Directory
 from paydesk.errors import SettingError, StoreUnavailable
 from paydesk.inbox import Receiver
 from paydesk.notebook import Notebook
@@ -124,10 +127,12 @@ async def open_service(settings: Settings, channels: Sequence[Channel] = ()) -> 
             again = asyncio.create_task(_fix_later(store, gateway, settings), name="account")
             stack.push_async_callback(_cancelled(again))
         await note_plans(store, shelf.catalog)
-        adapters = [*channels, *plugged.load(Start(settings.environ, partial(Notebook, store), settings.public_url))]
-        service = _wire(settings, clock, store, shelf, spoken, gateway, adapters)
+        hooks = WebhookChannel(Directory(store, _vault(settings)), allowed_hosts(settings.environ))
+        plugged_in = plugged.load(Start(settings.environ, partial(Notebook, store), settings.public_url))
+        adapters = [hooks, *channels, *plugged_in]
         for adapter in adapters:
             stack.push_async_callback(adapter.close)
+        service = _wire(settings, clock, store, shelf, spoken, gateway, adapters)
         await memberships.wake(store, [one.name for one in adapters if one.admits])
         service.bell.start()
         stack.push_async_callback(service.bell.stop)

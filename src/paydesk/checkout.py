@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from paydesk import calls, customers, hosted, ids, mending, money, payers, rivals, sessions
+from paydesk import calls, customers, fanout, hosted, ids, mending, money, payers, rivals, sessions
 from paydesk.catalog import Catalog, Price, Product
 from paydesk.clock import from_unix
 from paydesk.customers import Thread
@@ -456,12 +456,14 @@ async def _note_canceled(tx: Tx, row: Record) -> None:
     Whoever is making a session meanwhile finds the order canceled when noting it, and closes it.
     """
     await customers.lock_person(tx, row["customer_id"])
-    await tx.execute(
+    changed = await tx.execute(
         "UPDATE orders SET status = 'canceled', canceled_at = desk_now() "
         "WHERE id = $1 AND status IN ('open','expired') AND session IS NOT DISTINCT FROM $2",
         row["id"],
         row["session"],
     )
+    if changed:
+        await fanout.announce_cancel(tx, row["id"], row["customer_id"])
 
 
 async def _close_canceled(store: Store, gateway: Gateway, row: Record) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from paydesk import audit, customers, entitlements, memberships
+from paydesk import announcing, audit, customers, entitlements, fanout, memberships
 from paydesk.ledger import Source
 from paydesk.store import Store, Tx
 
@@ -47,6 +48,8 @@ async def claim(store: Store, customer: str, feature: str | None, *, actor: str)
         await memberships.refresh(tx, person)
         await audit.note(tx, actor, "claim", [person], {"sources": sorted(source.id for source in sources)})
         reasons = await entitlements.load(tx, [person])
+        now = await tx.fetchval("SELECT desk_now()")
+        await fanout.announce(tx, partial(announcing.of_claim, reasons, sources, now))
         return [_claimed(source, reasons) for source in sorted(sources, key=lambda source: source.id)]
 
     return await store.run(work)

@@ -20,8 +20,8 @@ CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 ADMIN = "admin"
 """The people who run the desk are told things in a thread of this name."""
 
-RESERVED = ("stripe", ADMIN)
-"""No channels for people: instructions to Stripe leave by the outbox under this name, alerts under that."""
+RESERVED = ("stripe", ADMIN, "webhook")
+"""No channels for people: instructions to Stripe leave by the outbox under this name, alerts and events under those."""
 
 EXTERNAL_ID_MAX = 200
 ID = re.compile(r"cst_[0-9a-z]{26}", re.ASCII)

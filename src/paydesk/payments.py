@@ -8,14 +8,15 @@ and canceling ask Stripe how things stand before and, if it refuses, afterwards:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from paydesk import asking, calls, checkout, customers, inbox, payers
+from paydesk import asking, calls, checkout, customers, fanout, inbox, payers
 from paydesk.asking import Call, Object
 from paydesk.clock import from_unix
 from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeRefused
+from paydesk.showing import Payment as Payment
 from paydesk.store import Record, Store, Tx
 from paydesk.stripe.envelope import answered
 from paydesk.stripe.gateway import Gateway
@@ -46,37 +47,6 @@ class Ask:
     future_usage: str | None = None
     return_url: str | None = None
     description: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """A payment as it is now. `status` is the intent's at Stripe; `secret` lets the buyer's page go on with it.
-
-    `fee` and `net` (of everything that happened to it so far) are in `settled_in`, `None` until Stripe has told them.
-    """
-
-    id: str
-    order: str
-    customer: str
-    status: str
-    amount: int
-    currency: str
-    amount_capturable: int
-    amount_received: int
-    amount_refunded: int
-    capture: str
-    secret: str | None
-    next_action: Object | None
-    failure_code: str | None
-    failure_message: str | None
-    card_brand: str | None
-    card_last4: str | None
-    fee: int | None
-    net: int | None
-    settled_in: str | None
-    metadata: dict[str, str]
-    livemode: bool
-    created_at: datetime
 
 
 def checked(ask: Ask) -> Ask:
@@ -321,12 +291,14 @@ async def cancel_of_order(store: Store, gateway: Gateway, order: str) -> None:
 async def _cancel_order(tx: Tx, order: str, at_s: int | None) -> None:
     customer: str = await tx.fetchval("SELECT customer_id FROM orders WHERE id = $1", order)
     await customers.lock_person(tx, customer)
-    await tx.execute(
+    changed = await tx.execute(
         "UPDATE orders SET status = 'canceled', canceled_at = coalesce($2, desk_now()) "
         "WHERE id = $1 AND paid_at IS NULL AND canceled_at IS NULL",
         order,
         None if at_s is None else from_unix(at_s),
     )
+    if changed:
+        await fanout.announce_cancel(tx, order, customer)
 
 
 # --- what they share -------------------------------------------------------------------------------------------------

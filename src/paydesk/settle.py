@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from paydesk import (
+    announcing,
     billing,
     bills,
     books,
     cases,
     customers,
     entitlements,
+    fanout,
     inbox,
     ledger,
     low,
@@ -281,3 +284,4 @@ async def _write(tx: Tx, desk: Desk, marks: low.Marks) -> None:
     await timers.put(tx, [*desk.timers, *timers.of_lots(desk.book), *fallen])
     await outbox.put(tx, desk.messages)
     await inbox.put(tx, desk.questions)
+    await fanout.announce(tx, partial(announcing.of_desk, desk))

@@ -5,63 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from paydesk import billing, bills, cases, inbox, subscriptions
 from paydesk.clock import Clock
 from paydesk.desk import Desk
 from paydesk.errors import Invalid, NotFound
 from paydesk.ledger import Book
+from paydesk.showing import Planned as Planned
+from paydesk.showing import Shown as Shown
+from paydesk.showing import planned_of as planned_of
 from paydesk.store import Store, Tx
 from paydesk.stripe import billing as readers
 from paydesk.stripe.gateway import Gateway
-from paydesk.subscriptions import Bill, Invoice, Item, Standing, Subscription
+from paydesk.subscriptions import Bill, Item
 
 PLANNED = "planned_change"
 """The kind of a written down change that waits for the end of the cycle."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A change of plan that waits for the end of the cycle it was asked in."""
-
-    key: str
-    price: str
-    quantity: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A subscription with its invoices, for how long it gives what it gives, and the change that waits, if any."""
-
-    bill: Bill
-    stands: Standing
-    planned: Planned | None = None
-
-    @property
-    def own(self) -> Subscription:
-        """Return the subscription itself."""
-        return self.bill.subscription
-
-    @property
-    def newest(self) -> Invoice | None:
-        """Return its newest invoice."""
-        return max(self.bill.invoices.values(), key=lambda one: (one.created_at, one.id), default=None)
-
-    @property
-    def unpaid(self) -> Invoice | None:
-        """Return the oldest invoice that still can be paid: paying it mends the subscription."""
-        owed = [one for one in self.bill.invoices.values() if one.status in subscriptions.UNPAID]
-        return min(owed, key=lambda one: (one.created_at, one.id), default=None)
-
-    @property
-    def name(self) -> str:
-        """Return what it is a subscription of, for people."""
-        names = (str(item.terms.get("name") or "") for item in self.own.items)
-        return ", ".join(name for name in names if name) or "your subscription"
 
 
 def products_of(items: Iterable[Item]) -> set[str]:
@@ -124,11 +83,6 @@ async def _planned(tx: Tx, ids: Iterable[str]) -> dict[str, Planned]:
         sorted(ids),
     )
     return {row["subject"]: planned_of(row["key"], row["params"]) for row in rows}
-
-
-def planned_of(key: str, params: dict[str, Any]) -> Planned:
-    """Return a written down change of plan."""
-    return Planned(key, params["price"], params["quantity"], datetime.fromisoformat(params["at"]))
 
 
 # --- as Stripe says it is --------------------------------------------------------------------------------------------

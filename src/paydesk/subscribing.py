@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from paydesk import asking, calls, checkout, customers, inbox, payers, recurring, refusals, rivals
+from paydesk import asking, calls, checkout, customers, fanout, inbox, payers, recurring, refusals, rivals
 from paydesk.asking import Call, Object
 from paydesk.catalog import Catalog
 from paydesk.errors import Conflict, Invalid, StripeRefused
@@ -133,11 +133,13 @@ async def _keep(tx: Tx, call: Call, found: Object, *, livemode: bool) -> None:
 
 async def _cancel(tx: Tx, row: Record) -> None:
     await customers.lock_person(tx, row["customer_id"])
-    await tx.execute(
+    changed = await tx.execute(
         "UPDATE orders SET status = 'canceled', canceled_at = desk_now() "
         "WHERE id = $1 AND paid_at IS NULL AND canceled_at IS NULL",
         row["id"],
     )
+    if changed:
+        await fanout.announce_cancel(tx, row["id"], row["customer_id"])
 
 
 async def _params(

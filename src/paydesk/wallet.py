@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from paydesk import audit, books, customers, ids, low, timers
+from paydesk import announcing, audit, books, customers, fanout, ids, low, timers
 from paydesk.errors import Conflict, Invalid, NotFound, PaydeskError
 from paydesk.ledger import SYSTEM, AccountKey, Book, Cause, Hold, Source, accounts_of, expiry
 from paydesk.purses import Purses, Spent
@@ -152,6 +153,8 @@ class Wallets:
 
     async def _write(self, tx: Tx, operations: list[Operation]) -> list[Outcome]:
         outcomes, batch = await write(tx, operations, self._marks)
+        if batch.heard:  # what is spent from purses is told to nobody
+            return outcomes
         for (owner, unit, kind), account in batch.book.accounts.items():
             if kind == "wallet" and batch.aliases.get(owner) == [owner] and account.low_mark is None:
                 self._purses.remember(owner, unit, batch.book)
@@ -208,6 +211,8 @@ async def write(tx: Tx, operations: Sequence[Operation], marks: low.Marks) -> tu
     await timers.put(tx, [*timers.of_lots(batch.book), *map(_lapse, batch.new_holds), *fallen])
     await audit.note_each(tx, batch.notes)
     await _keep_keys(tx, batch.new_keys)
+    told = partial(announcing.of_book, batch.book, list(batch.changed_holds.values()))
+    batch.heard = any(one.wants("credits.spent") for one in await fanout.announce(tx, told))
     return outcomes, batch
 
 
@@ -215,7 +220,7 @@ async def write(tx: Tx, operations: Sequence[Operation], marks: low.Marks) -> tu
 class Batch:
     """What a batch works on: the book, what its keys did before, the holds it ends, and what was left by those that had.
 
-    `keys` are of requests that ended holds, with their fingerprints.
+    `keys` are of requests that ended holds, with their fingerprints. `heard`: somebody wants to hear of what is spent.
     """
 
     book: Book
@@ -229,6 +234,7 @@ class Batch:
     keys: dict[Key, bytes] = field(default_factory=dict)
     new_keys: list[tuple[Key, str, bytes]] = field(default_factory=list)
     notes: list[audit.Note] = field(default_factory=list)
+    heard: bool = False
 
 
 def _whose(operation: Operation, owners: dict[str, str]) -> str | None:

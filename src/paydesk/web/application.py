@@ -17,7 +17,17 @@ from paydesk import ids, status
 from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, TooLarge
 from paydesk.service import Service
 from paydesk.telemetry import exposition
-from paydesk.web import access, credits_api, pages, payments_api, people_api, subscriptions_api, topup_api, wallet
+from paydesk.web import (
+    access,
+    credits_api,
+    endpoints_api,
+    pages,
+    payments_api,
+    people_api,
+    subscriptions_api,
+    topup_api,
+    wallet,
+)
 from paydesk.web.api import router, service_of
 from paydesk.web.auth import Keys
 from paydesk.web.merging_api import router as merging_router
@@ -41,6 +51,7 @@ def build(service: Service) -> FastAPI:
     app.include_router(merging_router)
     app.include_router(topup_api.router)
     app.include_router(people_api.router)
+    app.include_router(endpoints_api.router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_api_route("/metrics", _metrics, include_in_schema=False)

@@ -6,18 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from paydesk import books, customers, lists
-from paydesk.clock import iso
+from paydesk import books, customers, lists, showing
 from paydesk.errors import NotFound
-from paydesk.store import Record
 from paydesk.web import shapes
 from paydesk.web.api import After, Here, Limit, Reader
-from paydesk.web.wallet import HOLD_ID, held
+from paydesk.web.wallet import HOLD_ID
 
 router = APIRouter(prefix="/v1")
-
-MONEY = "money:"
-"""How the ledger begins the units of money."""
 
 
 @router.get("/customers/{customer}/ledger", tags=["Credits"])
@@ -32,7 +27,7 @@ async def get_ledger(
     """List what was posted for a person, newest first: each entry moves an amount from one account to another."""
     person = await customers.resolve(here.store, customer)
     rows = await lists.entries(here.store, person, unit=unit, starting_after=starting_after, limit=limit + 1)
-    return shapes.page([_entry(row) for row in rows], limit)
+    return shapes.page([showing.entry(row) for row in rows], limit)
 
 
 @router.get("/holds/{hold}", tags=["Credits"])
@@ -43,24 +38,4 @@ async def get_hold(here: Here, _caller: Reader, hold: str) -> dict[str, Any]:
         if found is None:
             raise NotFound("there is no such hold", param="hold")
         wallet = (await books.wallets(tx, found.customer, here.clock.now())).get(found.unit)
-    return held(found, wallet.balance if wallet is not None else 0)
-
-
-def _entry(row: Record) -> dict[str, Any]:
-    """Show an entry: of credits with their unit, of money with its currency."""
-    money = row["unit"].startswith(MONEY)
-    return {
-        "id": str(row["id"]),
-        "object": "ledger_entry",
-        "type": row["reason"],
-        "customer": row["customer_id"],
-        "unit": None if money else row["unit"],
-        "currency": row["unit"].removeprefix(MONEY) if money else None,
-        "amount": row["amount"],
-        "from": row["giver"],
-        "to": row["taker"],
-        "balance": row["balance_after"],
-        "source": row["source"],
-        "reason": row["memo"],
-        "created_at": iso(row["at"]),
-    }
+    return showing.held(found, wallet.balance if wallet is not None else 0)

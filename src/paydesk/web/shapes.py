@@ -6,17 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from paydesk import money
+from paydesk import money, showing
 from paydesk.books import Wallet
-from paydesk.case import Refund
 from paydesk.catalog import Catalog, Product
 from paydesk.clock import iso
 from paydesk.customers import Customer
 from paydesk.lots import Lot
-from paydesk.payments import Payment
+from paydesk.showing import payment as payment
+from paydesk.showing import refund as refund
+from paydesk.showing import subscription as subscription
 from paydesk.store import Record
-from paydesk.subscribed import Shown
-from paydesk.subscriptions import UNPAID
 
 
 class Given(BaseModel):
@@ -213,106 +212,8 @@ def customer(of: Customer) -> dict[str, Any]:
 
 def order(row: Record, lines: list[Record], public_url: str) -> dict[str, Any]:
     """Show an order: `url` is Stripe's page, `link` is ours and never dies."""
-    return {
-        "id": row["id"],
-        "status": row["status"],
-        "customer": row["customer_id"],
-        "items": [
-            {
-                "price": line["price_key"],
-                "name": line["name"],
-                "quantity": line["quantity"],
-                "amount": line["unit_amount"],
-            }
-            for line in lines
-        ],
-        "amount": row["amount"],
-        "currency": row["currency"],
-        "session": row["session"],
-        "url": row["session_url"] if row["status"] == "open" else None,
-        "link": f"{public_url}/r/{row['link_token']}",
-        "conversation": row["conversation"],
-        "metadata": row["metadata"],
-        "livemode": row["livemode"],
-        "created_at": iso(row["created_at"]),
-        "paid_at": iso(row["paid_at"]),
-        "canceled_at": iso(row["canceled_at"]),
-    }
-
-
-def payment(of: Payment) -> dict[str, Any]:
-    """Show a payment. `client_secret` is there while it can still be paid; fee and net once Stripe has told them."""
-    failure = None if of.failure_message is None else {"code": of.failure_code, "message": of.failure_message}
-    return {
-        "id": of.id,
-        "object": "payment",
-        "order": of.order,
-        "customer": of.customer,
-        "status": of.status,
-        "amount": of.amount,
-        "currency": of.currency,
-        "amount_capturable": of.amount_capturable,
-        "amount_received": of.amount_received,
-        "amount_refunded": of.amount_refunded,
-        "capture_method": of.capture,
-        "client_secret": of.secret,
-        "next_action": of.next_action,
-        "failure": failure,
-        "card": None if of.card_last4 is None else {"brand": of.card_brand, "last4": of.card_last4},
-        "fee": of.fee,
-        "net": of.net,
-        "settlement_currency": of.settled_in,
-        "metadata": of.metadata,
-        "livemode": of.livemode,
-        "created_at": iso(of.created_at),
-    }
-
-
-def subscription(of: Shown) -> dict[str, Any]:
-    """Show a subscription: `until` is when what it gives ends, as far as is known, `grace_ends_at` while it is unpaid."""
-    own, newest, planned = of.own, of.newest, of.planned
-    return {
-        "id": own.id,
-        "object": "subscription",
-        "status": own.status,
-        "customer": own.customer,
-        "order": own.order,
-        "items": [
-            {"price": one.key, "stripe_price": one.price, "product": one.terms.get("product"), "quantity": one.quantity,
-             "current_period_start": iso(one.start), "current_period_end": iso(one.end)}
-            for one in own.items
-        ],
-        "cancel_at": iso(own.cancel_at),
-        "trial_end": iso(own.trial_end),
-        "ended_at": iso(own.ended_at),
-        "paused": own.paused is not None or own.status == "paused",
-        "grace_ends_at": iso(of.stands.grace_ends),
-        "until": iso(of.stands.until if of.stands.since is not None else own.started_at),
-        "pending_change": None if planned is None else {"price": planned.price, "quantity": planned.quantity,
-                                                        "at": iso(planned.at)},
-        "latest_invoice": None if newest is None else {
-            "id": newest.id, "status": newest.status, "total": newest.total, "currency": newest.currency,
-            "order": newest.order, "failure": newest.failure, "url": newest.url if newest.status in UNPAID else None,
-        },
-        "livemode": own.livemode,
-        "created_at": iso(own.started_at),
-    }  # fmt: skip
-
-
-def refund(of: Refund, order: str) -> dict[str, Any]:
-    """Show a refund."""
-    return {
-        "id": of.id,
-        "object": "refund",
-        "payment": of.payment,
-        "order": order,
-        "amount": of.amount,
-        "currency": of.currency,
-        "status": of.status,
-        "reason": of.reason,
-        "failure_reason": of.failure_reason,
-        "created_at": iso(of.created_at),
-    }
+    url = row["session_url"] if row["status"] == "open" else None
+    return {**showing.order(row, lines), "url": url, "link": f"{public_url}/r/{row['link_token']}"}
 
 
 def wallet(unit: str, of: Wallet) -> dict[str, Any]:

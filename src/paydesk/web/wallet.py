@@ -18,11 +18,10 @@ import jiter
 import orjson
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from paydesk import books, customers, ids
+from paydesk import books, customers, ids, showing
 from paydesk.catalog import CREDITS, DAYS_MAX
 from paydesk.clock import iso
 from paydesk.errors import Invalid, NotFound, PaydeskError, TooLarge
-from paydesk.ledger import Hold
 from paydesk.service import Service
 from paydesk.wallet import AMOUNT_MAX, HOLD_S, HOLD_S_MAX, Done, EndHold, Give, Operation, Reserve, Spend
 from paydesk.web.auth import Keys
@@ -282,7 +281,7 @@ def _read(call: Call, body: bytes) -> Given:
 def shown(done: Done) -> dict[str, Any]:
     """Show what became of an operation; of a hold, the hold."""
     if done.hold is not None:
-        return held(done.hold, done.balance)
+        return showing.held(done.hold, done.balance)
     answer = {
         "id": done.id,
         "object": "credit_operation",
@@ -295,23 +294,6 @@ def shown(done: Done) -> dict[str, Any]:
         "created_at": iso(done.at),
     }
     return {**answer, "expires_at": iso(done.expires_at)} if done.kind == "grant" else answer
-
-
-def held(of: Hold, balance: int) -> dict[str, Any]:
-    """Show a hold, with what its customer can spend besides."""
-    return {
-        "id": of.id,
-        "object": "hold",
-        "status": of.state,
-        "customer": of.customer,
-        "unit": of.unit,
-        "amount": of.amount,
-        "used": of.used,
-        "reason": of.memo,
-        "expires_at": iso(of.expires_at),
-        "created_at": iso(of.created_at),
-        "balance": balance,
-    }
 
 
 Headers = tuple[tuple[bytes, bytes], ...]
