@@ -1,0 +1,162 @@
+"""Discord's gateway, for a bot that Discord cannot call: the same arrivals, over a connection that we open.
+
+The connection itself (heartbeats, resuming, reconnecting) is hikari's, which is installed with `paydesk[discord]` and
+imported here alone, when `DISCORD_MODE=gateway` asks for it. An interaction is stored first and deferred then: what was
+deferred is never lost, and what could not be stored shows its failure to who asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from paydesk.channels.base import Arrival, DeliveryError, Keep
+from paydesk.channels.discord_api import Api
+from paydesk.channels.discord_failures import Aim
+from paydesk.channels.discord_interactions import AUTOCOMPLETE, BODY_BYTES_MAX, arrival_of, deferral, is_id
+from paydesk.channels.discord_settings import DiscordSettings
+from paydesk.errors import PaydeskError, SettingError
+
+if TYPE_CHECKING:
+    import hikari
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 30.0
+BATCH_MAX = 100
+INTENTS_DISALLOWED = 4014
+
+INTERACTION, JOINED, MESSAGE = "INTERACTION_CREATE", "GUILD_MEMBER_ADD", "MESSAGE_CREATE"
+
+Heard = tuple[str, dict[str, Any]]
+"""An event's name and what it tells."""
+
+
+def require() -> None:
+    """Raise `SettingError` where the library is missing that speaks to the gateway."""
+    try:
+        import hikari  # noqa: F401
+    except ImportError as error:
+        raise SettingError('DISCORD_MODE=gateway needs one library more: pip install "paydesk[discord]"') from error
+
+
+async def listen(settings: DiscordSettings, api: Api, keep: Keep) -> None:
+    """Keep what the gateway tells, for ever; a connection that ends is made anew.
+
+    Who joins a server is told only to bots that are allowed the Server Members Intent: without it, all else still is.
+    """
+    import hikari
+
+    members = True
+    while True:
+        try:
+            await _session(settings, api, keep, members=members)
+        except hikari.GatewayServerClosedConnectionError as error:
+            if error.code == INTENTS_DISALLOWED and members:
+                members = False
+                log.warning(
+                    "Discord does not tell us who joins: switch on Server Members Intent (Developer Portal → Bot)"
+                )
+                continue
+            log.warning("Discord's gateway closed the connection: %s %s", error.code, error.reason)
+        except (hikari.HikariError, OSError, RuntimeError) as error:  # RuntimeError: no session is left for today
+            log.warning("Discord's gateway: %s: %s", type(error).__name__, error)
+        await asyncio.sleep(AGAIN_S)
+
+
+async def _session(settings: DiscordSettings, api: Api, keep: Keep, *, members: bool) -> None:
+    """Stay connected as long as it lasts."""
+    import hikari
+
+    heard: asyncio.Queue[Heard] = asyncio.Queue()
+    bot = _bot(settings, members=members)
+
+    async def hear(event: hikari.ShardPayloadEvent) -> None:
+        if event.name in (INTERACTION, JOINED, MESSAGE):
+            heard.put_nowait((event.name, dict(event.payload)))
+
+    bot.subscribe(hikari.ShardPayloadEvent, hear)
+    storing = asyncio.create_task(_store(heard, api, keep))
+    try:
+        await bot.start(check_for_updates=False)
+        joined = asyncio.ensure_future(bot.join())
+        done, _ = await asyncio.wait((joined, storing), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        storing.cancel()
+        with contextlib.suppress(hikari.ComponentStateConflictError):  # it never began
+            await bot.close()
+
+
+def _bot(settings: DiscordSettings, *, members: bool) -> hikari.GatewayBot:
+    """Return a connection that only hands on what it hears: it keeps nothing in memory."""
+    import hikari
+
+    intents = hikari.Intents.DM_MESSAGES | (hikari.Intents.GUILD_MEMBERS if members else hikari.Intents.NONE)
+    return hikari.GatewayBot(
+        settings.token.reveal(), banner=None, logs=None, suppress_optimization_warning=True, auto_chunk_members=False,
+        cache_settings=hikari.impl.CacheSettings(components=hikari.api.CacheComponents.NONE),
+        intents=intents, rest_url=settings.api_base,
+    )  # fmt: skip
+
+
+async def _store(heard: asyncio.Queue[Heard], api: Api, keep: Keep) -> None:
+    """Store what was heard, together what came together, then defer the interactions among it."""
+    async with asyncio.TaskGroup() as deferring:
+        while True:
+            batch = [await heard.get()]
+            while not heard.empty() and len(batch) < BATCH_MAX:
+                batch.append(heard.get_nowait())
+            arrivals = [(name, told, arrival) for name, told in batch if (arrival := arrival_from(name, told))]
+            try:
+                await keep([arrival for _, _, arrival in arrivals])
+            except PaydeskError as error:
+                log.warning("Discord: %d arrivals could not be stored: %s", len(arrivals), error)
+                continue
+            for name, told, _ in arrivals:
+                if name == INTERACTION:
+                    deferring.create_task(_defer(api, told))
+
+
+async def _defer(api: Api, told: Mapping[str, Any]) -> None:
+    """Say "thinking…"; who cannot be told so is answered by a direct message."""
+    path = f"/interactions/{told['id']}/{told['token']}/callback"
+    try:
+        await api.ask("POST", path, Aim("answer", repeatable=False), json=deferral(told))
+    except DeliveryError as error:
+        log.warning("Discord: interaction %s was not deferred: %s", told["id"], error)
+
+
+def arrival_from(name: str, told: Mapping[str, Any]) -> Arrival | None:
+    """Return what is stored of an event of the gateway, `None` where nothing is."""
+    if name == INTERACTION:
+        body = orjson.dumps(told)
+        sound = type(told.get("type")) is int and told["type"] != AUTOCOMPLETE and len(body) <= BODY_BYTES_MAX
+        return arrival_of(told, body) if sound else None
+    if name == JOINED:
+        return _joined(told)
+    return _message(told)
+
+
+def _joined(told: Mapping[str, Any]) -> Arrival | None:
+    """A person joins a server once at a time: that time makes it one of its kind."""
+    user, server, at = told.get("user", {}).get("id"), told.get("guild_id"), told.get("joined_at")
+    if not is_id(user) or not is_id(server):
+        return None
+    kept = {"t": JOINED, "d": {"user": {"id": user}, "guild_id": server}}
+    return Arrival(f"joined:{server}:{user}:{at}", "joined", user, orjson.dumps(kept))
+
+
+def _message(told: Mapping[str, Any]) -> Arrival | None:
+    """A direct message of a person's: those of servers and of bots are none of our business."""
+    author = told.get("author", {})
+    if told.get("guild_id") or author.get("bot") or not is_id(author.get("id")) or not is_id(told.get("id")):
+        return None
+    kept = {"t": MESSAGE, "d": {"author": {"id": author["id"]}, "content": str(told.get("content", ""))}}
+    return Arrival(told["id"], "message", author["id"], orjson.dumps(kept))
