@@ -28,6 +28,7 @@ from paydesk.channels.base import (
     NeedsUser,
     Raw,
     Receipt,
+    Refused,
     Revoke,
     Send,
     Start,
@@ -76,7 +77,9 @@ class Discord(Channel):
             return await self._messages.edit(action, last)
         if isinstance(action, Grant):
             return await self._roles.grant(action)
-        return await self._roles.revoke(action)
+        if isinstance(action, Revoke):
+            return await self._roles.revoke(action)
+        raise Refused("Discord has no money of its own here")
 
     def read(self, request: Raw) -> Inbound | None:
         """Verify and answer an interaction; without the public key there is no such route."""
