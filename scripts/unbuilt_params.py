@@ -1,7 +1,8 @@
-"""Writes `src/paydesk/sandbox/unbuilt_params.py`: what Stripe takes and the sandbox does not, so that it can say so.
+"""Writes `unbuilt_params.py` and `unbuilt_calls.py` of `src/paydesk/sandbox`: what Stripe takes and the sandbox does not.
 
-Compares the sandbox's tables with the parameters that the installed official SDK declares. Run it after a change of
-either: `python scripts/unbuilt_params.py`; `--check` only says whether the file is up to date (status 1 when it is not).
+Compares the sandbox's tables with the calls and parameters that the installed official SDK declares. Run it after a
+change of either: `python scripts/unbuilt_params.py`; `--check` only says whether the files are up to date (status 1 when
+one is not).
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ _ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(_ROOT / "src"), str(_ROOT / "tests")]
 
 from paydesk.sandbox.app import OPERATIONS  # noqa: E402 (found by the line above)
-from stripe_params import Difference, differences  # noqa: E402
+from stripe_params import Difference, declared_calls, differences, normal  # noqa: E402
 
-_FILE = _ROOT / "src" / "paydesk" / "sandbox" / "unbuilt_params.py"
+_FOLDER = _ROOT / "src" / "paydesk" / "sandbox"
 _HEAD = '''"""What Stripe's API takes and the sandbox does not build; written by `scripts/unbuilt_params.py`, not by hand.
 
 Each entry names parameters (or words, for parameters that take one of a few) and the places where they are real: a
 call, and the hash or parameter inside it, between semicolons. `[]` is any place of a list.
+"""
+'''
+_CALLS_HEAD = '''"""The calls of Stripe's API that the sandbox does not build; written by `scripts/unbuilt_params.py`.
+
+Each entry names methods and the paths that have exactly these; `{}` is an id.
 """
 '''
 _WORD = "the word "
@@ -39,6 +45,20 @@ def written() -> str:
         elif one.what.startswith(_WORD) and one.what.endswith(" is not in the sandbox"):
             words[f"{one.call} {one.param}"].add(one.what.split()[2])
     return f"{_HEAD}\n{_table('PARAMS', params)}\n{_table('WORDS', words)}"
+
+
+def written_calls() -> str:
+    """The text of the module of calls."""
+    built = {normal(operation.method, operation.path) for operation in OPERATIONS}
+    methods: dict[str, set[str]] = defaultdict(set)
+    for call in set(declared_calls()) - built:
+        method, path = call.split()
+        methods[path].add(method)
+    paths: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for path, found in methods.items():
+        paths[tuple(sorted(found))].append(path)
+    rows = "".join(_row(names, [" ".join(sorted(where))]) for names, where in sorted(paths.items()))
+    return f"{_CALLS_HEAD}\nCALLS: tuple[tuple[str, str], ...] = (\n{rows})  # fmt: skip\n"
 
 
 def _split(one: Difference) -> tuple[str, str]:
@@ -68,12 +88,12 @@ def _wrapped(text: str) -> str:
 
 
 def main() -> None:
-    """Write the file, or only look at it."""
-    text = written()
-    if "--check" not in sys.argv:
-        _FILE.write_text(text)
-    elif _FILE.read_text() != text:
-        sys.exit(f"{_FILE.name} is not up to date: run python scripts/unbuilt_params.py")
+    """Write the files, or only look at them."""
+    for name, text in (("unbuilt_params.py", written()), ("unbuilt_calls.py", written_calls())):
+        if "--check" not in sys.argv:
+            (_FOLDER / name).write_text(text)
+        elif (_FOLDER / name).read_text() != text:
+            sys.exit(f"{name} is not up to date: run python scripts/unbuilt_params.py")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real headless browser for the tests that look at pages. Import `browser` and `page`.
+"""A real headless browser for the tests that look at pages, and pages of others for it. Import what you need.
 
 The browser lives for one module: Playwright's event loop must be gone before asynchronous tests of others begin.
 """
@@ -6,7 +6,11 @@ The browser lives for one module: Playwright's event loop must be gone before as
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
@@ -46,3 +50,28 @@ def page(browser: Browser) -> Iterator[Page]:
     yield opened
     context.close()
     assert not mistakes, mistakes
+
+
+@contextmanager
+def served(html: str) -> Iterator[str]:
+    """The origin of a server of its own that answers every address with this page: somebody else's site."""
+    text = html.encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -50,6 +50,12 @@ def now(sandbox: Sandbox, subscription: dict[str, Any]) -> dict[str, Any]:
     return dict(sandbox.call("GET", f"/v1/subscriptions/{subscription['id']}").json())
 
 
+def ends(sandbox: Sandbox, subscription: dict[str, Any]) -> tuple[int | None, bool]:
+    """When a subscription is to end, and whether that moves along with its period."""
+    shown = now(sandbox, subscription)
+    return shown["cancel_at"], shown["cancel_at_period_end"]
+
+
 def test_a_customer_cancels_and_changes_her_mind(sandbox: Sandbox, subscription: dict[str, Any], page: Page) -> None:
     page.goto(portal(sandbox, subscription))
     expect(page.get_by_role("heading", name="Basic")).to_be_visible()
@@ -61,10 +67,22 @@ def test_a_customer_cancels_and_changes_her_mind(sandbox: Sandbox, subscription:
     page.get_by_role("link", name="Cancel subscription").click()
     page.get_by_role("button", name="Cancel subscription").click()
     expect(page.get_by_text("Cancels ")).to_be_visible()
-    assert now(sandbox, subscription)["cancel_at_period_end"] is True
+    end = subscription["items"]["data"][0]["current_period_end"]
+    assert ends(sandbox, subscription) == (end, False), "with flexible billing the portal names the time"
     page.get_by_role("button", name="Don't cancel subscription").click()
     expect(page.get_by_text("Your plan renews on")).to_be_visible()
-    assert now(sandbox, subscription)["cancel_at_period_end"] is False
+    assert ends(sandbox, subscription) == (None, False)
+
+
+def test_with_classic_billing_the_portal_cancels_at_the_end_of_the_period(
+    sandbox: Sandbox, subscription: dict[str, Any], page: Page
+) -> None:
+    classic = call(sandbox, "/v1/subscriptions", customer=subscription["customer"], **{
+        "items[0][price]": plan(sandbox, "Old", 700), "billing_mode[type]": "classic"})  # fmt: skip
+    page.goto(f"{portal(sandbox, classic)}/cancel/{classic['id']}")
+    page.get_by_role("button", name="Cancel subscription").click()
+    expect(page.get_by_text("Cancels ")).to_be_visible()
+    assert ends(sandbox, classic) == (classic["items"]["data"][0]["current_period_end"], True)
 
 
 def test_a_customer_changes_the_plan(sandbox: Sandbox, subscription: dict[str, Any], page: Page) -> None:
@@ -75,6 +93,79 @@ def test_a_customer_changes_the_plan(sandbox: Sandbox, subscription: dict[str, A
     page.get_by_role("button", name="Confirm").click()
     expect(page.get_by_role("heading", name="Large")).to_be_visible()
     assert now(sandbox, subscription)["items"]["data"][0]["price"]["unit_amount"] == 2900
+
+
+QUANTITY = "features[subscription_update][default_allowed_updates]"
+
+
+def countable(sandbox: Sandbox, *allowed: str, **more: str) -> str:
+    """A configuration in which these things of a subscription may be changed."""
+    given = {f"{QUANTITY}[{place}]": word for place, word in enumerate(allowed)}
+    return str(call(sandbox, "/v1/billing_portal/configurations", **{
+        "features[subscription_update][enabled]": "true",
+        "features[subscription_update][proration_behavior]": "always_invoice", **given, **more})["id"])  # fmt: skip
+
+
+def test_a_customer_changes_the_quantity(sandbox: Sandbox, subscription: dict[str, Any], page: Page) -> None:
+    page.goto(portal(sandbox, subscription, configuration=countable(sandbox, "quantity")))
+    page.get_by_role("link", name="Update subscription").click()
+    assert page.get_by_text("Large").count() == 0, "only the quantity may be changed"
+    for _ in range(3):
+        page.get_by_role("button", name="One more").click()
+    page.get_by_role("button", name="One less").click()
+    expect(page.get_by_role("spinbutton", name="Quantity of Basic")).to_have_value("3")
+    page.get_by_role("button", name="Change the quantity of Basic").click()
+    expect(page.get_by_role("heading", name="Basic × 3")).to_be_visible()
+    expect(page.get_by_text("$27.00 per month")).to_be_visible()
+    expect(page.get_by_text("Instead of Basic, $9.00 per month")).to_be_visible()
+    expect(page.get_by_text("Next invoice")).to_be_visible()
+    expect(page.get_by_text("$18.00", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_role("heading", name="Basic × 3")).to_be_visible()
+    changed = now(sandbox, subscription)
+    assert changed["items"]["data"][0]["quantity"] == 3
+    invoice = sandbox.call("GET", f"/v1/invoices/{changed['latest_invoice']}").json()
+    assert (invoice["status"], invoice["total"]) == ("paid", 1800)
+
+
+def test_another_plan_is_taken_in_the_quantity_that_is_allowed(
+    sandbox: Sandbox, subscription: dict[str, Any], page: Page
+) -> None:
+    large = sandbox.call("GET", "/v1/prices", {"limit": "1"}).json()["data"][0]
+    product = "features[subscription_update][products][0]"
+    configuration = countable(sandbox, "price", **{
+        f"{product}[product]": large["product"], f"{product}[prices][0]": large["id"],
+        f"{product}[adjustable_quantity][enabled]": "true", f"{product}[adjustable_quantity][maximum]": "5"})  # fmt: skip
+    shown = sandbox.call("GET", f"/v1/billing_portal/configurations/{configuration}").json()
+    assert not problems(shown)
+    kept = shown["features"]["subscription_update"]["products"][0]["adjustable_quantity"]
+    assert kept == {"enabled": True, "maximum": 5, "minimum": 1}
+    address = portal(sandbox, subscription, configuration=configuration)
+    for quantity in ("6", "0", "many"):
+        refused = page.request.post(
+            f"{address}/plan/{subscription['id']}", form={"price": large["id"], "quantity": quantity}
+        )
+        assert (refused.status, "The quantity must be between 1 and 5." in refused.text()) == (400, True)
+    page.goto(f"{address}/plan/{subscription['id']}")
+    assert page.get_by_role("spinbutton", name="Quantity of Basic").count() == 0, (
+        "how many of the present plan is not to be changed"
+    )
+    page.get_by_role("spinbutton", name="Quantity of Large").fill("2")
+    page.get_by_role("button", name="Select Large").click()
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_role("heading", name="Large × 2")).to_be_visible()
+    assert now(sandbox, subscription)["items"]["data"][0]["quantity"] == 2
+
+
+def test_a_quantity_that_may_not_be_changed_stays(sandbox: Sandbox, subscription: dict[str, Any], page: Page) -> None:
+    basic = subscription["items"]["data"][0]["price"]["id"]
+    address = portal(sandbox, subscription, configuration=countable(sandbox, "price"))
+    form = {"price": basic, "quantity": "2"}
+    assert page.request.post(f"{address}/plan/{subscription['id']}", form=form).status == 404
+    large = sandbox.call("GET", "/v1/prices", {"limit": "1"}).json()["data"][0]["id"]
+    wrong = page.request.post(f"{address}/plan/{subscription['id']}", form={"price": large, "quantity": "2"})
+    assert (wrong.status, "The quantity must be 1." in wrong.text()) == (400, True)
+    assert now(sandbox, subscription)["items"]["data"][0]["quantity"] == 1
 
 
 def test_a_new_card_is_charged_from_now_on(sandbox: Sandbox, subscription: dict[str, Any], page: Page) -> None:
@@ -116,7 +207,7 @@ def test_a_flow_begins_at_its_own_page_and_leads_back(
     page.goto(url)
     page.get_by_role("button", name="Cancel subscription").click()
     page.wait_for_url("**/?done")
-    assert now(sandbox, subscription)["cancel_at_period_end"] is True
+    assert ends(sandbox, subscription)[0] is not None
 
 
 def test_the_portal_keeps_to_its_configuration(sandbox: Sandbox, subscription: dict[str, Any], page: Page) -> None:
@@ -149,7 +240,8 @@ def test_another_customers_subscription_is_not_shown(
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_portal_fits_the_screen(sandbox: Sandbox, subscription: dict[str, Any], page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    home = portal(sandbox, subscription)
+    home = portal(sandbox, subscription, configuration=countable(sandbox, "price", "quantity", **{
+        "features[payment_method_update][enabled]": "true", "features[subscription_cancel][enabled]": "true"}))  # fmt: skip
     for part in ("", "/card", f"/cancel/{subscription['id']}", f"/plan/{subscription['id']}"):
         page.goto(home + part)
         assert page.evaluate("document.documentElement.scrollWidth") == width, part

@@ -62,6 +62,20 @@ def test_a_buyer_pays_and_returns_to_the_shop(sandbox: Sandbox, session: dict[st
     assert charge["payment_method_details"]["card"]["last4"] == "4242"
 
 
+def test_a_buyer_says_where_they_are_where_tax_is_computed(sandbox: Sandbox, shop: str, page: Page) -> None:
+    session = session_of(sandbox, success_url=f"{shop}/thanks", **{"automatic_tax[enabled]": "true"})
+    page.goto(session["url"])
+    fill(page, "4242424242424242")
+    pay(page)
+    expect(page.get_by_text("The customer's location isn't recognized.")).to_be_visible()
+    expect(page.get_by_label("ZIP or postal code")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Country or region").select_option(label="Netherlands")
+    pay(page)
+    page.wait_for_url(f"{shop}/thanks")
+    done = sandbox.call("GET", f"/v1/checkout/sessions/{session['id']}").json()
+    assert (done["automatic_tax"]["status"], done["customer_details"]["address"]["country"]) == ("complete", "NL")
+
+
 def test_a_declined_card_is_told_and_another_one_pays(
     sandbox: Sandbox, session: dict[str, Any], shop: str, page: Page
 ) -> None:

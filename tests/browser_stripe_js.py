@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser import browser, page
+from browser import browser, page, served
 from sandbox_fixtures import Sandbox, sandbox, shared_sandbox
 
 _SHOP = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Shop</title><body>
@@ -50,24 +48,8 @@ if (query.get("payment_intent_client_secret")) {
 @pytest.fixture(scope="module")
 def shop(shared_sandbox: Sandbox) -> Iterator[str]:
     """A seller's page on another origin, which points Stripe.js at the sandbox."""
-    text = _SHOP.replace("BASE", shared_sandbox.url).encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, *_: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with served(_SHOP.replace("BASE", shared_sandbox.url)) as address:
+        yield address
 
 
 def visit(page: Page, shop: str, sandbox: Sandbox, more: str = "", **params: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Difference:
 def differences(operation: Operation) -> list[Difference]:
     """Where the table of one call differs from the SDK's, in no order that means anything."""
     call = f"{operation.method} {operation.path}"
-    declared = declared_calls().get(_normal(operation.method, operation.path))
+    declared = declared_calls().get(normal(operation.method, operation.path))
     if declared is None:
         return [Difference(call, "", "no such call in the SDK")]
     return [
@@ -57,7 +57,8 @@ def differences(operation: Operation) -> list[Difference]:
     ]
 
 
-def _normal(method: str, path: str) -> str:
+def normal(method: str, path: str) -> str:
+    """A call with `{}` for every id in its path, whatever the id is called."""
     return f"{method.upper()} {re.sub(r'{[^}]*}', '{}', path)}"
 
 
@@ -96,7 +97,7 @@ def _request(call: ast.AST) -> str | None:
     texts = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     path = next((text for text in texts if text.startswith("/v1/")), None)
     method = call.args[0]
-    return _normal(method.value, path) if path and isinstance(method, ast.Constant) else None
+    return normal(method.value, path) if path and isinstance(method, ast.Constant) else None
 
 
 @cache

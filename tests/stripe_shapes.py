@@ -21,6 +21,7 @@ from stripe._stripe_object import UntypedStripeObject
 
 CLASSES: dict[str, type] = {
     "account": stripe.Account,
+    "balance": stripe.Balance,
     "balance_transaction": stripe.BalanceTransaction,
     "billing_portal.configuration": stripe.billing_portal.Configuration,
     "billing_portal.session": stripe.billing_portal.Session,
@@ -57,6 +58,7 @@ CLASSES: dict[str, type] = {
 MAY_BE_ABSENT: dict[str, set[str]] = {
     name: set(fields.split())
     for name, fields in {
+        "balance": "connect_reserved instant_available issuing refund_and_dispute_prefunding",
         "balance_transaction": "",
         "billing_portal.configuration": "",
         "billing_portal.session": "after_expiration",

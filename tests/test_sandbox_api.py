@@ -11,6 +11,7 @@ import pytest
 import stripe
 
 from sandbox_fixtures import Sandbox, price_of, sandbox, session_of, shared_sandbox
+from stripe_shapes import problems
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str | None, str | None]:
@@ -83,6 +84,9 @@ def test_keys_are_asked_for_and_separate_accounts(sandbox: Sandbox) -> None:
         assert wrong not in answer.text or len(wrong) < 12
     with pytest.raises(stripe.AuthenticationError):
         sandbox.sdk("sk_live_x").v1.customers.list()
+    publishable = httpx.get(f"{sandbox.url}/v1/customers", auth=("pk_test_0123456789abcdef", "")).json()["error"]
+    assert publishable["code"] == "secret_key_required"
+    assert publishable["message"].startswith("This API call cannot be made with a publishable API key.")
     customer = sandbox.call("POST", "/v1/customers").json()["id"]
     assert httpx.get(f"{sandbox.url}/v1/customers/{customer}", auth=(sandbox.key, "")).status_code == 200
     assert sandbox.other().call("GET", f"/v1/customers/{customer}").status_code == 404
@@ -102,7 +106,8 @@ def test_every_answer_has_a_request_id_and_a_version(sandbox: Sandbox) -> None:
     assert answer.headers["Original-Request"] == answer.headers["Request-Id"]
     assert answer.headers["Stripe-Should-Retry"] == "false"
     assert sandbox.call("GET", "/v1/nothing").headers["Request-Id"].startswith("req_")
-    assert sandbox.call("GET", "/v1/customers", Stripe_Version="tomorrow").status_code == 400
+    for wrong in ("tomorrow", "2024-13-01", "2024-00-10", "2024-09-32.acacia"):
+        assert sandbox.call("GET", "/v1/customers", Stripe_Version=wrong).status_code == 400
 
 
 def test_nested_parameters_in_every_spelling(sandbox: Sandbox) -> None:
@@ -235,3 +240,17 @@ def test_a_token_as_source_is_the_customers_card(sandbox: Sandbox) -> None:
                   {"source": "tok_visa", "payment_method": "pm_card_visa"}):  # fmt: skip
         assert sandbox.call("POST", "/v1/customers", wrong).status_code in (400, 402), wrong
     assert sandbox.event_types() == before
+
+
+def test_the_balance_is_what_the_transactions_come_to(sandbox: Sandbox) -> None:
+    client = sandbox.sdk()
+    empty = client.v1.balance.retrieve()
+    assert ([one.amount for one in empty.available], empty.available[0].currency) == ([0], "usd")
+    paid = {"amount": 1000, "payment_method_types": ["card"], "confirm": True}
+    client.v1.payment_intents.create({**paid, "currency": "usd", "payment_method": "pm_card_bypassPending"})
+    waiting = client.v1.payment_intents.create({**paid, "currency": "eur", "payment_method": "pm_card_visa"})
+    client.v1.refunds.create({"payment_intent": waiting.id, "amount": 400})
+    now = sandbox.call("GET", "/v1/balance").json()
+    assert not problems(now)
+    sums = {name: {one["currency"]: one["amount"] for one in now[name]} for name in ("available", "pending")}
+    assert sums == {"available": {"eur": -400, "usd": 941}, "pending": {"eur": 941, "usd": 0}}

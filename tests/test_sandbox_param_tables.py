@@ -55,7 +55,7 @@ LEFT_OUT = {
     r"^(flow_directions|attach_to_self|single_use|excluded_payment_method_types)$": "rare",
     r"^(amount_to_confirm|allowed_payment_method_types)$": "rare ways to confirm",
     r"^(shipping_options|optional_items|collected_information|line_items|payment_intent_data)$": "no shipping rates, no upsells",
-    r"^subscription_data\[(billing_cycle_anchor_config|pending_invoice_item_interval)\]$": "rare billing",
+    r"^subscription_data\[pending_invoice_item_interval\]$": "rare billing",
     r"^subscription_data\[invoice_settings\]\[(account_tax_ids|issuer\]\[account)\]$": "tax ids and Connect",
     r"^invoice_settings\[(custom_fields|rendering_options)\]$": "what is only printed",
     r"^card\[networks\]$|\[card\]\[networks\]$": "cards of two networks",

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import stripe
 
-from sandbox_fixtures import Sandbox, price_of, sandbox, shared_sandbox
+from paydesk.sandbox.app import OPERATIONS
+from sandbox_fixtures import Sandbox, sandbox, shared_sandbox
+from stripe_params import declared_calls, normal
 
 _ROOT = Path(__file__).parent.parent
 _SESSION = {"mode": "payment", "success_url": "https://example.com", "line_items[0][quantity]": "1"}
@@ -66,7 +68,35 @@ def test_nothing_is_kept_of_a_refused_key_so_that_it_can_be_used_again(sandbox: 
     assert made.status == "requires_payment_method"
 
 
-def test_the_list_is_that_of_the_tables_and_the_sdk() -> None:
+def test_every_call_of_stripes_is_answered_or_named_as_not_built(sandbox: Sandbox) -> None:
+    built = {normal(operation.method, operation.path) for operation in OPERATIONS}
+    unbuilt = sorted(set(declared_calls()) - built)
+    assert len(unbuilt) > 100
+    with sandbox.http() as client:
+        for call in unbuilt:
+            method, path = call.replace("{}", "x_1").split()
+            answer = client.request(method, path)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"], error["type"]) == (
+                400, "sandbox_unsupported", "invalid_request_error",
+            ), call  # fmt: skip
+            assert error["message"].startswith(f"This sandbox does not support the call '{method} {path}' yet"), call
+        assert client.get("/v1/balance_transactions").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/nothing"), ("GET", "/v1/quotes/"), ("PUT", "/v1/quotes"), ("DELETE", "/v1/charges"),
+     ("GET", "/v1/accounts/acct_1/nothing"), ("GET", "/v1"), ("GET", "/nothing")],
+)  # fmt: skip
+def test_an_address_that_stripe_does_not_have_is_unrecognized(sandbox: Sandbox, method: str, path: str) -> None:
+    answer = sandbox.call(method, path)
+    error = answer.json()["error"]
+    assert (answer.status_code, error.get("code")) == (404, None)
+    assert error["message"].startswith(f"Unrecognized request URL ({method}: {path})")
+
+
+def test_the_lists_are_those_of_the_tables_and_the_sdk() -> None:
     script = [sys.executable, str(_ROOT / "scripts" / "unbuilt_params.py"), "--check"]
     checked = subprocess.run(script, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr

@@ -15,11 +15,12 @@ from typing import Any
 from .clock import Clock, Timeline
 from .errors import Json, no_such
 from .ids import derived_text, new_id
+from .journal import Journal
 from .settings import Settings
 
-# Fields by which an object is looked up instead of its id, by kind.
+# Fields by which objects are looked up instead of their ids, by kind; the file has them beside the ids.
 NAMES = {"checkout.session": "_page", "price": "lookup_key", "payment_intent": "_ticket", "setup_intent": "_ticket",
-          "billing_portal.session": "_ticket"}  # fmt: skip
+          "billing_portal.session": "_ticket", "_delivery": "status"}  # fmt: skip
 
 
 @dataclass
@@ -101,17 +102,16 @@ class Account:
         public_url: str,
         at: Callable[[float, Callable[[], None]], None],
         settings: Settings,
-        read: Callable[[int], Json],
+        journal: Journal,
     ) -> None:
-        """`at` runs an action at a moment of the clock; what must outlive a restart goes through `later`. `read`
-        fetches an object from its position in the file."""
+        """`at` runs an action at a moment of the clock; what must outlive a restart goes through `later`."""
         self.key = key
         self.at = at
         self.id = "acct_1" + derived_text(key, 15)
         self.clock = clock
         self.public_url = public_url
         self.settings = settings
-        self._read = read
+        self._journal = journal
         self.tables: dict[str, Table] = {}
         self._named: dict[tuple[str, str], str] = {}
         self.cause = Cause()
@@ -124,11 +124,23 @@ class Account:
         self.fresh_events: list[Json] = []
 
     def table(self, kind: str) -> Table:
-        """The objects of a kind; empty when there are none yet."""
+        """The objects of a kind; empty when there are none yet. Those in the file are taken up when first asked for."""
         known = self.tables.get(kind)
         if known is None:
-            known = self.tables[kind] = Table(self._read)
+            known = self.tables[kind] = Table(self._journal.body)
+            self._take_up(kind, known)
         return known
+
+    def _take_up(self, kind: str, table: Table) -> None:
+        heads = self._journal.heads(self.key, kind)
+        table.take_up([one[1] for one in heads], [one[0] for one in heads])
+        if kind in NAMES:
+            self._named.update(((kind, name), object_id) for _, object_id, name in heads if name is not None)
+
+    def counts(self) -> dict[str, int]:
+        """How many objects there are of each kind of Stripe's."""
+        kinds = {*self.tables, *self._journal.kinds(self.key)}
+        return {kind: len(self.table(kind)) for kind in sorted(kinds) if kind[:1] != "_" and len(self.table(kind))}
 
     def add(self, kind: str, values: Json, *, object_id: str | None = None) -> Json:
         """A new object of a kind, with `id`, `object`, `created` and `livemode` filled in."""
@@ -152,12 +164,6 @@ class Account:
             self.changed_at[row["id"]] = self.clock.now()
         return row
 
-    def take_up(self, kind: str, heads: list[tuple[int, str, str | None]]) -> None:
-        """Take up all objects of a kind that stand in the file: position, id and name of each, oldest first."""
-        self.table(kind).take_up([one[1] for one in heads], [one[0] for one in heads])
-        if kind in NAMES:
-            self._named.update(((kind, name), object_id) for _, object_id, name in heads if name is not None)
-
     def remove(self, kind: str, object_id: str) -> None:
         """Forget an object for good."""
         self.table(kind).remove(object_id)
@@ -172,12 +178,12 @@ class Account:
 
     def find(self, kind: str, object_id: str) -> Json | None:
         """The object with this id, or None."""
-        table = self.tables.get(kind)
-        return table.get(object_id) if table else None
+        return self.table(kind).get(object_id)
 
     def find_named(self, kind: str, name: str) -> Json | None:
         """The object that has this lookup key (prices) or this ticket of a bank page (intents) now, or None."""
-        row = self.find(kind, self._named.get((kind, name), ""))
+        table = self.table(kind)
+        row = table.get(self._named.get((kind, name), ""))
         return row if row is not None and row[NAMES[kind]] == name else None
 
     def get(self, kind: str, object_id: str, param: str, *, status: int = 400, noun: str = "") -> Json:

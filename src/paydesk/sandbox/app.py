@@ -61,11 +61,12 @@ from . import (
     test_clocks,
 )
 from .calls import Operation
-from .errors import unknown_url
 from .manners import Manners
+from .unbuilt import refused_call
 from .world import World
 
-OPERATIONS: list[Operation] = [
+# In order of their paths, so that `/search` comes before `/{id}` for whoever looks for the first that fits.
+OPERATIONS: list[Operation] = sorted((
     operation
     for module in (
         checkout, checkout_pay, intents, customers, catalog, plans, methods, charges, refunds, balance, events, endpoints,
@@ -76,7 +77,7 @@ OPERATIONS: list[Operation] = [
         subscription_calls, subscription_ends, subscription_items, schedule_calls, test_clocks, listening,
     )
     for operation in module.OPERATIONS
-]  # fmt: skip
+), key=lambda one: one.path)  # fmt: skip
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -97,7 +98,7 @@ def create_app(
     ]  # fmt: skip
 
     async def refused(request: Request, _: Exception) -> Response:
-        return manners.refuse(request, unknown_url(request.method, request.url.path))
+        return manners.refuse(request, refused_call(request.method, request.url.path))
 
     app = Starlette(routes=routes, lifespan=_lifespan(world), exception_handlers={HTTPException: refused})
     app.router.redirect_slashes = False  # Stripe answers 404 to a slash too many
@@ -106,9 +107,8 @@ def create_app(
 
 
 def _api_routes(manners: Manners) -> list[Route]:
-    """A route for each call; sorted, `/search` comes before `/{id}`."""
-    ordered = sorted(OPERATIONS, key=lambda one: one.path)
-    return [Route(one.path, _endpoint(manners, one), methods=[one.method]) for one in ordered]
+    """A route for each call."""
+    return [Route(one.path, _endpoint(manners, one), methods=[one.method]) for one in OPERATIONS]
 
 
 def _endpoint(manners: Manners, operation: Operation) -> Endpoint:

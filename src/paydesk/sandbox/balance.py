@@ -106,12 +106,29 @@ def _list(call: Call) -> Json:
     return {**page, "data": [_as_of_now(call, row) for row in page["data"]]}
 
 
+def _balance(call: Call) -> Json:
+    """What the account has by currency: what can be paid out, and what is on its way."""
+    sums: dict[str, dict[str, int]] = {"available": {}, "pending": {}}
+    for transaction in call.account.all("balance_transaction"):
+        row = _as_of_now(call, transaction)
+        known = sums[row["status"]]
+        known[row["currency"]] = known.get(row["currency"], 0) + row["net"]
+    currencies = sorted({*sums["available"], *sums["pending"]}) or [call.account.settings.settlement_currency or "usd"]
+    parts = {name: [_part(known.get(currency, 0), currency) for currency in currencies] for name, known in sums.items()}
+    return {"object": "balance", "livemode": False, **parts}
+
+
+def _part(amount: int, currency: str) -> Json:
+    return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+
+
 def _as_of_now(call: Call, transaction: Json) -> Json:
     available = transaction["available_on"] <= call.account.clock.now_s()
     return {**transaction, "status": "available" if available else "pending"}
 
 
 OPERATIONS: list[Operation] = [
+    get("/v1/balance", _balance),
     listing("/v1/balance_transactions", _list,
             {"currency": text(3), "payout": text(), "source": text(), "type": text()}),
     get("/v1/balance_transactions/{id}", _retrieve),

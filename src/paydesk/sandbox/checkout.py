@@ -9,6 +9,7 @@ from .catalog import PRICE_DATA, add_price
 from .checkout_orders import (
     DISCOUNT_FIELDS,
     SUBSCRIPTION_DATA,
+    anchor_fields,
     intent_id,
     reckon,
     refuse_without_recurring,
@@ -16,6 +17,7 @@ from .checkout_orders import (
     session_discounts,
     setup_id,
 )
+from .checkout_tax import refuse_wrong_update, tax_fields
 from .embedded_pages import embedded_fields, refuse_wrong_embedding
 from .errors import Json, StripeError, invalid, missing_parameter, unreadable
 from .events import emit
@@ -123,6 +125,7 @@ def _create(call: Call) -> Json:
         **_settings(params),
         "adaptive_pricing": {"enabled": call.account.settings.adaptive_pricing},
         **shown_extras(params),
+        **tax_fields(call.account, customer, params),
         "amount_subtotal": total,
         "amount_total": total,
         "currency": currency,
@@ -137,6 +140,7 @@ def _create(call: Call) -> Json:
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
         "url": f"{call.account.public_url}/c/pay/{session_id}",
         **embedded_fields(params, session_id),
+        **anchor_fields(call.account, params, lines),
         "_intent_data": params.get("payment_intent_data") or {},
         "_lines": lines,
         "_page": new_id("payment_page"),
@@ -181,6 +185,7 @@ def _refuse_wrong_use(params: Json) -> None:
     """What Stripe refuses before it looks at any object."""
     refuse_wrong_subscription(params)
     refuse_wrong_embedding(params)
+    refuse_wrong_update(params)
     if params["mode"] == "setup":
         _refuse_wrong_setup(params)
     elif not params.get("line_items"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .accounts import Account
+from .anchors import ANCHOR_CONFIG, anchor_of
 from .billing_parts import INVOICE_SETTINGS
 from .coupons import chosen, shares
 from .errors import Json, invalid, missing_parameter, unreadable
@@ -12,12 +13,14 @@ from .methods import behaviour
 from .params import Shape, choice, fields, integer, merged_metadata, metadata, text, whole
 from .saving import keep_method
 from .subscription_calls import trial_end
+from .subscription_lines import part_amount
 from .subscription_params import BILLING_MODE
-from .subscription_rows import check_items
+from .subscription_rows import check_items, period_at
 from .subscriptions import Order, finish_start, remind_if_near, start
 
 SUBSCRIPTION_DATA: Shape = {
     "billing_cycle_anchor": integer,
+    "billing_cycle_anchor_config": ANCHOR_CONFIG,
     "billing_mode": BILLING_MODE,
     "description": text(500),
     "invoice_settings": fields(INVOICE_SETTINGS),
@@ -57,6 +60,22 @@ def refuse_without_recurring(account: Account, lines: list[Json]) -> None:
     check_items(recurring)
 
 
+def anchor_fields(account: Account, params: Json, lines: list[Json]) -> Json:
+    """The anchor of a new session's subscription; refuses one that cannot be, or that stands beside a trial."""
+    data = params.get("subscription_data") or {}
+    names = [name for name in ("billing_cycle_anchor", "billing_cycle_anchor_config") if data.get(name) is not None]
+    if not names:
+        return {"_anchor": None}
+    prices = [account.get("price", line["price"], "line_items") for line in lines]
+    if data.get("trial_end") or data.get("trial_period_days"):
+        raise invalid("A trial cannot be combined with a billing cycle anchor.", f"subscription_data[{names[0]}]")
+    if data.get("proration_behavior") == "none" and any(not price["recurring"] for price in prices):
+        raise invalid("You cannot use one-time prices when `proration_behavior` is `none`.",
+                      "subscription_data[proration_behavior]")  # fmt: skip
+    recurring = [price for price in prices if price["recurring"]]
+    return {"_anchor": anchor_of(account, data, None, recurring, "subscription_data[billing_cycle_anchor{}]")}
+
+
 def session_discounts(account: Account, params: Json) -> list[Json]:
     """The field `discounts` of a session from its parameters."""
     picked = chosen(account, params.get("discounts"), params.get("customer"))
@@ -71,7 +90,8 @@ def reckon(account: Account, session: Json) -> None:
     trial = trial_end_of(account, session) is not None
     due = [line for line in lines if not (trial and _recurring(account, line))]
     for line in due:
-        line |= {"amount_discount": 0, "amount_total": line["amount_subtotal"]}
+        amount = _part(account, session, line)
+        line |= {"amount_discount": 0, "amount_subtotal": amount, "amount_total": amount}
     for discount in session["discounts"]:
         coupon = account.get("coupon", discount["coupon"], "coupon")
         products = (coupon.get("applies_to") or {}).get("products")
@@ -86,6 +106,17 @@ def reckon(account: Account, session: Json) -> None:
         payment_status="unpaid" if total else "no_payment_required",
         total_details={"amount_discount": off, "amount_shipping": 0, "amount_tax": 0},
     )  # fmt: skip
+
+
+def _part(account: Account, session: Json, line: Json) -> int:
+    """What is due of a line now: of a recurring one up to a set anchor only its part, or nothing without prorations."""
+    price, anchor = account.get("price", line["price"], "price"), session.get("_anchor")
+    if anchor is None or not price["recurring"]:
+        return int(line["amount_subtotal"])
+    since = session["created"]
+    regular = period_at(anchor, price, since)
+    free = (session["_subscription_data"] or {}).get("proration_behavior") == "none" and regular[0] != since
+    return 0 if free else part_amount(price, line["quantity"], regular, since, regular[1])
 
 
 def _recurring(account: Account, line: Json) -> bool:
@@ -147,7 +178,7 @@ def _order(account: Account, session: Json, customer: Json, method: Json | None)
                   "promotion_code": account.find("promotion_code", one["promotion_code"] or "")}
                  for one in session["discounts"]]  # fmt: skip
     return Order(customer, prices, given, trial_end=trial_end_of(account, session),
-                 anchor=data.get("billing_cycle_anchor"), extras=extras, discounts=discounts)  # fmt: skip
+                 anchor=session.get("_anchor"), extras=extras, discounts=discounts, since=session["created"])  # fmt: skip
 
 
 def settle(account: Account, session: Json, intent: Json) -> None:

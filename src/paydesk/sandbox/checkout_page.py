@@ -12,6 +12,7 @@ from .errors import Json
 from .html import day, framed, notice, page
 from .method_rules import RULES
 from .money import written
+from .words import COUNTRIES
 from .world import World
 
 _CARDS_SHOWN = 8
@@ -91,6 +92,7 @@ def _view(account: Account, session: Json, lines: list[Json]) -> Json:
         ),
         "coupon_field": bool(session["allow_promotion_codes"]),
         "discount": session["total_details"]["amount_discount"],
+        "countries": COUNTRIES if session["automatic_tax"]["enabled"] else (),
         "trial": None,
         "every": next((line["every"] for line in lines if line["every"]), ""),
     }  # fmt: skip

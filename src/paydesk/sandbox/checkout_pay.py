@@ -6,6 +6,7 @@ from .accounts import Account
 from .calls import Call, Operation, get, post
 from .checkout import customer_details, session_with, shown_line
 from .checkout_orders import count_redemptions, intent_id, settle, setup_id, subscribe, will_decline
+from .checkout_tax import check_buyer, keep_address
 from .confirming import How, start_payment
 from .customers import add_customer
 from .embedded_pages import is_embedded, page_address
@@ -112,6 +113,7 @@ def _pay(call: Call, session: Json) -> None:
     method = _method(call)
     details = _buyer(session, method, call.params.get("customer_email"))
     _refuse_type(session, method)
+    check_buyer(account, session, details)
     intent = _intent(account, session, details["email"])
     shown = presentment(session, details["email"])
     account.change(session, _buyer=details, **({"presentment_details": shown} if shown else {}))
@@ -133,7 +135,9 @@ def _subscribe_free(call: Call, session: Json) -> None:
         return
     method = _method(call)
     _refuse_type(session, method)
-    account.change(session, _buyer=_buyer(session, method, call.params.get("customer_email")))
+    details = _buyer(session, method, call.params.get("customer_email"))
+    check_buyer(account, session, details)
+    account.change(session, _buyer=details)
     intent = account.find("setup_intent", setup_id(session))
     if intent is None:
         values = {"payment_method_types": session["payment_method_types"], "_session": session["id"]}
@@ -145,6 +149,7 @@ def _subscribe_free(call: Call, session: Json) -> None:
 def _customer(account: Account, session: Json) -> Json:
     """The customer of a session in subscription mode, made now where there is none."""
     customer_id = session["customer"] or _created_customer(account, session)
+    keep_address(account, session)
     return account.get("customer", str(customer_id), "customer")
 
 
@@ -249,6 +254,7 @@ def _complete(
     account: Account, session: Json, customer: str | None, email_address: str | None, *, paid: bool = True
 ) -> None:
     details = session.get("_buyer") or session["customer_details"] or customer_details(email_address=email_address)
+    keep_address(account, session)
     status = "no_payment_required" if not session["amount_total"] else "paid" if paid else "unpaid"
     account.change(
         session,

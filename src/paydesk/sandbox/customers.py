@@ -14,6 +14,7 @@ from .ids import random_text
 from .methods import attach, method_of_token, refuse_if_declined, usable_method
 from .params import (
     ADDRESS,
+    Kind,
     Shape,
     choice,
     email,
@@ -25,6 +26,8 @@ from .params import (
     metadata,
     text,
 )
+from .present import INCLUDABLE
+from .taxes import check_location, tax_of_customer
 
 # What follows a customer's change, by what it is (`balance`, `deleted`): given the customer and the amount by which the
 # balance moves (0 otherwise). Filled by the modules that own what follows.
@@ -50,7 +53,9 @@ _COMMON: Shape = {
     "shipping": fields(_SHIPPING, ("address", "name"), clearable=True),
     "tax_exempt": choice("exempt", "none", "reverse"),
 }
-_NOT_STORED = ("coupon", "expand", "metadata", "payment_method", "promotion_code", "source")
+_NEW_TAX: Kind = fields({"ip_address": text(), "validate_location": choice("deferred", "immediately")})
+_TAX: Kind = fields({"ip_address": text(), "validate_location": choice("auto", "deferred", "immediately")})
+_NOT_STORED = ("coupon", "expand", "metadata", "payment_method", "promotion_code", "source", "tax")
 _DEFAULTS: Json = {
     "address": None,
     "balance": 0,
@@ -91,6 +96,8 @@ def _values(account: Account, params: Json) -> Json:
     if values.get("shipping"):
         shipping = values["shipping"]
         values["shipping"] = {"phone": None, **shipping, "address": full_address(shipping.get("address"))}
+    if "ip_address" in (params.get("tax") or {}):
+        values["_ip_address"] = params["tax"]["ip_address"]
     if "invoice_settings" in values:
         values["invoice_settings"] = _invoice_settings(account, values["invoice_settings"] or {})
     return values
@@ -141,9 +148,16 @@ def _create_with_method(call: Call, params: Json) -> Json:
 
 def _created(call: Call, params: Json) -> Json:
     values = _values(call.account, params)
+    _check_located({**_DEFAULTS, "invoice_settings": {}, **values}, call)
     if values.get("test_clock"):
         call.account.get("test_helpers.test_clock", values["test_clock"], "test_clock")
     return _discounted(call, add_customer(call.account, {**values, "metadata": params.get("metadata")}))
+
+
+def _check_located(customer: Json, call: Call) -> None:
+    """Refuse an unknown location where one is to be known at once."""
+    wanted = (call.params.get("tax") or {}).get("validate_location")
+    check_location(call.account, customer, {"enabled": wanted == "immediately"})
 
 
 def _discounted(call: Call, customer: Json) -> Json:
@@ -168,6 +182,7 @@ def _update(call: Call) -> Json:
     values = _values(call.account, call.params)
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(customer["metadata"], call.params["metadata"])
+    _check_located({**customer, **values}, call)
     moved = values.pop("balance", customer["balance"]) - customer["balance"]
     if moved:
         CONSEQUENCES["balance"](call.account, customer, moved)
@@ -191,6 +206,8 @@ def _list(call: Call) -> Json:
     )
 
 
+INCLUDABLE["customer", "tax"] = tax_of_customer
+
 OPERATIONS: list[Operation] = [
     post(
         "/v1/customers",
@@ -199,11 +216,12 @@ OPERATIONS: list[Operation] = [
             **_COMMON,
             "payment_method": text(clearable=False),
             "source": text(clearable=False),
+            "tax": _NEW_TAX,
             "test_clock": text(clearable=False),
         },
     ),
     listing("/v1/customers", _list, {"email": email, "test_clock": text()}),
     get("/v1/customers/{id}", _retrieve),
-    post("/v1/customers/{id}", _update, {**_COMMON, "default_source": text()}),
+    post("/v1/customers/{id}", _update, {**_COMMON, "default_source": text(), "tax": _TAX}),
     delete("/v1/customers/{id}", _delete),
 ]

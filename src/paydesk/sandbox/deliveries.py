@@ -16,7 +16,6 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 
 from .accounts import Account
@@ -27,12 +26,12 @@ from .present import public
 from .versions import event_in_version
 
 if TYPE_CHECKING:
+    from .posting import Poster
     from .world import World
 
 _GAPS_S = (0.5, 2, 5, 15, 60, 300)
 _LATER_GAP_S = 3600
 _GIVES_UP_AFTER_S = 3 * 24 * 3600
-_PATIENCE_S = 10
 _AT_ONCE = 20
 
 
@@ -69,7 +68,7 @@ class Courier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._lanes: dict[str, Lane] = {}  # of endpoints to which disturbed webhooks are on their way
-        self._client: httpx.AsyncClient | None = None
+        self._poster: Poster | None = None
 
     def send(self, account: Account, delivery: Json) -> None:
         """Start an attempt now; it runs beside everything else."""
@@ -95,11 +94,10 @@ class Courier:
             del self._lanes[name]
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        if self._client is None:
-            limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)
-            self._client = httpx.AsyncClient(
-                timeout=_PATIENCE_S, limits=limits, follow_redirects=False, trust_env=False
-            )
+        if self._poster is None:
+            from .posting import Poster  # not before it is needed
+
+            self._poster = Poster()
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -114,9 +112,9 @@ class Courier:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._poster is not None:
+            await self._poster.close()
+            self._poster = None
 
     async def _attempt(self, account: Account, delivery: Json, *, again: bool = False) -> None:
         """One attempt, noted with its result; plans the next one when it failed. A repeat by chaos plans nothing."""
@@ -144,15 +142,9 @@ class Courier:
             "Stripe-Signature": signature(payload, secrets_of(endpoint, account.clock.now()), int(time.time())),
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }
-        client = self._client
-        if client is None:
+        if self._poster is None:
             return None, "stopped"
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                answer = await client.post(endpoint["url"], content=payload, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as problem:
-            return None, str(problem) or type(problem).__name__
-        return answer.status_code, None
+        return await self._poster.post(endpoint["url"], payload, headers)
 
     def _note(
         self, account: Account, delivery: Json, status_code: int | None, problem: str | None, took_ms: int

@@ -6,19 +6,14 @@ from .accounts import Account
 from .billing_settings import rules
 from .errors import Json
 from .events import emit, emit_update
-from .invoices import attempt, default_method, follow, subscription_id
+from .invoices import attempt, begins_unpaid, default_method, follow, subscription_id
 from .later import DEEDS, later
 from .periods import DAY_S
 
 
 def plan_retry(account: Account, invoice: Json) -> None:
     """After a failed try: note when the next one is. Tries made by hand leave the schedule as it is."""
-    if (
-        not invoice["auto_advance"]
-        or not subscription_id(invoice)
-        or invoice["billing_reason"] == "subscription_create"
-        or invoice.get("_updates")
-    ):
+    if not invoice["auto_advance"] or not subscription_id(invoice) or begins_unpaid(invoice) or invoice.get("_updates"):
         return
     if invoice.get("_failed_at") is None:
         account.change(invoice, _failed_at=account.clock.now_s(), _retry=0)

@@ -99,6 +99,17 @@ def unauthorized(message: str) -> StripeError:
     return StripeError(message, status=401, executed=False)
 
 
+def secret_key_required() -> StripeError:
+    """A publishable key where a secret one is needed."""
+    return StripeError(
+        "This API call cannot be made with a publishable API key. Please use a secret API key. You can find a list of your "
+        "API keys at https://dashboard.stripe.com/account/apikeys.",
+        status=401,
+        code="secret_key_required",
+        executed=False,
+    )
+
+
 def no_access(key: str, account_id: str) -> StripeError:
     """A request on behalf of an account that is not connected to the key's; there are no connected ones here."""
     return StripeError(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from .method_rules import RULES
 from .money import written
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HERE = Path(__file__).parent
 _POLICY = (
@@ -39,22 +42,27 @@ def paid_with(method: dict[str, Any]) -> str:
     return f"{name} ···· {known['last4']}" if known.get("last4") else name
 
 
-_templates = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_templates.filters["money"] = written
-_templates.filters["paid_with"] = paid_with
-_templates.filters["day"] = day
-_templates.filters["spaced"] = lambda digits: " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+def spaced(digits: str) -> str:
+    """Digits in groups of four."""
+    return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+
+
+@cache
+def _templates() -> Environment:
+    """All templates; loaded with the first page, since a start need not wait for them."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(HERE / "templates")
+    templates = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters |= {"money": written, "paid_with": paid_with, "day": day, "spaced": spaced}
+    return templates
 
 
 def page(name: str, status: int = 200, **values: Any) -> Response:
     """A page from its template."""
-    return HTMLResponse(_templates.get_template(name).render(values), status, _HEADERS)
+    return HTMLResponse(_templates().get_template(name).render(values), status, _HEADERS)
 
 
 def notice(title: str, text: str, *, status: int = 200, link: str | None = None, link_text: str = "") -> Response:

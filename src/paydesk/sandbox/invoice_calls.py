@@ -59,6 +59,7 @@ from .subscription_rows import (
     current_period,
 )
 from .subscriptions import invoice_fields
+from .taxes import fail_finalization, lacks_location
 
 _COMMON: Shape = {
     "auto_advance": flag,
@@ -229,10 +230,17 @@ def _finalize(call: Call) -> Json:
     _must_be(invoice, "draft")
     if "auto_advance" in call.params:
         call.account.change(invoice, auto_advance=call.params["auto_advance"])
+    _must_be_located(call.account, invoice)
     finalize(call.account, invoice)
     if invoice["auto_advance"]:
         collect(call.account, invoice)
     return invoice
+
+
+def _must_be_located(account: Account, invoice: Json) -> None:
+    """A draft that somebody finalises by hand needs to know where its tax is due."""
+    if lacks_location(account, invoice):
+        raise fail_finalization(account, invoice)
 
 
 def _pay(call: Call) -> Json:
@@ -240,6 +248,7 @@ def _pay(call: Call) -> Json:
     if invoice["status"] == "paid":
         raise invalid("Invoice is already paid")
     if invoice["status"] == "draft":
+        _must_be_located(account, invoice)
         finalize(account, invoice)
         if invoice["status"] == "paid":
             return invoice

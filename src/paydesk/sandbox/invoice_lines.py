@@ -64,7 +64,8 @@ def item_line(
     price, quantity = item["price"], item["quantity"]
     name = product_name(account, price)
     if trial:
-        amount, description = 0, f"Trial period for {name}"
+        flexible = subscription["billing_mode"]["type"] == "flexible"
+        amount, description = 0, f"Free trial for {quantity} × {name}" if flexible else f"Trial period for {name}"
     else:
         amount = price_amount(price, quantity) if amount is None else amount
         description = f"{quantity} × {name} (at {price_text(price)})"

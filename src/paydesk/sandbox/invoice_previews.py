@@ -18,6 +18,7 @@ from .params import Shape, choice, fields, flag, integer, items, text
 from .subscription_calls import existing, trial_end
 from .subscription_changes import Change, work_out
 from .subscription_ends import unused_parts
+from .subscription_lines import period_line
 from .subscription_params import BILLING_MODE, CANCEL_AT, TRIAL_END, UPDATE
 from .subscription_rows import (
     ENDED,
@@ -30,7 +31,7 @@ from .subscription_rows import (
     recurring_price,
     subscription_values,
 )
-from .subscriptions import active_discounts, invoice_fields, period_line
+from .subscriptions import active_discounts, invoice_fields
 
 
 def preview(account: Account, given: Json) -> Json:
@@ -104,7 +105,12 @@ def _next(account: Account, customer: Json, subscription: Json, given: Json, ext
           for part in change.parts), *extras,
     ]  # fmt: skip
     regular = _regular(account, subscription, change, details)
-    at_once = change.fresh or details.get("cancel_now") or details.get("proration_behavior") == "always_invoice"
+    at_once = (
+        change.fresh
+        or change.at_once
+        or details.get("cancel_now")
+        or details.get("proration_behavior") == "always_invoice"
+    )
     return _reckoned(
         account, customer, subscription, given, (waiting, regular), (period[0], now if at_once else period[1])
     )
@@ -118,7 +124,7 @@ def _regular(account: Account, subscription: Json, change: Change, details: Json
     until = subscription["cancel_at"] if "cancel_at" not in details else details["cancel_at"]
     ends = details.get("cancel_at_period_end") or details.get("cancel_now") or (
         until and "cancel_at_period_end" not in details and (isinstance(until, str) or until <= end))  # fmt: skip
-    if details.get("proration_behavior") == "always_invoice" or ends:
+    if details.get("proration_behavior") == "always_invoice" or change.at_once or ends:
         return []
     due = [item for item in change.items if item["current_period_end"] == end]
     renewed = placed_from(change.anchor, due, end, until if isinstance(until, int) else None)

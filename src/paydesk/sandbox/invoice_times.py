@@ -11,6 +11,7 @@ from .invoices import collect, finalize, first_attempt_at, follow, subscription_
 from .later import DEEDS, later
 from .periods import DAY_S
 from .subscription_rows import ENDED, current_period
+from .taxes import fail_finalization, lacks_location
 
 _LOOKS_AGAIN_S = 3600
 _WAITS_S = 72 * 3600
@@ -34,7 +35,9 @@ def _finalize_when_due(account: Account, invoice_id: str) -> None:
     account.change(invoice, webhooks_delivered_at=invoice["webhooks_delivered_at"] or _delivered_at(account, invoice))
     if subscription_id(invoice):
         follow(account, "finalizing", invoice)
-    if invoice["status"] == "draft" and invoice["auto_advance"]:
+    if not subscription_id(invoice) and lacks_location(account, invoice):
+        fail_finalization(account, invoice)
+    elif invoice["status"] == "draft" and invoice["auto_advance"]:
         finalize(account, invoice)
         collect(account, invoice)
 

@@ -21,6 +21,7 @@ from .lists import list_of
 from .money import minimum_minor
 from .payments import OWNERS, Owner, must_authenticate
 from .periods import DAY_S
+from .taxes import drop_tax, lacks_location, set_taxes
 
 DRAFT_S = 3600
 _BY_SELLER: Json = {"customer_acceptance": {"type": "offline", "offline": {}}}
@@ -40,6 +41,11 @@ def subscription_id(invoice: Json) -> str | None:
     """The subscription to which an invoice belongs, or None."""
     parent = invoice["parent"] or {}
     return (parent.get("subscription_details") or {}).get("subscription")
+
+
+def begins_unpaid(invoice: Json) -> bool:
+    """Whether this is the first invoice of a subscription that waits for it: a failure leaves it `incomplete`."""
+    return invoice["billing_reason"] == "subscription_create" and not invoice.get("_drafted")
 
 
 def invoice_values(account: Account, customer: Json, currency: str, reason: str, lines: list[Json],
@@ -138,6 +144,7 @@ def set_lines(account: Account, invoice: Json, lines: list[Json], discounts: lis
         "total_excluding_tax": total,
         "total_pretax_credit_amounts": [{**one, "type": "discount"} for one in amounts],
     }
+    set_taxes(account, invoice, lines)
     due = amount_due(invoice)
     invoice |= {"amount_due": due, "amount_remaining": due}
 
@@ -206,6 +213,8 @@ def finalize(account: Account, invoice: Json, *, adopt: Json | None = None) -> N
     `adopt` is an intent that exists already (of Checkout). An invoice with nothing to pay is paid at once.
     """
     now = account.clock.now_s()
+    if lacks_location(account, invoice):
+        drop_tax(account, invoice, account.find("subscription", subscription_id(invoice) or ""))
     customer = account.get("customer", invoice["customer"], "customer")
     number = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
     account.change(customer, next_invoice_sequence=customer["next_invoice_sequence"] + 1)

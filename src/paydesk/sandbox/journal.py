@@ -1,8 +1,8 @@
 """Where the sandbox keeps its objects on disk: one row per object, written when the object changes.
 
 SQLite with a write-ahead log: a crash in the middle leaves the last complete request. Nothing is ever rewritten whole.
-Rows stand at the position that their object got when it was new, so new objects go to the end. A start reads the small
-table that says which objects there are; what is in them is read when somebody first asks for it.
+Rows stand at the position that their object got when it was new, so new objects go to the end. A start reads only which
+accounts there are; which objects of a kind one has, and what is in them, is read when somebody first asks for it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,21 @@ from typing import Any, cast
 
 import orjson
 
-_FORMAT = 2
+_FORMAT = 3
 _SCHEMA = f"""
 CREATE TABLE object (
     position INTEGER PRIMARY KEY, account TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, name TEXT
 );
 CREATE TABLE body (position INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX object_of_kind ON object (kind, account);
+PRAGMA user_version = {_FORMAT};
+"""
+# What the format before this one had not: the index, and the status of deliveries beside their ids.
+_UPGRADE = f"""
+CREATE INDEX object_of_kind ON object (kind, account);
+UPDATE object SET name = (SELECT json_extract(CAST(body AS TEXT), '$.status') FROM body WHERE body.position = object.position)
+    WHERE kind = '_delivery';
 PRAGMA user_version = {_FORMAT};
 """
 _PUT = "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?)"
@@ -30,8 +38,8 @@ _LOCK_PATIENCE_S = 2
 
 # Position, account, kind, id, name by which it is looked up (or None), and the object.
 Row = tuple[int, str, str, str, str | None, dict[str, Any]]
-# The same without the object.
-Head = tuple[int, str, str, str, str | None]
+# What is told of an object without reading it: position, id, name.
+Head = tuple[int, str, str | None]
 
 
 class Journal:
@@ -60,12 +68,38 @@ class Journal:
         version = file.execute("PRAGMA user_version").fetchone()[0]
         if tables == 0:
             file.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        elif version == _FORMAT - 1:
+            file.executescript(f"BEGIN; {_UPGRADE} COMMIT;")
         elif version != _FORMAT:
             raise sqlite3.DatabaseError("it was not written by this version of the sandbox; choose another file")
 
-    def heads(self) -> Iterable[Head]:
-        """What is told of every object, in the order of creation."""
-        return () if self._file is None else self._file.execute("SELECT * FROM object ORDER BY position")
+    def holders(self, kind: str) -> list[str]:
+        """The accounts that have objects of a kind, in the order in which the first of these were made."""
+        found = self._rows("SELECT account FROM object WHERE kind = ? GROUP BY account ORDER BY min(position)", kind)
+        return [account for (account,) in found]
+
+    def kinds(self, account: str) -> list[str]:
+        """The kinds of which an account has objects."""
+        return [kind for (kind,) in self._rows("SELECT DISTINCT kind FROM object WHERE account = ?", account)]
+
+    def heads(self, account: str, kind: str) -> list[Head]:
+        """What is told of every object of one kind, in the order of creation."""
+        return self._rows("SELECT position, id, name FROM object WHERE kind = ? AND account = ? ORDER BY position",
+                          kind, account)  # fmt: skip
+
+    def named(self, account: str, kind: str, name: str) -> list[str]:
+        """The ids of the objects of one kind that have this name, in the order of creation."""
+        found = self._rows("SELECT id FROM object WHERE kind = ? AND account = ? AND name = ? ORDER BY position",
+                           kind, account, name)  # fmt: skip
+        return [object_id for (object_id,) in found]
+
+    def last_position(self) -> int:
+        """The highest position that is taken; 0 when there are no objects."""
+        found = self._rows("SELECT max(position) FROM object")
+        return (found[0][0] if found else None) or 0
+
+    def _rows(self, statement: str, *values: str) -> list[Any]:
+        return [] if self._file is None else self._file.execute(statement, values).fetchall()
 
     def body(self, position: int) -> dict[str, Any]:
         """The object at a position; there must be one."""

@@ -161,9 +161,8 @@ def _state(world: World) -> Json:
 
 
 def _account_state(account: Account) -> Json:
-    kinds = {kind: len(table) for kind, table in account.tables.items() if len(table) and not kind.startswith("_")}
     deliveries = [{str(row["status"]): 1} for row in account.all("_delivery")]
-    return {"id": account.id, "counts": kinds, "deliveries": _summed(deliveries)}
+    return {"id": account.id, "counts": account.counts(), "deliveries": _summed(deliveries)}
 
 
 def _summed(counts: list[dict[str, int]]) -> dict[str, int]:

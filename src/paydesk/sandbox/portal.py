@@ -123,12 +123,14 @@ def _merged(old: Json, new: Json) -> Json:
 
 def _add_configuration(account: Account, given: Json, *, is_default: bool) -> Json:
     profile = dict.fromkeys(_PROFILE)
+    features = _merged(_FEATURE_DEFAULTS, given.get("features") or {})
+    _fill_products(features)
     configuration = account.add("billing_portal.configuration", {
         "active": True,
         "application": None,
         "business_profile": {**profile, **(given.get("business_profile") or {})},
         "default_return_url": given.get("default_return_url"),
-        "features": _merged(_FEATURE_DEFAULTS, given.get("features") or {}),
+        "features": features,
         "is_default": is_default,
         "login_page": {"enabled": False, "url": None},
         "metadata": merged_metadata({}, given.get("metadata")),
@@ -138,6 +140,15 @@ def _add_configuration(account: Account, given: Json, *, is_default: bool) -> Js
     _set_login(account, configuration, given.get("login_page"))
     emit(account, "billing_portal.configuration.created", configuration)
     return configuration
+
+
+def _fill_products(features: Json) -> None:
+    """Say of every offered product how many may be had; the quantity stays as it is unless that is allowed."""
+    update = features["subscription_update"]
+    allowed = "quantity" in update["default_allowed_updates"]
+    for product in update["products"] or []:
+        blank = {"enabled": allowed, "maximum": None, "minimum": 1}
+        product["adjustable_quantity"] = {**blank, **(product.get("adjustable_quantity") or {})}
 
 
 def _set_login(account: Account, configuration: Json, given: Json | None) -> None:
@@ -174,6 +185,8 @@ def _update_configuration(call: Call) -> Json:
     for name in ("business_profile", "features"):
         if name in params:
             values[name] = _merged(configuration[name], params[name] or {})
+    if "features" in values:
+        _fill_products(values["features"])
     if "metadata" in params:
         values["metadata"] = merged_metadata(configuration["metadata"], params["metadata"])
     if configuration["is_default"] and params.get("active") is False:

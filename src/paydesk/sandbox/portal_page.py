@@ -17,7 +17,7 @@ from .methods import add_method
 from .params import decode
 from .payments import OWNERS, Owner
 from .portal_information import allowed_changes, form_fields, may_change
-from .portal_plans import confirm_page, plan_page, proration, wanted_change
+from .portal_plans import confirm_page, current_offer, plan_change, plan_page, proration, wanted_change
 from .portal_visit import Visit, portal_page
 from .setup_intents import add_setup_intent, confirm_setup
 from .world import World
@@ -36,7 +36,9 @@ def routes(world: World, operations: Sequence[Operation]) -> list[Route]:
         part = request.path_params.get("part", "")
         form = decode((await request.body()).decode("utf-8", "replace")) if request.method == "POST" else {}
         try:
-            return _changed(visit, part, form) if request.method == "POST" else _shown(visit, part)
+            if request.method == "POST":
+                return _changed(visit, part, form)
+            return _shown(visit, part, dict(request.query_params))
         except StripeError as error:
             if request.method == "POST" and part == "card":
                 return _card_page(visit, error)
@@ -69,7 +71,7 @@ def _visit(world: World, ticket: str, operations: Sequence[Operation]) -> Visit 
     )
 
 
-def _shown(visit: Visit, part: str) -> Response:
+def _shown(visit: Visit, part: str, query: Json) -> Response:
     """One page of the portal."""
     kind, _, rest = part.partition("/")
     if part == "":
@@ -90,7 +92,7 @@ def _shown(visit: Visit, part: str) -> Response:
         return confirm_page(visit, visit.subscription(rest))
     if kind == "plan":
         subscription_id, _, price = rest.partition("/")
-        return plan_page(visit, visit.subscription(subscription_id), price)
+        return plan_page(visit, visit.subscription(subscription_id), price, query)
     if kind == "invoices" and visit.features["invoice_history"]["enabled"]:
         return _invoice_page(visit, rest)
     raise unknown_url("GET", part)
@@ -118,15 +120,20 @@ def _overview(visit: Visit) -> Response:
     return portal_page(
         "portal.html", visit, customer=customer, invoices=invoices, subscriptions=subscriptions,
         methods=[{"name": paid_with(row), "default": row["id"] == default, "card": row.get("card")} for row in methods],
-        changeable={row["id"]: bool(visit.offers(row)) for row in subscriptions},
+        changeable={row["id"]: bool(visit.offers(row) or current_offer(visit, row)["quantities"])
+                    for row in subscriptions},
         pausable={row["id"]: _may_pause(visit, row) for row in subscriptions}, editable=bool(may_change(visit.features)),
     )  # fmt: skip
 
 
 def _may_pause(visit: Visit, subscription: Json) -> bool:
     """Whether the customer may pause a subscription: allowed, running, and of the kind that can be paused."""
-    flexible = subscription["billing_mode"]["type"] == "flexible"
-    return bool(visit.features["subscription_pause"]["enabled"]) and flexible and subscription["status"] in _RUNNING
+    allowed = bool(visit.features["subscription_pause"]["enabled"])
+    return allowed and _is_flexible(subscription) and subscription["status"] in _RUNNING
+
+
+def _is_flexible(subscription: Json) -> bool:
+    return bool(subscription["billing_mode"]["type"] == "flexible")
 
 
 def _information_page(visit: Visit, given: Json | None, error: StripeError | None) -> Response:
@@ -164,32 +171,47 @@ def _changed(visit: Visit, part: str, form: Json) -> Response:
     subscription = visit.subscription(rest)
     path = f"/v1/subscriptions/{subscription['id']}"
     if kind == "cancel" and visit.features["subscription_cancel"]["enabled"]:
-        _cancel(visit, path, form)
+        _cancel(visit, subscription, path, form)
     elif kind == "resume" and subscription["status"] == "paused" and visit.features["subscription_pause"]["enabled"]:
         visit.call("POST", f"{path}/resume")
     elif kind == "resume":
-        visit.call("POST", path, cancel_at_period_end="false")
+        visit.call(
+            "POST", path, **({"cancel_at": ""} if _is_flexible(subscription) else {"cancel_at_period_end": "false"})
+        )
     elif kind == "pause" and _may_pause(visit, subscription):
         visit.call("POST", f"{path}/pause")
     elif kind == "confirm":
         visit.call("POST", path, **wanted_change(visit, subscription), proration_behavior=proration(visit))
-    elif kind == "plan" and any(row["id"] == form.get("price") for row in visit.offers(subscription)):
-        changed = {"0": {"id": subscription["item"]["id"], "price": form["price"]}}
-        visit.call("POST", path, items=changed, proration_behavior=proration(visit))
+    elif kind == "plan":
+        _change_plan(visit, subscription, path, form)
     else:
         raise unknown_url("POST", part)
     return RedirectResponse(_after(visit), 303)
 
 
-def _cancel(visit: Visit, path: str, form: Json) -> None:
-    """End a subscription as the configuration has it, with the reason that was picked."""
+def _change_plan(visit: Visit, subscription: Json, path: str, form: Json) -> None:
+    """Another price or quantity, of those that are offered."""
+    now = current_offer(visit, subscription)
+    offers = visit.offers(subscription) + ([now] if now["quantities"] else [])
+    chosen = next((row for row in offers if row["id"] == form.get("price")), None)
+    if chosen is None:
+        raise unknown_url("POST", "plan")
+    changed = {"0": plan_change(subscription, chosen, form)}
+    visit.call("POST", path, items=changed, proration_behavior=proration(visit))
+
+
+def _cancel(visit: Visit, subscription: Json, path: str, form: Json) -> None:
+    """End a subscription as the configuration has it, with the reason that was picked.
+
+    With flexible billing the end is a fixed time, that of the longest period."""
     cancel = visit.features["subscription_cancel"]
     reason = form.get("feedback")
     details = (
         {"cancellation_details": {"feedback": reason}} if reason in cancel["cancellation_reason"]["options"] else {}
     )
     if cancel["mode"] != "immediately":
-        visit.call("POST", path, cancel_at_period_end="true", **details)
+        end = {"cancel_at": "max_period_end"} if _is_flexible(subscription) else {"cancel_at_period_end": "true"}
+        visit.call("POST", path, **end, **details)
         return
     prorates, invoices = cancel["proration_behavior"] != "none", cancel["proration_behavior"] == "always_invoice"
     visit.call("DELETE", path, prorate=str(prorates).lower(), invoice_now=str(invoices).lower(), **details)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from .checkout_page import every
-from .errors import Json, StripeError, unknown_url
+from .errors import Json, StripeError, invalid, unknown_url
 from .portal_visit import Visit, portal_page
 
 
@@ -14,15 +14,34 @@ def proration(visit: Visit) -> str:
     return str(visit.features["subscription_update"]["proration_behavior"])
 
 
-def plan_page(visit: Visit, subscription: Json, price: str) -> Response:
+def plan_page(visit: Visit, subscription: Json, price: str, query: Json) -> Response:
     """The offers; or, with the id of one of them, the page on which the change to it is confirmed."""
-    offers = visit.offers(subscription)
-    chosen = next((row for row in offers if row["id"] == price), None)
-    change = {"items": {"0": {"id": subscription["item"]["id"], "price": price}}}
+    now, offers = current_offer(visit, subscription), visit.offers(subscription)
+    chosen = next((row for row in [now, *offers] if row["id"] == price), None)
+    if chosen is None:
+        return portal_page("portal_plan.html", visit, subscription=subscription, offers=offers, now=now, chosen=None)
+    change = plan_change(subscription, chosen, query)
     return portal_page(
-        "portal_plan.html", visit, subscription=subscription, offers=offers, chosen=chosen, confirm="plan",
-        quantity=subscription["item"]["quantity"] or 1, preview=_preview(visit, subscription, change) if chosen else None,
+        "portal_plan.html", visit, subscription=subscription, chosen=chosen, confirm="plan",
+        quantity=int(change["quantity"]), preview=_preview(visit, subscription, {"items": {"0": change}}),
     )  # fmt: skip
+
+
+def current_offer(visit: Visit, subscription: Json) -> Json:
+    """The price that a subscription has, as an offer of another quantity."""
+    return visit.offered(visit.account.get("price", subscription["item"]["price"]["id"], "price"))
+
+
+def plan_change(subscription: Json, chosen: Json, form: Json) -> Json:
+    """The update of an item to another price or quantity; refused where the configuration does not allow so many."""
+    had, limits = subscription["item"]["quantity"] or 1, chosen["quantities"]
+    given = str(form.get("quantity") or had).strip()
+    quantity = int(given) if given.isdecimal() and len(given) < 8 else 0
+    least, most = limits or (had, had)
+    if not least <= quantity <= most:
+        wanted = f"between {least:,} and {most:,}" if most > least else f"{least:,}"
+        raise invalid(f"The quantity must be {wanted}.", "quantity")
+    return {"id": subscription["item"]["id"], "price": chosen["id"], "quantity": str(quantity)}
 
 
 def confirm_page(visit: Visit, subscription: Json) -> Response:

@@ -19,6 +19,7 @@ from .present import rendered
 from .world import World
 
 _OVER = ("canceled", "incomplete_expired")
+_MOST = 999_999
 
 
 class Visit:
@@ -81,16 +82,29 @@ class Visit:
     def offers(self, subscription: Json) -> list[Json]:
         """The prices to which a subscription may change."""
         update = self.features["subscription_update"]
-        if not update["enabled"]:
+        if not update["enabled"] or "price" not in update["default_allowed_updates"]:
             return []
         chosen = [price for product in update["products"] or [] for price in product["prices"]]
         now = subscription["item"]["price"]
         rows = [self.account.find("price", one) for one in chosen] if chosen else list(self.account.all("price"))
         return [
-            {**row, "name": self.product_name(row), "every": every(row)} for row in rows
+            self.offered(row) for row in rows
             if row and row["active"] and row["recurring"] and row["unit_amount"] is not None
             and row["currency"] == now["currency"] and row["id"] != now["id"]
         ]  # fmt: skip
+
+    def offered(self, price: Json) -> Json:
+        """A price with its words, and how many of it may be had: `quantities` are the least and the most, or None."""
+        return {**price, "name": self.product_name(price), "every": every(price), "quantities": self._quantities(price)}
+
+    def _quantities(self, price: Json) -> tuple[int, int] | None:
+        update = self.features["subscription_update"]
+        listed = [one for one in update["products"] or [] if price["id"] in one["prices"]]
+        own: Json = listed[0]["adjustable_quantity"] if listed else {}
+        allowed = own["enabled"] if own else "quantity" in update["default_allowed_updates"]
+        if not update["enabled"] or not allowed:
+            return None
+        return max(1, own.get("minimum") or 1), own.get("maximum") or _MOST
 
 
 def portal_page(name: str, visit: Visit, **values: Any) -> Response:

@@ -1,65 +1,29 @@
 """Subscription schedules: phases that a subscription goes through by itself, each with its prices, one after the other.
 
 A phase begins at the end of the one before it, ahead of the renewal that is due at the same moment: so a change at the
-end of a period is billed with the new prices and without prorations. After the last phase the subscription goes on
-alone (`release`) or ends (`cancel`).
+end of a period is billed with the new prices and without prorations. The first invoice of a schedule is a draft for an
+hour, as a renewal's. After the last phase the subscription goes on alone (`release`) or ends (`cancel`).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .accounts import Account
-from .billing_parts import invoice_settings
+from .coupons import redeemable
 from .errors import Json
 from .events import emit, emit_update
 from .later import DEEDS, later
 from .live_customers import live_customer
 from .periods import DAY_S
+from .schedule_phases import default_settings
 from .subscription_calls import ordered, update
-from .subscription_rows import ENDED, billing_mode, current_period, items_of
+from .subscription_rows import ENDED, billing_mode, items_of
 from .subscriptions import BEFORE_DUE, END_FOLLOWERS, start
 
 KIND = "subscription_schedule"
 _EXPIRING_S = 7 * DAY_S
 OPEN = ("active", "not_started")
-
-
-def default_settings(old: Json | None, given: Json | None) -> Json:
-    """The field `default_settings` after an update; without an old one, that of something new."""
-    names = (
-        "application_fee_percent", "automatic_tax", "billing_thresholds", "default_payment_method", "description",
-        "on_behalf_of", "transfer_data",
-    )  # fmt: skip
-    blank: Json = dict.fromkeys(names) | {
-        "billing_cycle_anchor": "automatic",
-        "collection_method": "charge_automatically",
-        "invoice_settings": {**invoice_settings(None, None), "days_until_due": None},
-    }
-    return {**blank, **(old or {}), **(given or {})}
-
-
-def phase(given: Json, begins_at: int, ends_at: int, currency: str) -> Json:
-    """A phase with all of its fields. Its items name their prices by id."""
-    names = (
-        "application_fee_percent", "automatic_tax", "billing_cycle_anchor", "billing_thresholds", "collection_method",
-        "default_payment_method", "default_tax_rates", "description", "invoice_settings", "on_behalf_of",
-        "transfer_data", "trial_end",
-    )  # fmt: skip
-    known = {name: given[name] for name in names if given.get(name) is not None}
-    items = [{"billing_thresholds": None, "discounts": [], "metadata": one.get("metadata") or {}, "plan": one["price"],
-              "price": one["price"], "quantity": one.get("quantity", 1), "tax_rates": []}
-             for one in given["items"]]  # fmt: skip
-    return {
-        **dict.fromkeys(names), **known,
-        "add_invoice_items": [],
-        "currency": currency,
-        "discounts": [],
-        "end_date": ends_at,
-        "items": items,
-        "metadata": given.get("metadata") or {},
-        "proration_behavior": given.get("proration_behavior", "create_prorations"),
-        "start_date": begins_at,
-        "trial": None,
-    }  # fmt: skip
 
 
 def add_schedule(account: Account, customer: str, phases: list[Json], given: Json, subscription: Json | None) -> Json:
@@ -83,6 +47,7 @@ def add_schedule(account: Account, customer: str, phases: list[Json], given: Jso
         "status": "active" if running else "not_started",
         "subscription": subscription["id"] if subscription else None,
         "test_clock": account.get("customer", customer, "customer")["test_clock"],
+        "_bare": bare_phases(given.get("phases") or [], phases),
     })  # fmt: skip
     if subscription is not None:
         account.change(schedule, current_phase=_span(phases[0]), billing_mode=_mode(subscription["billing_mode"]))
@@ -91,6 +56,12 @@ def add_schedule(account: Account, customer: str, phases: list[Json], given: Jso
     emit(account, "subscription_schedule.created", schedule)
     plan_next(account, schedule)
     return schedule
+
+
+def bare_phases(given: list[Json], phases: list[Json]) -> list[int]:
+    """Where the phases begin that have no discount at all, not even the customer's: an empty list of them was given."""
+    pairs = zip(given, phases, strict=False)
+    return [made["start_date"] for one, made in pairs if "discounts" in one and not one["discounts"]]
 
 
 def _mode(mode: Json) -> Json:
@@ -135,14 +106,21 @@ def begin(account: Account, schedule: Json) -> None:
     """Make the subscription of a schedule whose first phase begins now."""
     first = schedule["phases"][0]
     customer = live_customer(account, schedule["customer"])
-    given = {
+    given: Json = {
         **_settings(schedule, first),
+        "add_invoice_items": _extras(first),
         "billing_mode": {"type": schedule["billing_mode"]["type"]},
-        "items": [{"price": one["price"], "quantity": one["quantity"], "metadata": one["metadata"]}
-                  for one in first["items"]],
+        "discounts": usable(account, first["discounts"]),
+        "items": [{"price": one["price"], "quantity": one["quantity"], "metadata": one["metadata"],
+                   "discounts": usable(account, one["discounts"])} for one in first["items"]],
         "metadata": first["metadata"],
+        **_ending(schedule, first),
     }  # fmt: skip
-    subscription = start(account, ordered(account, customer, given), collects=True)
+    if first["trial_end"]:
+        given["trial_end"] = first["trial_end"]
+    drafts = given.get("collection_method", "charge_automatically") == "charge_automatically"
+    order = replace(ordered(account, customer, given), bare=_is_bare(schedule, first))
+    subscription = start(account, order, collects=True, drafts=drafts)
     account.change(subscription, schedule=schedule["id"], **_ending(schedule, first))
     previous = account.change(schedule, status="active", subscription=subscription["id"], current_phase=_span(first))
     emit(account, "subscription_schedule.updated", schedule, previous)
@@ -151,9 +129,33 @@ def begin(account: Account, schedule: Json) -> None:
 
 def _settings(schedule: Json, one: Json) -> Json:
     """What a phase says of its subscription, or else the schedule does for all of them."""
-    names = ("collection_method", "default_payment_method", "description")
+    names = ("automatic_tax", "collection_method", "default_payment_method", "description", "invoice_settings")
     found = {name: one[name] or schedule["default_settings"][name] for name in names}
-    return {name: value for name, value in found.items() if value is not None}
+    settings = dict(found["invoice_settings"])
+    days = settings.pop("days_until_due")
+    if found["collection_method"] == "send_invoice":
+        found["days_until_due"] = days
+    return {name: value for name, value in {**found, "invoice_settings": settings}.items() if value is not None}
+
+
+def _extras(one: Json) -> list[Json]:
+    return [{"price": extra["price"], "quantity": extra["quantity"]} for extra in one["add_invoice_items"]]
+
+
+def usable(account: Account, discounts: list[Json]) -> list[Json]:
+    """The discounts of a phase as an order names them, less those that cannot be had any more."""
+    named = [{name: value for name, value in one.items() if value is not None} for one in discounts]
+    return [one for one in named if _is_there(account, one)]
+
+
+def _is_there(account: Account, named: Json) -> bool:
+    kind, object_id = next(iter(named.items()))
+    row = account.find(kind, object_id)
+    return row is not None and not row.get("deleted") and (kind == "discount" or redeemable(account, row))
+
+
+def _is_bare(schedule: Json, one: Json) -> bool:
+    return one["start_date"] in schedule["_bare"]
 
 
 def _ending(schedule: Json, one: Json) -> Json:
@@ -177,36 +179,72 @@ def _follow(account: Account, subscription: Json) -> None:
         release(account, schedule, subscription)
 
 
-def enter(account: Account, schedule: Json, subscription: Json, one: Json, proration: str | None = None) -> None:
-    """Give a subscription the prices of a phase, and tell it."""
-    change: Json = {
-        **_settings(schedule, one),
-        "items": changed_items(subscription, one),
-        "metadata": one["metadata"],
-        "proration_behavior": proration or one["proration_behavior"],
-    }
+def enter(account: Account, schedule: Json, subscription: Json, one: Json) -> None:
+    """A phase begins: give its subscription the prices, discounts and trial of it, and tell it."""
+    change = {**_change(account, schedule, subscription, one, []), "add_invoice_items": _extras(one),
+              "proration_behavior": one["proration_behavior"]}  # fmt: skip
+    if one["discounts"] or subscription["discounts"]:
+        change["discounts"] = usable(account, one["discounts"])
     anchor = one["billing_cycle_anchor"] or schedule["default_settings"]["billing_cycle_anchor"]
-    if anchor == "phase_start" and proration is None:
+    if anchor == "phase_start":
         change["billing_cycle_anchor"] = {"type": "now"}
+    _carry_out(account, schedule, subscription, one, change)
+
+
+def amend(account: Account, schedule: Json, subscription: Json, pair: tuple[Json, Json], proration: str) -> None:
+    """The phase that runs is changed: `pair` is what it was, and what it is now."""
+    before, one = pair
+    change = {**_change(account, schedule, subscription, one, before["items"]), "proration_behavior": proration}
+    if one["discounts"] != before["discounts"]:
+        change["discounts"] = usable(account, one["discounts"])
+    _carry_out(account, schedule, subscription, one, change)
+
+
+def _change(account: Account, schedule: Json, subscription: Json, one: Json, before: list[Json]) -> Json:
+    return {
+        **_settings(schedule, one),
+        "items": changed_items(account, subscription, one, before),
+        "metadata": one["metadata"],
+        **_trial(account, subscription, one),
+    }
+
+
+def _carry_out(account: Account, schedule: Json, subscription: Json, one: Json, change: Json) -> None:
     previous = account.change(schedule, current_phase=_span(one))
+    account.change(subscription, _bare=_is_bare(schedule, one))
     update(account, subscription, change)
     account.change(subscription, **_ending(schedule, one))
     emit_update(account, "subscription_schedule.updated", schedule, previous)
     plan_next(account, schedule)
 
 
-def changed_items(subscription: Json, one: Json) -> list[Json]:
-    """The update that turns the items of a subscription into those of a phase: same prices stay, others take over."""
-    left = items_of(subscription)
+def _trial(account: Account, subscription: Json, one: Json) -> Json:
+    """What a phase changes about the trial: it begins, ends at another time, or is over."""
+    now, until = account.clock.now_s(), one["trial_end"]
+    trialing = subscription["status"] == "trialing" and subscription["trial_end"] > now
+    if until is not None and until > now:
+        return {} if trialing and subscription["trial_end"] == until else {"trial_end": until}
+    return {"trial_end": "now"} if trialing else {}
+
+
+def changed_items(account: Account, subscription: Json, one: Json, before: list[Json]) -> list[Json]:
+    """The update that turns the items of a subscription into those of a phase: same prices stay, others take over.
+
+    Discounts that an item of the phase had `before` the change are not given to it once more."""
+    had = {row["price"]: row["discounts"] for row in before}
+    left, kept = items_of(subscription), {item["id"]: item for item in items_of(subscription)}
     wanted = [{"price": row["price"], "quantity": row["quantity"], "metadata": row["metadata"]} for row in one["items"]]
     for row in wanted:
         same = next((item for item in left if item["price"]["id"] == row["price"]), None)
         if same is not None:
             row["id"] = same["id"]
             left.remove(same)
-    for row in wanted:
+    for row, told in zip(wanted, one["items"], strict=True):
         if "id" not in row and left:
             row["id"] = left.pop(0)["id"]
+        has = told["discounts"] or kept.get(row.get("id"), {}).get("discounts")
+        if has and had.get(told["price"]) != told["discounts"]:
+            row["discounts"] = usable(account, told["discounts"])
     return wanted + [{"id": item["id"], "deleted": True} for item in left]
 
 
@@ -243,14 +281,6 @@ def _tell_expiring(account: Account, schedule_id: str) -> None:
     now = account.clock.now_s()
     if schedule and schedule["status"] in OPEN and schedule["phases"][-1]["end_date"] - _EXPIRING_S <= now:
         emit(account, "subscription_schedule.expiring", schedule)
-
-
-def phase_of_now(subscription: Json) -> Json:
-    """The phase that a schedule made from a running subscription begins with: its items until its period ends."""
-    begins_at, ends_at = current_period(subscription)
-    items = [{"price": item["price"]["id"], "quantity": item["quantity"], "metadata": item["metadata"]}
-             for item in items_of(subscription)]  # fmt: skip
-    return phase({"items": items}, begins_at, ends_at, subscription["currency"])
 
 
 def can_be_scheduled(subscription: Json) -> bool:

@@ -104,8 +104,6 @@ def shown_extras(params: Json) -> Json:
     given = {name: params[name] for name in EXTRAS if params.get(name) is not None}
     shown = {name: given[name] for name in _SAID_BACK if name in given}
     shown |= {name: {**blank, **given[name]} for name, blank in _BLANKS.items() if name in given}
-    if given.get("automatic_tax", {}).get("enabled"):
-        shown["automatic_tax"] |= {"liability": {"type": "self"}, "provider": "stripe", "status": "complete"}
     if "after_expiration" in given:
         shown["after_expiration"] = {"recovery": _recovery(given["after_expiration"].get("recovery"))}
     if "custom_fields" in given:

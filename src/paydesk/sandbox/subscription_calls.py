@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import lists
 from .accounts import Account
+from .anchors import anchor_of, future
 from .billing_parts import automatic_tax, invoice_settings, payment_settings
 from .calls import Call, Operation, delete, get, listing, post
 from .cards import NEEDS_AUTHENTICATION, refused
@@ -35,11 +36,11 @@ from .subscription_rows import (
     item_list,
     items_of,
     last_end,
-    period_from,
     plan,
     recurring_price,
 )
-from .subscriptions import Order, change, end_trial, remind_if_near, start
+from .subscriptions import Order, change, end_trial, remind_if_near, start, starts_free
+from .taxes import check_location
 
 FLEXIBLE_SINCE = "2025-09-30"
 # What changes the items or the cycle of a subscription, and so perhaps what is owed for it.
@@ -64,6 +65,7 @@ def _create(call: Call) -> Json:
         given.setdefault("billing_mode", {"type": "classic"})
     customer = live_customer(account, given["customer"])
     check_method(account, customer, given)
+    _check_tax(account, customer, given)
     order = ordered(account, customer, given)
     _check_due_days(given, given.get("collection_method", "charge_automatically"))
     collects = given.get("payment_behavior") != "default_incomplete"
@@ -77,8 +79,8 @@ def _create(call: Call) -> Json:
 
 def _after_create(account: Account, subscription: Json, given: Json) -> None:
     customer = account.get("customer", subscription["customer"], "customer")
-    invoice = account.get("invoice", subscription["latest_invoice"], "invoice")
-    bare = invoice["status"] == "paid" and method_for(account, subscription, customer) is None
+    invoice = account.find("invoice", subscription["latest_invoice"] or "")
+    bare = (invoice is None or invoice["status"] == "paid") and method_for(account, subscription, customer) is None
     if bare and given.get("payment_behavior") == "default_incomplete":
         intent = add_setup_intent(account, {"customer": customer["id"]})
         account.change(intent, _subscription=subscription["id"])
@@ -123,7 +125,7 @@ def ordered(account: Account, customer: Json, given: Json) -> Order:
     ends = trial_end(account, given, prices[0][0])
     return Order(
         customer, prices, given, trial_end=ends,
-        anchor=_anchor(account, given, ends, [price for price, _ in prices]),
+        anchor=anchor_of(account, given, ends, [price for price, _ in prices]),
         item_discounts=[chosen(account, one.get("discounts"), customer["id"], f"items[{place}][discounts]")
                         for place, one in enumerate(given["items"])],
         extras=_extras(account, given), discounts=_discounts(account, customer, given, prices),
@@ -145,31 +147,11 @@ def trial_end(account: Account, given: Json, price: Json) -> int | None:
     if moment is not None and given.get("trial_period_days") is not None:
         raise invalid("You may only specify one of these parameters: trial_end, trial_period_days.", "trial_end")
     if isinstance(moment, int):
-        return _future(moment, now, "trial_end")
+        return future(moment, now, "trial_end")
     days = given.get("trial_period_days")
     if days is None and given.get("trial_from_plan"):
         days = price["recurring"]["trial_period_days"]
     return now + days * DAY_S if days else None
-
-
-def _future(moment: int, now: int, param: str) -> int:
-    if moment <= now:
-        raise invalid(f"Invalid timestamp: {param} must be an integer Unix timestamp in the future.", param)
-    if moment > now + 5 * 366 * DAY_S:
-        raise invalid(f"Invalid timestamp: {param} can be at most five years in the future.", param)
-    return moment
-
-
-def _anchor(account: Account, given: Json, trial: int | None, prices: list[Json]) -> int | None:
-    """The given anchor; it may not be later than the first period would end without it."""
-    moment, begin = given.get("billing_cycle_anchor"), trial or account.clock.now_s()
-    if moment is None:
-        return None
-    _future(moment, account.clock.now_s(), "billing_cycle_anchor")
-    if any(moment > period_from(begin, price, begin)[1] for price in prices):
-        raise invalid("billing_cycle_anchor cannot be later than the next natural billing date of the price.",
-                      "billing_cycle_anchor")  # fmt: skip
-    return int(moment)
 
 
 def _extras(account: Account, given: Json) -> list[tuple[Json, int]]:
@@ -200,11 +182,18 @@ def check_method(account: Account, customer: Json, given: Json) -> None:
             )  # fmt: skip
 
 
+def _check_tax(account: Account, customer: Json, given: Json) -> None:
+    method = account.find("payment_method", given.get("default_payment_method") or "")
+    check_location(account, customer, given.get("automatic_tax"), method)
+
+
 def _need_method(account: Account, order: Order) -> None:
     """A first invoice that costs something needs a method; with `error_if_incomplete` one that will work."""
     holder = {"object": "subscription", "default_payment_method": order.given.get("default_payment_method")}
     method = method_for(account, holder, order.customer)
-    costs = sum(price_amount(price, one.get("quantity", 1)) for price, one in order.prices)
+    now = account.clock.now_s()
+    costs = sum(price_amount(price, one.get("quantity", 1)) for price, one in order.prices
+                if not starts_free(order, price, now))  # fmt: skip
     costs += sum(price_amount(price, quantity) for price, quantity in order.extras)
     if method is None and costs > 0 and not order.discounts:
         raise no_way_to_pay()
@@ -244,7 +233,7 @@ def cancellation_values(account: Account, subscription: Json, given: Json) -> Js
     elif given.get("cancel_at"):
         at = given["cancel_at"]
         ends = {"min_period_end": current_period(subscription)[1]}
-        moment = _future(at, now, "cancel_at") if isinstance(at, int) else ends.get(at, last_end(subscription))
+        moment = future(at, now, "cancel_at") if isinstance(at, int) else ends.get(at, last_end(subscription))
     elif "cancel_at_period_end" not in given and "cancel_at" not in given:
         moves = subscription["cancel_at_period_end"] and subscription["cancel_at"] != current_period(subscription)[1]
         return {"cancel_at": current_period(subscription)[1]} if moves else {}
@@ -273,13 +262,14 @@ def update(account: Account, subscription: Json, given: Json) -> Json:
     _check_pause(account, given)
     customer = account.get("customer", subscription["customer"], "customer")
     check_method(account, customer, given)
+    _check_tax(account, customer, given)
     if _trial_ends_unpaid(account, subscription, customer, given):
         account.change(subscription, trial_end=account.clock.now_s())
         end_trial(account, subscription)
         return subscription
     worked_out = work_out(account, subscription, given)
     if isinstance(given.get("trial_end"), int):
-        _future(given["trial_end"], account.clock.now_s(), "trial_end")
+        future(given["trial_end"], account.clock.now_s(), "trial_end")
     extras = _extras(account, given)
     if given.get("payment_behavior") == "error_if_incomplete" and invoices_at_once(worked_out, given):
         method = method_for(account, subscription, customer)
@@ -326,7 +316,7 @@ def _check_pause(account: Account, given: Json) -> None:
     """A pause of collection ends in the future."""
     until = (given.get("pause_collection") or {}).get("resumes_at")
     if until is not None:
-        _future(until, account.clock.now_s(), "pause_collection[resumes_at]")
+        future(until, account.clock.now_s(), "pause_collection[resumes_at]")
 
 
 def _trial_ends_unpaid(account: Account, subscription: Json, customer: Json, given: Json) -> bool:

@@ -18,6 +18,7 @@ from .invoice_lines import price_amount, pricing_of, product_name
 from .invoices import collect, finalize, take_pending
 from .params import merged_metadata
 from .plan_shape import plan_of
+from .subscription_lines import period_line
 from .subscription_rows import (
     FIRST_PAYMENT_S,
     Maker,
@@ -42,7 +43,6 @@ from .subscriptions import (
     add_subscription_invoice,
     credit_lines,
     drop_pending,
-    period_line,
     redeem_for_item,
     remind_if_near,
 )
@@ -57,6 +57,7 @@ class Change:
     status: str
     trial_end: int | None
     fresh: bool = False
+    at_once: bool = False  # another interval is invoiced now, and does not wait for a renewal that is far away
     parts: list[Json] = field(default_factory=list)
     discounted: dict[str, list[Json]] = field(
         default_factory=dict
@@ -80,7 +81,7 @@ def work_out(account: Account, subscription: Json, given: Json, made: Maker = ad
         change.items = [placed(item, (now, trial_end)) for item in new]
     elif trial_end == "now" and trialing:
         change.fresh, change.trial_end = True, now
-    elif (given.get("billing_cycle_anchor") or {}).get("type") == "now" or _resets(old, new, trialing=trialing):
+    elif (given.get("billing_cycle_anchor") or {}).get("type") == "now" or _resets(subscription, old, new):
         change.fresh = True
         change.trial_end = now if trialing else subscription["trial_end"]
     if change.fresh:
@@ -89,6 +90,7 @@ def work_out(account: Account, subscription: Json, given: Json, made: Maker = ad
     if not trialing and given.get("proration_behavior", "create_prorations") != "none":
         whole_new = [] if change.fresh or change.status == "trialing" else new
         change.parts = _parts(account, subscription, old, whole_new, since)
+        change.at_once = bool(change.parts) and _another_interval(old, new)
     return change
 
 
@@ -114,14 +116,22 @@ def _since(subscription: Json, given: Json, now: int) -> int:
     return since
 
 
-def _resets(old: list[Json], new: list[Json], *, trialing: bool) -> bool:
-    """Another interval for all items begins a new cycle, and so does the step from free to paid; a trial goes on."""
-    if trialing:
+def _resets(subscription: Json, old: list[Json], new: list[Json]) -> bool:
+    """Another interval for all items begins a new cycle, and so does the step from free to paid; a trial goes on.
+
+    With flexible billing a cycle only begins anew when it is told to."""
+    if subscription["status"] == "trialing" or mixes(subscription):
         return False
     free = all(price_amount(item["price"], item["quantity"]) == 0 for item in old)
     paid = any(price_amount(item["price"], item["quantity"]) > 0 for item in new)
     before, after = ({interval_of(item["price"]) for item in items} for items in (old, new))
     return (len(after) == 1 and before != after) or (free and paid)
+
+
+def _another_interval(old: list[Json], new: list[Json]) -> bool:
+    """Whether every item is billed at other intervals from now on."""
+    before, after = ({interval_of(item["price"]) for item in items} for items in (old, new))
+    return bool(after) and not before & after
 
 
 def _new_items(account: Account, subscription: Json, given: list[Json], made: Maker) -> list[Json]:
@@ -215,7 +225,8 @@ def carry_out(account: Account, subscription: Json, change: Change, given: Json,
 
 def invoices_at_once(change: Change, given: Json) -> bool:
     """Whether a change makes an invoice now."""
-    return change.fresh or (given.get("proration_behavior") == "always_invoice" and bool(change.parts))
+    always = given.get("proration_behavior") == "always_invoice"
+    return change.fresh or change.at_once or (always and bool(change.parts))
 
 
 def add_extras(account: Account, subscription: Json, extras: list[tuple[Json, int]]) -> None:
@@ -308,15 +319,23 @@ def make(account: Account, subscription: Json, change: Change, values: Json, *, 
     `restarts` begins a trial."""
     items = [{**item, "discounts": redeem_for_item(account, subscription, item["id"], change.discounted[item["id"]])}
              if item["id"] in change.discounted else item for item in change.items]  # fmt: skip
+    begun = _trial_start(subscription)
+    if change.anchor != subscription["billing_cycle_anchor"]:
+        values = {**values, "billing_cycle_anchor_config": None}
     previous = account.change(
         subscription, **values, items=item_list(subscription["id"], items), billing_cycle_anchor=change.anchor,
         status=change.status, trial_end=change.trial_end,
     )  # fmt: skip
     if restarts:
-        start = subscription["trial_start"] or account.clock.now_s()
-        previous |= account.change(subscription, trial_start=start, _reminded=False)
+        previous |= account.change(subscription, trial_start=begun or account.clock.now_s(), _reminded=False)
     know_items(account, subscription)
     return previous
+
+
+def _trial_start(subscription: Json) -> int | None:
+    """When the trial of an update began before it. Classic billing shows the first trial for ever, flexible the latest."""
+    goes_on = subscription["billing_mode"]["type"] == "classic" or subscription["status"] == "trialing"
+    return subscription["trial_start"] if goes_on else None
 
 
 def tell(account: Account, subscription: Json, previous: Json) -> None:
@@ -341,7 +360,7 @@ def draft(account: Account, subscription: Json, change: Change, given: Json, per
     lines = []
     if change.fresh:
         lines = [period_line(account, subscription, item, change.anchor) for item in change.items]
-    elif given.get("proration_behavior") != "always_invoice":
+    elif given.get("proration_behavior") != "always_invoice" and not change.at_once:
         return None
     lines = take_pending(account, customer, subscription["currency"], subscription["id"]) + lines
     if not lines:

@@ -10,6 +10,7 @@ from .invoice_lines import price_amount, product_name
 from .invoices import attempt, method_for, take_pending
 from .params import Shape, choice, fields, flag, items, text
 from .subscription_calls import existing
+from .subscription_lines import period_line
 from .subscription_params import DETAILS, PRORATION
 from .subscription_rows import (
     ENDED,
@@ -22,7 +23,7 @@ from .subscription_rows import (
     placed_from,
     plan,
 )
-from .subscriptions import change, credit_lines, end, invoice_now, period_line, set_paused, set_resumed
+from .subscriptions import change, credit_lines, end, invoice_now, set_paused, set_resumed
 
 
 def _cancel(call: Call) -> Json:

@@ -7,7 +7,7 @@ from .billing_settings import rules
 from .dunning import plan_retry, set_delinquent
 from .errors import Json
 from .events import emit
-from .invoices import FOLLOWERS, finalize, give_up, stop_advancing, subscription_id, void
+from .invoices import FOLLOWERS, begins_unpaid, finalize, give_up, stop_advancing, subscription_id, void
 from .methods import attach
 from .subscription_changes import apply_pending, tell
 from .subscription_rows import ENDED, plan
@@ -75,7 +75,7 @@ def _processing(account: Account, invoice: Json) -> None:
 def _failed(account: Account, invoice: Json) -> None:
     """A failed invoice: the subscription owes, or is at the end of the schedule."""
     subscription = _of(account, invoice)
-    if subscription["status"] in ENDED or invoice["billing_reason"] == "subscription_create" or invoice.get("_updates"):
+    if subscription["status"] in ENDED or begins_unpaid(invoice) or invoice.get("_updates"):
         return
     customer = account.get("customer", subscription["customer"], "customer")
     if subscription["latest_invoice"] == invoice["id"] and subscription["status"] == "active":
@@ -108,7 +108,7 @@ def _after_retries(account: Account, subscription: Json, invoice: Json) -> None:
 
 def _action(account: Account, invoice: Json) -> None:
     """The bank wants the buyer: a renewal counts as failed until then."""
-    if invoice["billing_reason"] != "subscription_create":
+    if not begins_unpaid(invoice):
         plan_retry(account, invoice)
         emit(account, "invoice.payment_failed", invoice)
         _failed(account, invoice)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from .anchors import ANCHOR_CONFIG
 from .billing_parts import AUTOMATIC_TAX, INVOICE_SETTINGS, METHOD_OPTIONS
 from .catalog import ITEM_PRICE_DATA, ONCE_PRICE_DATA
 from .coupons import DISCOUNTS
 from .params import Kind, Shape, choice, fields, flag, integer, items, metadata, moment_range, text, whole
 
 
-def _moment_or(*words: str) -> Kind:
+def moment_or(*words: str) -> Kind:
     """A time in seconds, or one of a few words."""
 
     def kind(value: Any, name: str) -> int | str:
@@ -19,8 +20,8 @@ def _moment_or(*words: str) -> Kind:
     return kind
 
 
-TRIAL_END = _moment_or("now")
-CANCEL_AT = _moment_or("min_period_end", "max_period_end", "max_billed_until", "")
+TRIAL_END = moment_or("now")
+CANCEL_AT = moment_or("min_period_end", "max_period_end", "max_billed_until", "")
 ITEM: Shape = {
     "discounts": DISCOUNTS,
     "metadata": metadata,
@@ -86,6 +87,7 @@ _COMMON: Shape = {
 CREATE: Shape = {
     **_COMMON,
     "billing_cycle_anchor": integer,
+    "billing_cycle_anchor_config": ANCHOR_CONFIG,
     "billing_mode": BILLING_MODE,
     "currency": text(3, clearable=False),
     "customer": text(clearable=False),

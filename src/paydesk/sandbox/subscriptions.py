@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .accounts import Account
+from .anchors import shown_config
 from .billing_parts import invoice_payment_settings, invoice_tax
 from .catalog import PRICE_FOLLOWERS
 from .coupons import coupon_of, end_discount, redeem
@@ -14,7 +15,7 @@ from .customers import CONSEQUENCES
 from .errors import Json
 from .events import emit, emit_update
 from .ids import new_id
-from .invoice_lines import after_percentages, item_line, line, price_amount, pricing_of, product_name, prorated
+from .invoice_lines import after_percentages, item_line, prorated
 from .invoices import (
     add_invoice,
     attempt,
@@ -31,6 +32,7 @@ from .later import DEEDS
 from .params import merged_metadata
 from .plan_shape import plan_of
 from .present import public
+from .subscription_lines import extra_line, period_line
 from .subscription_rows import (
     ENDED,
     FIRST_PAYMENT_S,
@@ -60,7 +62,9 @@ END_FOLLOWERS: list[Callable[[Account, Json], None]] = []
 
 @dataclass
 class Order:
-    """What a new subscription shall be. `prices` are `(price, given)` with quantity and metadata in `given`."""
+    """What a new subscription shall be. `prices` are `(price, given)` with quantity and metadata in `given`.
+
+    A `bare` one has no discount of its customer's. `since` is when the order was reckoned, if not now."""
 
     customer: Json
     prices: list[tuple[Json, Json]]
@@ -70,13 +74,16 @@ class Order:
     extras: list[tuple[Json, int]] = field(default_factory=list)
     discounts: list[Json] = field(default_factory=list)
     item_discounts: list[list[Json]] = field(default_factory=list)
+    bare: bool = False
+    since: int | None = None
 
 
-def start(account: Account, order: Order, *, collects: bool, adopt: Json | None = None,
-          method: Json | None = None) -> Json:  # fmt: skip
+def start(account: Account, order: Order, *, collects: bool, adopt: Json | None = None, method: Json | None = None,
+          drafts: bool = False) -> Json:  # fmt: skip
     """Make a subscription with its first invoice; pays it unless told not to (`collects`).
 
-    `adopt` is the intent with which Checkout pays (it calls `finish_start` then), `method` the one to pay with.
+    `adopt` is the intent with which Checkout pays (it calls `finish_start` then), `method` the one to pay with. With
+    `drafts` the invoice is left a draft for its hour, as a renewal's, and the subscription runs already.
     """
     now = account.clock.now_s()
     subscription = _added(account, order)
@@ -84,9 +91,18 @@ def start(account: Account, order: Order, *, collects: bool, adopt: Json | None 
     account.change(subscription, _starting=created["id"])
     lines = first_lines(account, subscription, order)
     lines += take_pending(account, order.customer, subscription["currency"], subscription["id"])
+    if drafts or not lines:
+        account.change(subscription, status="trialing" if order.trial_end else "active")
+    if not lines:
+        finish_start(account, subscription)
+        return subscription
+    given = {"_drafted": True} if drafts else {"automatically_finalizes_at": None}
     invoice = add_subscription_invoice(account, subscription, "subscription_create", lines, period=(now, now),
-                                       given={"automatically_finalizes_at": None})  # fmt: skip
+                                       given=given)  # fmt: skip
     account.change(subscription, latest_invoice=invoice["id"])
+    if drafts:
+        finish_start(account, subscription)
+        return subscription
     finalize(account, invoice, adopt=adopt)
     if invoice["collection_method"] == "send_invoice":
         collect(account, invoice)
@@ -124,6 +140,7 @@ def _added(account: Account, order: Order) -> Json:
         **subscription_values(given),
         **{name: given[name] for name in ("default_payment_method", "description", "days_until_due") if name in given},
         "billing_cycle_anchor": anchor,
+        "billing_cycle_anchor_config": shown_config(given),
         "currency": order.prices[0][0]["currency"],
         "customer": order.customer["id"],
         "items": item_list(subscription_id_, items),
@@ -133,6 +150,7 @@ def _added(account: Account, order: Order) -> Json:
         "test_clock": order.customer["test_clock"],
         "trial_end": order.trial_end,
         "trial_start": now if order.trial_end else None,
+        "_bare": order.bare,
         "_first_payment_until": now + FIRST_PAYMENT_S,
     }, object_id=subscription_id_)  # fmt: skip
     made = [redeem(account, one, customer=order.customer["id"], subscription=subscription_id_)
@@ -152,32 +170,16 @@ def first_lines(account: Account, subscription: Json, order: Order) -> list[Json
     for item in items_of(subscription):
         if order.trial_end:
             lines.append(item_line(account, subscription, item, period_of(item), trial=True))
-        elif order.anchor and order.anchor > now and order.given.get("proration_behavior") == "none":
-            lines.append(item_line(account, subscription, item, period_of(item), amount=0))
-        else:
-            lines.append(period_line(account, subscription, item, subscription["billing_cycle_anchor"]))
+        elif not starts_free(order, item["price"], now):
+            lines.append(period_line(account, subscription, item, subscription["billing_cycle_anchor"], order.since))
     return lines + [extra_line(account, subscription, price, quantity, now) for price, quantity in order.extras]
 
 
-def period_line(account: Account, subscription: Json, item: Json, anchor: int) -> Json:
-    """The line of an item for its period; one that is cut short at either end costs its part of the regular one."""
-    period = period_of(item)
-    regular, amount = period_at(anchor, item["price"], period[0]), None
-    if period != regular:
-        whole = price_amount(item["price"], item["quantity"])
-        amount = prorated(whole, regular, period[0]) - prorated(whole, regular, period[1])
-    return item_line(account, subscription, item, period, amount=amount)
-
-
-def extra_line(account: Account, subscription: Json, price: Json, quantity: int, now: int) -> Json:
-    """The line of a one-time price that is sold with a subscription."""
-    details = {"invoice_item": new_id("invoiceitem"), "proration": False, "proration_details": None,
-               "subscription": subscription["id"]}  # fmt: skip
-    return line(
-        amount=price_amount(price, quantity), currency=price["currency"], description=product_name(account, price),
-        period=(now, now), quantity=quantity, pricing=pricing_of(price), subscription=subscription["id"],
-        parent={"invoice_item_details": details, "subscription_item_details": None, "type": "invoice_item_details"},
-    )  # fmt: skip
+def starts_free(order: Order, price: Json, now: int) -> bool:
+    """Whether the time up to the anchor costs nothing and has no line: it is not a whole period, and not prorated."""
+    if order.anchor is None or order.given.get("proration_behavior") != "none":
+        return False
+    return period_at(order.anchor, price, now)[0] != now
 
 
 def active_discounts(account: Account, subscription: Json) -> list[Json]:
@@ -185,7 +187,7 @@ def active_discounts(account: Account, subscription: Json) -> list[Json]:
     now = account.clock.now_s()
     found = [account.get("discount", one, "discount") for one in subscription["discounts"]]
     own = [discount for discount in found if discount["end"] is None or discount["end"] > now]
-    return own or discounts_of_customer(account, subscription["customer"])
+    return own or ([] if subscription.get("_bare") else discounts_of_customer(account, subscription["customer"]))
 
 
 def invoice_fields(subscription: Json, period: Period, now: int) -> Json:

@@ -1,4 +1,4 @@
-"""Parameters that are real at Stripe and are not built here: refused in words of their own, never called unknown."""
+"""What is real at Stripe and not built here, calls and parameters: refused in words of its own, never called unknown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from .errors import StripeError
+from .errors import StripeError, unknown_url
+from .unbuilt_calls import CALLS
 from .unbuilt_params import PARAMS, WORDS
 
 CODE = "sandbox_unsupported"
@@ -25,9 +26,26 @@ def refuse_unbuilt(method: str, path: str, given: Mapping[str, Any]) -> None:
     for full, value in _walked(given, ""):
         name = _PLACE.sub("[]", full)
         if name in names:
-            raise _unsupported(f"the parameter '{full}'", full)
+            raise _unsupported(f"the parameter '{full}'", full, "Leave it out here")
         if isinstance(value, str) and value in words.get(_OLDER_NAME.sub("allowed_payment_method_types[]", name), ()):
-            raise _unsupported(f"the value '{value}' of '{full}'", full)
+            raise _unsupported(f"the value '{value}' of '{full}'", full, "Leave it out here")
+
+
+def refused_call(method: str, path: str) -> StripeError:
+    """The refusal of an address that leads to no call here: 400 when Stripe has one there, else 404."""
+    if any(pattern.fullmatch(path) for pattern in _unbuilt_paths().get(method, ())):
+        return _unsupported(f"the call '{method} {path}'", None, "Do without it here")
+    return unknown_url(method, path)
+
+
+@cache
+def _unbuilt_paths() -> dict[str, list[re.Pattern[str]]]:
+    """By method: the paths of the calls that are not built."""
+    found: dict[str, list[re.Pattern[str]]] = {}
+    for methods, paths in CALLS:
+        for method in methods.split():
+            found.setdefault(method, []).extend(re.compile(path.replace("{}", "[^/]+")) for path in paths.split())
+    return found
 
 
 def _walked(given: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -39,10 +57,10 @@ def _walked(given: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _walked(value, full)
 
 
-def _unsupported(what: str, param: str) -> StripeError:
+def _unsupported(what: str, param: str | None, advice: str) -> StripeError:
     return StripeError(
-        f"This sandbox does not support {what} yet; Stripe does. Leave it out here, or try this part in Stripe's own "
-        "test mode.", code=CODE, param=param, executed=False,
+        f"This sandbox does not support {what} yet; Stripe does. {advice}, or try this part in Stripe's own test mode.",
+        code=CODE, param=param, executed=False,
     )  # fmt: skip
 
 

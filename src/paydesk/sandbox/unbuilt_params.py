@@ -9,14 +9,24 @@ PARAMS: tuple[tuple[str, str], ...] = (
         "account",
         """POST /v1/checkout/sessions subscription_data[invoice_settings][issuer]; POST /v1/invoices
         automatic_tax[liability]; POST /v1/invoices issuer; POST /v1/invoices/{id} automatic_tax[liability]; POST
-        /v1/invoices/{id} issuer; POST /v1/subscriptions automatic_tax[liability]; POST /v1/subscriptions
-        invoice_settings[issuer]; POST /v1/subscriptions/{id} automatic_tax[liability]; POST
+        /v1/invoices/{id} issuer; POST /v1/subscription_schedules default_settings[automatic_tax][liability];
+        POST /v1/subscription_schedules default_settings[invoice_settings][issuer]; POST
+        /v1/subscription_schedules phases[][automatic_tax][liability]; POST /v1/subscription_schedules
+        phases[][invoice_settings][issuer]; POST /v1/subscription_schedules/{id}
+        default_settings[automatic_tax][liability]; POST /v1/subscription_schedules/{id}
+        default_settings[invoice_settings][issuer]; POST /v1/subscription_schedules/{id}
+        phases[][automatic_tax][liability]; POST /v1/subscription_schedules/{id}
+        phases[][invoice_settings][issuer]; POST /v1/subscriptions automatic_tax[liability]; POST
+        /v1/subscriptions invoice_settings[issuer]; POST /v1/subscriptions/{id} automatic_tax[liability]; POST
         /v1/subscriptions/{id} invoice_settings[issuer]""",
     ),
     (
         "account_tax_ids",
-        """POST /v1/checkout/sessions subscription_data[invoice_settings]; POST /v1/subscriptions invoice_settings;
-        POST /v1/subscriptions/{id} invoice_settings""",
+        """POST /v1/checkout/sessions subscription_data[invoice_settings]; POST /v1/subscription_schedules
+        default_settings[invoice_settings]; POST /v1/subscription_schedules phases[][invoice_settings]; POST
+        /v1/subscription_schedules/{id} default_settings[invoice_settings]; POST /v1/subscription_schedules/{id}
+        phases[][invoice_settings]; POST /v1/subscriptions invoice_settings; POST /v1/subscriptions/{id}
+        invoice_settings""",
     ),
     (
         """account_tax_ids application_fee_amount customer_account default_source default_tax_rates effective_at
@@ -76,11 +86,6 @@ PARAMS: tuple[tuple[str, str], ...] = (
         payment_settings[payment_method_options]""",
     ),
     (
-        """add_invoice_items application_fee_percent automatic_tax billing_thresholds default_tax_rates discounts
-        invoice_settings on_behalf_of transfer_data trial trial_end""",
-        "POST /v1/subscription_schedules phases[]; POST /v1/subscription_schedules/{id} phases[]",
-    ),
-    (
         "after_expiration customer_account on_behalf_of",
         "POST /v1/billing_portal/sessions",
     ),
@@ -116,24 +121,26 @@ PARAMS: tuple[tuple[str, str], ...] = (
         "POST /v1/checkout/sessions payment_intent_data",
     ),
     (
-        "application_fee_percent automatic_tax billing_thresholds invoice_settings on_behalf_of transfer_data",
-        "POST /v1/subscription_schedules default_settings; POST /v1/subscription_schedules/{id} default_settings",
-    ),
-    (
-        """application_fee_percent backdate_start_date billing_cycle_anchor_config billing_schedules
-        billing_thresholds customer_account default_source default_tax_rates on_behalf_of
-        pending_invoice_item_interval transfer_data""",
+        """application_fee_percent backdate_start_date billing_schedules billing_thresholds customer_account
+        default_source default_tax_rates on_behalf_of pending_invoice_item_interval transfer_data""",
         "POST /v1/subscriptions",
-    ),
-    (
-        """application_fee_percent billing_cycle_anchor_config default_tax_rates on_behalf_of
-        pending_invoice_item_interval transfer_data""",
-        "POST /v1/checkout/sessions subscription_data",
     ),
     (
         """application_fee_percent billing_schedules billing_thresholds default_source default_tax_rates
         on_behalf_of pending_invoice_item_interval transfer_data""",
         "POST /v1/subscriptions/{id}",
+    ),
+    (
+        "application_fee_percent billing_thresholds default_tax_rates on_behalf_of transfer_data",
+        "POST /v1/subscription_schedules phases[]; POST /v1/subscription_schedules/{id} phases[]",
+    ),
+    (
+        "application_fee_percent billing_thresholds on_behalf_of transfer_data",
+        "POST /v1/subscription_schedules default_settings; POST /v1/subscription_schedules/{id} default_settings",
+    ),
+    (
+        "application_fee_percent default_tax_rates on_behalf_of pending_invoice_item_interval transfer_data",
+        "POST /v1/checkout/sessions subscription_data",
     ),
     (
         """attach_to_self confirmation_token customer_account excluded_payment_method_types flow_directions
@@ -174,7 +181,7 @@ PARAMS: tuple[tuple[str, str], ...] = (
         "POST /v1/subscription_items/{id}",
     ),
     (
-        "billing_thresholds discounts price_data tax_rates",
+        "billing_thresholds price_data tax_rates",
         "POST /v1/subscription_schedules phases[][items][]; POST /v1/subscription_schedules/{id} phases[][items][]",
     ),
     (
@@ -191,11 +198,11 @@ PARAMS: tuple[tuple[str, str], ...] = (
         "POST /v1/checkout/sessions payment_method_options[card]",
     ),
     (
-        "cash_balance source tax validate",
+        "cash_balance source validate",
         "POST /v1/customers/{id}",
     ),
     (
-        "cash_balance tax tax_id_data validate",
+        "cash_balance tax_id_data validate",
         "POST /v1/customers",
     ),
     (
@@ -247,6 +254,11 @@ PARAMS: tuple[tuple[str, str], ...] = (
     (
         "default_mandate",
         "POST /v1/invoices payment_settings; POST /v1/invoices/{id} payment_settings",
+    ),
+    (
+        "discountable discounts period price_data tax_rates",
+        """POST /v1/subscription_schedules phases[][add_invoice_items][]; POST /v1/subscription_schedules/{id}
+        phases[][add_invoice_items][]""",
     ),
     (
         "discountable discounts period tax_rates",
@@ -374,10 +386,17 @@ WORDS: tuple[tuple[str, str], ...] = (
         "account",
         """POST /v1/checkout/sessions subscription_data[invoice_settings][issuer][type]; POST /v1/invoices
         automatic_tax[liability][type]; POST /v1/invoices issuer[type]; POST /v1/invoices/{id}
-        automatic_tax[liability][type]; POST /v1/invoices/{id} issuer[type]; POST /v1/subscriptions
-        automatic_tax[liability][type]; POST /v1/subscriptions invoice_settings[issuer][type]; POST
-        /v1/subscriptions/{id} automatic_tax[liability][type]; POST /v1/subscriptions/{id}
-        invoice_settings[issuer][type]""",
+        automatic_tax[liability][type]; POST /v1/invoices/{id} issuer[type]; POST /v1/subscription_schedules
+        default_settings[automatic_tax][liability][type]; POST /v1/subscription_schedules
+        default_settings[invoice_settings][issuer][type]; POST /v1/subscription_schedules
+        phases[][automatic_tax][liability][type]; POST /v1/subscription_schedules
+        phases[][invoice_settings][issuer][type]; POST /v1/subscription_schedules/{id}
+        default_settings[automatic_tax][liability][type]; POST /v1/subscription_schedules/{id}
+        default_settings[invoice_settings][issuer][type]; POST /v1/subscription_schedules/{id}
+        phases[][automatic_tax][liability][type]; POST /v1/subscription_schedules/{id}
+        phases[][invoice_settings][issuer][type]; POST /v1/subscriptions automatic_tax[liability][type]; POST
+        /v1/subscriptions invoice_settings[issuer][type]; POST /v1/subscriptions/{id}
+        automatic_tax[liability][type]; POST /v1/subscriptions/{id} invoice_settings[issuer][type]""",
     ),
     (
         """acss_debit affirm afterpay_clearpay alipay alma amazon_pay au_becs_debit bacs_debit bancontact billie

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LATEST = "2026-10-28.endive"
 OLDEST = "2023-10-16"
-VERSION_FORMAT = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
+VERSION_FORMAT = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(\.[a-z]+)?")
 
 _FEATURES_RENAMED = "2024-04-10"
 _ACACIA, _BASIL, _CLOVER, _DAHLIA = "2024-09-30", "2025-03-31", "2025-09-30", "2026-03-25"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections import deque
 from pathlib import Path
 
 import orjson
@@ -16,7 +15,7 @@ from .chaos import Chaos
 from .clock import Clock, Timeline
 from .deliveries import Courier, plan
 from .endpoints import use_configured
-from .errors import Json, no_such, unauthorized
+from .errors import Json, no_such, secret_key_required, unauthorized
 from .journal import Journal, Row
 from .listening import Listeners
 from .settings import Settings
@@ -52,6 +51,8 @@ class World:
         account = self.accounts.get(key)
         if account is not None:
             return account
+        if _PUBLISHABLE_KEY.fullmatch(key):
+            raise secret_key_required()
         if not _SECRET_KEY.fullmatch(key):
             hidden = key[:8] + "*" * max(0, len(key) - 12) + key[-4:] if len(key) > 12 else "*" * len(key)
             raise unauthorized(f"Invalid API Key provided: {hidden}")
@@ -65,7 +66,7 @@ class World:
         return account
 
     def _account(self, key: str) -> Account:
-        account = Account(key, self.clock, self.public_url, self.timeline.at, self.settings, self.journal.body)
+        account = Account(key, self.clock, self.public_url, self.timeline.at, self.settings, self.journal)
         self.accounts[key] = account
         return account
 
@@ -156,29 +157,18 @@ class World:
         """Take up what the file holds, and what is still to happen; the clock goes on from its offset."""
         self.clock.offset_s = float(self.journal.setting("offset_s") or 0)
         self.settings.take(orjson.loads(self.journal.setting("settings") or "{}"))
-        found: defaultdict[tuple[str, str], list[tuple[int, str, str | None]]] = defaultdict(list)
-        for position, key, kind, object_id, name in self.journal.heads():
-            found[key, kind].append((position, object_id, name))
-        for (key, kind), heads in found.items():
-            account = self.accounts.get(key) or self._account(key)
-            account.take_up(kind, heads)
-            self._position = max(self._position, heads[-1][0])
+        self._position = self.journal.last_position()
+        for key in self.journal.holders("_account"):
+            later.resume(self._account(key))
         for account in self.accounts.values():
-            later.resume(account)
             if self.webhook is not None:
                 use_configured(account, *self.webhook)
 
     def resume_deliveries(self) -> None:
         """Take up what was waiting when the sandbox stopped; needs the running event loop."""
-        for account, delivery in self.waiting_deliveries():
-            self.courier.send_when_due(account, delivery)
-
-    def waiting_deliveries(self) -> Iterator[tuple[Account, Json]]:
-        """Every delivery that has neither arrived nor been given up."""
         for account in self.accounts.values():
-            for delivery in account.all("_delivery"):
-                if delivery["status"] == "waiting":
-                    yield account, delivery
+            for delivery_id in self.journal.named(account.key, "_delivery", "waiting"):
+                self.courier.send_when_due(account, account.get("_delivery", delivery_id, "delivery"))
 
 
 def _session_of(account: Account, page_id: str) -> Json | None:

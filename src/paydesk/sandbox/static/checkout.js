@@ -29,7 +29,7 @@ function showExpiry(input, typed) {
 }
 
 // Errors: one line per group of fields, and the fields themselves marked.
-const PLACES = { email: ["email-error", ["email"]], number: ["card-error", ["number"]], expiry: ["card-error", ["expiry"]], cvc: ["card-error", ["cvc"]], card: ["card-error", ["number", "expiry", "cvc"]], name: ["name-error", ["name"]], blik: ["blik-error", ["blik"]], iban: ["iban-error", ["iban"]], holder: ["holder-error", ["holder"]], general: ["general-error", []] };
+const PLACES = { email: ["email-error", ["email"]], number: ["card-error", ["number"]], expiry: ["card-error", ["expiry"]], cvc: ["card-error", ["cvc"]], card: ["card-error", ["number", "expiry", "cvc"]], name: ["name-error", ["name"]], blik: ["blik-error", ["blik"]], iban: ["iban-error", ["iban"]], holder: ["holder-error", ["holder"]], country: ["country-error", ["country", "postal"]], general: ["general-error", []] };
 
 // The chosen method; the only one when there is nothing to choose, empty when nothing is to be paid.
 const chosen = () => document.querySelector('input[name="method"]:checked')?.value || document.querySelector("[data-method]")?.dataset.method || "";
@@ -75,7 +75,7 @@ function cardMistake() {
   return null;
 }
 
-const BY_CODE = { incorrect_number: "number", invalid_number: "number", expired_card: "expiry", invalid_expiry_month: "expiry", invalid_expiry_year: "expiry", incorrect_cvc: "cvc", invalid_cvc: "cvc", email_invalid: "email", invalid_bank_account_iban: "iban" };
+const BY_CODE = { incorrect_number: "number", invalid_number: "number", expired_card: "expiry", invalid_expiry_month: "expiry", invalid_expiry_year: "expiry", incorrect_cvc: "cvc", invalid_cvc: "cvc", email_invalid: "email", invalid_bank_account_iban: "iban", customer_tax_location_invalid: "country" };
 
 function showRefusal(error) {
   if (error.code && error.code.startsWith("checkout_session_")) { location.reload(); return; }
@@ -95,7 +95,23 @@ function values() {
   const name = (kind === "card" ? field("name") : field("holder"))?.value.trim();
   if (name && (kind === "card" || kind === "sepa_debit")) body.set("payment_method_data[billing_details][name]", name);
   if (email) body.set("payment_method_data[billing_details][email]", email);
+  if (field("country")) setAddress(body);
   return body;
+}
+
+function setAddress(body) {
+  body.set("payment_method_data[billing_details][address][country]", field("country").value);
+  const postal = field("postal").value.trim();
+  if (postal) body.set("payment_method_data[billing_details][address][postal_code]", postal);
+}
+
+function nameCountries() {
+  const names = new Intl.DisplayNames([navigator.language || "en"], { type: "region" });
+  const options = [...field("country").options], chosenBefore = field("country").value;
+  for (const option of options) option.textContent = names.of(option.value);
+  options.sort((one, other) => one.textContent.localeCompare(other.textContent));
+  field("country").append(...options);
+  field("country").value = chosenBefore;
 }
 
 function setCard(body) {
@@ -196,6 +212,7 @@ for (const choice of document.querySelectorAll(".card-choice")) {
     field("submit").focus();
   });
 }
+if (field("country")) nameCountries();
 // Coming back with the browser's back button shows the session as it is now.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 // Nothing can be sent before this script is there to send it.

@@ -1,4 +1,4 @@
-// The portal's card form, and the button that prints a receipt.
+// The portal's card form, the buttons beside a quantity, and the one that prints a receipt.
 "use strict";
 
 const part = (id) => document.getElementById(id);
@@ -11,4 +11,9 @@ part("card")?.addEventListener("submit", (event) => {
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "yes";
 });
+for (const button of document.querySelectorAll("[data-step]")) {
+  const field = button.parentElement.querySelector("input");
+  button.hidden = false;
+  button.addEventListener("click", () => { if (Number(button.dataset.step) > 0) field.stepUp(); else field.stepDown(); });
+}
 part("print")?.addEventListener("click", () => print());
