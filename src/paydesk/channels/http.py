@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,9 +41,6 @@ class Answer:
             return float(self.headers.get("retry-after", ""))
         except ValueError:
             return None
-
-
-logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, and some have a token in them
 
 
 class Wire:
