@@ -164,7 +164,7 @@ SELECT o.id, jsonb_build_object(
              FROM outbox x WHERE x.customer_id = o.customer_id AND x.template = 'paid')
 )::text AS state,
 (SELECT coalesce(array_agg(x.template ORDER BY x.template), '{}') FROM outbox x
- WHERE x.customer_id = o.customer_id) AS templates,
+ WHERE x.customer_id = o.customer_id AND x.channel <> 'admin') AS templates,
 (SELECT array_agg(m.text ORDER BY m.id) FROM message m WHERE m.external_id = o.external_id) AS texts
 FROM orders o WHERE o.external_id LIKE 'copy-%'
 """

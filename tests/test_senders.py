@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
@@ -10,7 +11,7 @@ from time import monotonic
 import pytest
 
 from conftest import settings_for
-from paydesk import customers, outbox, reaching, senders
+from paydesk import customers, outbox, reaching, senders, watch
 from paydesk.app import open_service
 from paydesk.channels.base import (
     Address,
@@ -320,3 +321,19 @@ async def test_alerts_in_a_burst_are_one_message_where_the_people_of_the_desk_ar
     assert "(×6)" in text
     await drained(service)
     assert len(other.texts("crew")) == before + 1
+
+
+async def test_many_errors_are_told_once(service: Service) -> None:
+    errors = watch.Errors()
+    logger = logging.getLogger("paydesk.watched")
+    logger.addHandler(errors)
+    before = len(await alerts(service, "errors"))
+    for _ in range(watch.MANY - 1):
+        logger.error("something failed")
+    await watch.tell(service.store, errors)
+    assert len(await alerts(service, "errors")) == before
+    logger.error("and once more")
+    for _ in range(2):
+        await watch.tell(service.store, errors)
+    assert len(await alerts(service, "errors")) == before + 1
+    logger.removeHandler(errors)

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from paydesk import account, changes, doubles, drift, listening, memberships, poll, privacy, telemetry, topup
+from paydesk import account, changes, doubles, drift, listening, memberships, poll, privacy, telemetry, topup, watch
 from paydesk.arrivals import Reception
 from paydesk.channels import plugged
 from paydesk.channels.base import Channel, Start
@@ -251,6 +251,7 @@ async def background(service: Service, *, work: bool) -> AsyncIterator[None]:
         tasks.append(asyncio.create_task(poll.run(service), name="poll"))
         tasks.append(asyncio.create_task(listening.run(service), name="listening"))
         tasks.append(asyncio.create_task(drift.run(service), name="drift"))
+        tasks.append(asyncio.create_task(watch.run(service.store), name="watch"))
     try:
         yield
     finally:

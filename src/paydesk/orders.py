@@ -152,7 +152,8 @@ def _session_is(case: Case, fact: SessionIs) -> Step:
     if fact.status != "complete" or (before.billed and not fact.failed and fact.payment_status in PAID):
         return Step(case)
     if fact.failed:
-        return Step(case, say="payment_failed" if before.paid_at is None else None, about=fact.session)
+        failed = "payment_failed" if before.paid_at is None else None
+        return Step(case, say=failed, about=fact.session, alert=failed)
     if fact.payment_status not in PAID:
         return Step(
             case, say="pending" if case.order.status == "pending" != before.status else None, about=fact.session
@@ -203,7 +204,8 @@ def _intent_is(case: Case, fact: IntentIs) -> Step:
         return Step(case)
     # Once a session is complete, its slow method decides: an earlier card's refusal is no news, its own is the session's.
     tells = fact.status == "failed" and order.paid_at is None and order.session_status != "complete"
-    return Step(case, say="payment_failed" if tells else None)
+    failed = "payment_failed" if tells else None
+    return Step(case, say=failed, alert=failed)
 
 
 def _without_buyer(case: Case, fact: IntentIs) -> Case:

@@ -29,6 +29,8 @@ TEMPLATES = {
     "alert_plan_change_failed": "⚠️ {subscription} could not change to {price} at the end of its period: {because} "
     "It stays as it is.",
     "pass_ended": "Your access to {feature} has ended. /buy brings it back.",
+    "alert_payment_failed": "A payment did not go through ({cause}): {amount}, order {order}. "
+    "The buyer knows, and can try again.",
     "alert_fraud_warning": "⚠️ Early fraud warning ({cause}): {amount}, order {order}. A refund now may spare you a dispute.",
     "alert_dispute_opened": "⚠️ Dispute opened ({cause}): {amount}, order {order}. Evidence is due by {due}. {held}",
     "alert_inquiry_opened": "⚠️ A bank inquires ({cause}): {amount}, order {order}. Evidence is due by {due}.",
