@@ -1,8 +1,9 @@
-"""A channel for Mattermost, as a package of your own would bring it; docs/channels.md tells it line by line."""
+"""A channel for Mattermost, as a package of your own would bring it; docs/channels.md tells it part by part."""
 
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Sequence
 from urllib.parse import parse_qs
 
@@ -12,10 +13,12 @@ from paydesk.channels.base import (
     Action,
     Address,
     Arrival,
+    Button,
     Channel,
     Command,
     Inbound,
     Misconfigured,
+    NeedsUser,
     Raw,
     Receipt,
     Refused,
@@ -23,57 +26,77 @@ from paydesk.channels.base import (
     Said,
     Send,
     Start,
+    Unknown,
 )  # fmt: skip
 from paydesk.channels.http import Wire
 
-
-class Mattermost(Channel):
-    """Answers an outgoing webhook's words, and writes into the person's channel there."""
-
-    name = "mattermost"
-
-    def __init__(self, url: str, token: str, hook_token: str) -> None:
-        self._hook_token = hook_token
-        self._wire = Wire(url, "mm", {"authorization": f"Bearer {token}"})
-
-    def read(self, request: Raw) -> Inbound | None:
-        """Take in what bears the hook's token."""
-        form = {name: values[0] for name, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
-        if not hmac.compare_digest(form.get("token", ""), self._hook_token) or "post_id" not in form:
-            return Inbound(401)
-        return Inbound(200, b"{}", arrivals=(Arrival(form["post_id"], "said", form["user_id"], orjson.dumps(form)),))
-
-    def understand(self, body: bytes) -> Sequence[Command]:
-        """Return what somebody said."""
-        form = orjson.loads(body)
-        if "text" not in form:
-            return ()
-        return (Said(Address(self.name, form["user_id"], form["channel_id"]), form["text"]),)
-
-    async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
-        """Post a message; the pending id lets Mattermost drop a repeat."""
-        if not isinstance(action, Send):
-            raise Refused("this channel only says things")
-        links = [f"[{button.label}]({button.url})" for button in action.buttons if button.url]
-        text = "\n".join([action.text.replace("@", "@\u200b")[:16_000], *links])
-        post = {"channel_id": action.to.conversation, "message": text, "pending_post_id": action.key}
-        answer = await self._wire.call("POST", "/api/v4/posts", json=post)
-        if answer.status == 201:
-            return Receipt({"post": answer.parsed["id"]})
-        if answer.status == 401:
-            raise Misconfigured("the token is not taken", resource="*", mend="set MATTERMOST_TOKEN to a bot's token")
-        if answer.status == 429 or answer.status >= 500:
-            raise RetryLater(f"answered {answer.status}", answer.retry_after_s, counted=answer.status != 429)
-        raise Refused(f"answered {answer.status}")
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._wire.close()
+SETTINGS = ("MATTERMOST_TOKEN", "MATTERMOST_HOOK_TOKEN", "MATTERMOST_BOT_NAME")
+KEPT = ("post_id", "user_id", "channel_id", "text")
+MARK_UP = re.compile(r"[\\`*_~\[\]#|!>]")
 
 
 def make(start: Start) -> Mattermost | None:
     """Return the channel, if it is set up: what the entry point names."""
     url = start.environ.get("MATTERMOST_URL")
-    if url is None:
-        return None
-    return Mattermost(url, start.environ["MATTERMOST_TOKEN"], start.environ["MATTERMOST_HOOK_TOKEN"])
+    return None if url is None else Mattermost(url, *(start.environ[name] for name in SETTINGS))
+
+
+def plain(text: str, length_max: int) -> str:
+    """Return words that only mean themselves there: no mark-up, no mention."""
+    return MARK_UP.sub(r"\\\g<0>", text[:length_max]).replace("@", "@\u200b")
+
+
+def line(button: Button) -> str:
+    """Return a button as a line: a link, or what to type."""
+    label = plain(button.label, 80)
+    return f"[{label}]({button.url})" if button.url else f"{label}: {plain(button.command or '', 200)}"
+
+
+class Mattermost(Channel):
+    """Hears an outgoing webhook, and answers in the channel where something was said."""
+
+    name = "mattermost"
+
+    def __init__(self, url: str, token: str, hook_token: str, bot_name: str) -> None:
+        self._hook_token, self._bot_name = hook_token.encode(), bot_name
+        self._wire = Wire(url, "mm", {"authorization": f"Bearer {token}"})
+
+    def read(self, request: Raw) -> Inbound | None:
+        """Take in what bears the hook's token, but for what we said ourselves."""
+        form = {name: values[0] for name, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
+        if not hmac.compare_digest(form.get("token", "").encode("utf-8", "replace"), self._hook_token):
+            return Inbound(401)
+        kept = {name: form.get(name, "")[:4000] for name in KEPT}
+        if not all(kept.values()) or form.get("user_name") == self._bot_name:
+            return Inbound(200, b"{}")
+        arrival = Arrival(kept["post_id"], "said", kept["user_id"], orjson.dumps(kept))
+        return Inbound(200, b"{}", arrivals=(arrival,))
+
+    def understand(self, body: bytes) -> Sequence[Command]:
+        """Return what somebody said."""
+        kept = orjson.loads(body)
+        return [Said(Address(self.name, kept["user_id"], kept["channel_id"]), kept["text"])] if "text" in kept else []
+
+    async def deliver(self, action: Action, last: Receipt | None) -> Receipt:
+        """Post a message; for half a minute the server drops a repeat that has the same pending id."""
+        if not isinstance(action, Send):
+            raise Refused("this channel only says things")
+        if action.to.conversation is None:
+            raise NeedsUser("it is not known in which channel they are")
+        text = "\n".join([plain(action.text, 4000), *map(line, action.buttons)])
+        post = {"channel_id": action.to.conversation, "message": text, "pending_post_id": action.key}
+        answer = await self._wire.call("POST", "/api/v4/posts", json=post)
+        match answer.status:
+            case 201:
+                return Receipt({"post": answer.parsed["id"]})
+            case 401:
+                raise Misconfigured("the token is not taken", resource="*", mend="set MATTERMOST_TOKEN")
+            case 403 | 404:
+                raise NeedsUser(f"the channel is closed to us: {answer.status}")
+            case 429:
+                raise RetryLater("too fast", answer.retry_after_s, counted=False, everyone=True)
+        raise Unknown(f"answered {answer.status}") if answer.status >= 500 else Refused(f"answered {answer.status}")
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._wire.close()

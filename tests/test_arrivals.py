@@ -103,6 +103,13 @@ async def test_one_persons_words_are_answered_in_order(service: Service, talk: T
     assert [text.split()[0] for text in talk.texts("ann")] == ["You", "You", "10", "You"]
 
 
+async def test_words_are_answered_however_many_they_are(service: Service, talk: Talk) -> None:
+    long = arrival("ann", text="/balance\x00 " + "🎾" * 5000)
+    await arrives(service, long)
+    assert await state_of(service, long) == ("done", None)
+    assert len(talk.texts("ann")) == 1
+
+
 async def test_what_the_answer_needs_goes_with_it(service: Service, talk: Talk) -> None:
     await arrives(service, arrival("ann", text="/balance", answers={"token": "abc"}))
     assert talk.said[0].answers == {"token": "abc"}  # type: ignore[union-attr]
@@ -227,7 +234,9 @@ async def test_a_request_is_verified_before_anything_and_answered_when_it_is_sto
         assert forged.status_code == 401
         assert await service.store.fetchval("SELECT count(*) FROM inbox") == 0
         malformed = await client.post("/webhooks/talk", content=b"{", headers={"x-secret": SECRET})
-        assert malformed.status_code == 503
+        assert malformed.status_code == 400
+        tripped = await client.post("/webhooks/talk", json={**body, "do": "trip"}, headers={"x-secret": SECRET})
+        assert tripped.status_code == 503
         huge = await client.post("/webhooks/talk", content=b"x" * 1_048_577, headers={"x-secret": SECRET})
         assert huge.status_code == 413
         taken = await client.post("/webhooks/talk", json=body, headers={"x-secret": SECRET})

@@ -361,6 +361,25 @@ async def test_repeating_a_status_changes_nothing(channel: ChatwootChannel, fake
     assert len(fake.calls("POST", "/17/labels")) == len(fake.calls("POST", "/custom_attributes")) == 1
 
 
+async def test_what_was_free_makes_nobody_a_customer(channel: ChatwootChannel, fake: Fake) -> None:
+    await channel.deliver(told("paid", amount=0, paid=0, segment="trial"), None)
+    assert fake.conversations[17].attributes["lesson_status"] == "trial_lesson"
+    assert fake.contacts[42]["custom_attributes"] == {}
+
+
+async def test_many_slow_calls_end_in_time_and_are_repeated_without_doubling(fake: Fake) -> None:
+    slow = ChatwootChannel(settings_of(environ(fake.url)), PUBLIC, call_s_max=0.6)
+    fake.stall_next("GET", "/17/messages", 0.4)
+    fake.stall_next("POST", "/17/labels", 0.4)
+    with pytest.raises(Unknown) as unknown:
+        await slow.deliver(told("paid"), None)
+    assert (unknown.value.repeatable, unknown.value.rule) == (True, "cw-unknown-outcome")
+    await slow.deliver(told("paid", attempt=2), None)
+    assert len(fake.conversations[17].reached) == 1
+    assert fake.conversations[17].labels == ["payment-paid", "status-booked"]
+    await slow.close()
+
+
 @pytest.mark.parametrize("part", ["/17/labels", "/custom_attributes", "/contacts/42"])
 @pytest.mark.parametrize("keeps_keys", [True, False], ids=["with keys", "without"])
 async def test_a_message_is_not_said_again_because_its_labels_failed(
@@ -575,7 +594,7 @@ async def test_a_contacts_message_is_kept_once_and_understood(channel: ChatwootC
 
 
 async def test_a_long_message_is_kept_in_part(channel: ChatwootChannel, fake: Fake) -> None:
-    inbound = channel.read(raw(json.dumps(fake.told(17, "\x01é🎾" * 50_000)).encode()))
+    inbound = channel.read(raw(json.dumps(fake.told(17, "/\x01é🎾" * 50_000)).encode()))
     assert inbound is not None
     assert len(inbound.arrivals[0].body) < 64 * 1024
     (_, said) = channel.understand(inbound.arrivals[0].body)
@@ -691,9 +710,33 @@ async def test_a_message_that_an_inbox_did_not_take_is_told(channel: ChatwootCha
 async def test_the_language_is_what_the_contact_or_their_app_says(
     channel: ChatwootChannel, fake: Fake, change: Callable[[dict[str, Any]], None], locale: str | None
 ) -> None:
-    payload = json.loads(json.dumps(fake.told(17, "hello")))
+    payload = json.loads(json.dumps(fake.told(17, "/help")))
     change(payload)
-    assert heard(channel, payload) == [Here(ADA), Said(ADA, "hello", locale)]
+    assert heard(channel, payload) == [Here(ADA), Said(ADA, "/help", locale)]
+
+
+async def test_where_agents_answer_only_commands_are_heard_and_where_a_bot_does_everything(
+    channel: ChatwootChannel, fake: Fake
+) -> None:
+    assert heard(channel, fake.told(17, "a lesson on Tuesday?")) == [Here(ADA)]
+    fake.conversations[17].status = "pending"
+    (_, said) = heard(channel, fake.told(17, "a lesson on Tuesday?"))
+    assert (said.text, said.answers) == ("a lesson on Tuesday?", {"bot": True})
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers", "status"),
+    [
+        ("not_understood", {"bot": True}, "open"), ("support", {"bot": True}, "open"), ("reply", {"bot": True}, "pending"),
+        ("support", None, "pending"),
+    ],
+)  # fmt: skip
+async def test_what_a_bot_does_not_know_is_given_to_the_agents(
+    channel: ChatwootChannel, fake: Fake, kind: str, answers: dict[str, bool] | None, status: str
+) -> None:
+    one = fake.conversation(17, status="pending")
+    await channel.deliver(send("I did not understand that.", kind=kind, answers=answers), None)
+    assert (one.status, len(one.reached)) == (status, 1)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from conftest import settings_for
-from paydesk import customers, outbox, reaching, senders, watch
+from paydesk import customers, manners, outbox, reaching, senders, watch
 from paydesk.app import open_service
 from paydesk.channels.base import (
     Address,
@@ -337,3 +337,48 @@ async def test_many_errors_are_told_once(service: Service) -> None:
         await watch.tell(service.store, errors)
     assert len(await alerts(service, "errors")) == before + 1
     logger.removeHandler(errors)
+
+
+async def notice(service: Service, resource: str) -> str:
+    """An alert that waits to be told to the crew, whose burst is over; gives its key."""
+    params = {"what": "event", "resource": resource, "because": "unreadable"}
+    key = f"alert:t:{secrets.token_hex(4)}|at:other"
+    told = Message(key, None, "other", "crew", manners.NOTICES, {"template": "alert_quarantined", "params": params})
+    async with service.store.transaction() as tx:
+        await outbox.put(tx, [told])
+        await tx.execute("UPDATE outbox SET created_at = now() - interval '1 minute' WHERE dedup_key = $1", key)
+    return key
+
+
+async def test_alerts_that_may_have_arrived_are_repeated_without_those_that_came_since(
+    service: Service, other: Talk
+) -> None:
+    """A channel that finds the first try by its key drops the repeat: what is new must not go down with it."""
+    first, second = await notice(service, "evt_1"), await notice(service, "evt_2")
+    other.refusals = [Unknown("no answer", repeatable=True)]
+    await drained(service)
+    late = await notice(service, "evt_3")
+    await service.store.execute("UPDATE outbox SET next_at = '-infinity' WHERE dedup_key = $1", first)
+    await drained(service)
+    repeat, rest = other.said
+    assert (repeat.key, rest.key) == (first, late)
+    assert ("evt_1" in repeat.text, "evt_2" in repeat.text, "evt_3" in repeat.text) == (True, True, False)
+    assert "evt_3" in rest.text
+    assert (await row(service, second))["detail"] == "told together"
+
+
+async def test_a_message_that_may_have_arrived_is_never_again_a_first_attempt(service: Service, talk: Talk) -> None:
+    person, id_ = await somebody(service, "talk")
+    await put(service, person, "talk", id_)
+    talk.refusals = [Unknown("no answer", repeatable=True)]
+    await drained(service)
+    talk.refusals = [Misconfigured("the token is not taken", resource="inbox", mend="set it")]
+    await service.store.execute("UPDATE outbox SET next_at = '-infinity' WHERE address = $1", id_)
+    await drained(service)
+    await outbox.wake_all(service.store, "mend:talk:")
+    await put(service, person, "talk", id_)
+    async with asyncio.timeout(20):
+        while len(talk.said) < 2:
+            await drained(service)
+            await asyncio.sleep(0.05)
+    assert [said.attempt for said in talk.said] == [2, 1]  # type: ignore[union-attr]

@@ -17,7 +17,20 @@ from typing import Any
 
 import httpx
 
-from paydesk import account, changes, doubles, drift, listening, memberships, poll, privacy, telemetry, topup, watch
+from paydesk import (
+    account,
+    changes,
+    doubles,
+    drift,
+    listening,
+    memberships,
+    order_facts,
+    poll,
+    privacy,
+    telemetry,
+    topup,
+    watch,
+)
 from paydesk.arrivals import Reception
 from paydesk.channels import plugged
 from paydesk.channels.base import Channel, Start
@@ -159,11 +172,15 @@ def _wire(
     def low_mark(unit: str) -> int:
         return shelf.catalog.low_mark(unit)
 
+    async def show(order: str) -> dict[str, Any]:
+        return await order_facts.facts_of(store, shelf.catalog, settings.public_url, order)
+
     vault = _vault(settings)
     channels = plugged.by_name([web, *adapters])
     deliverer = Deliverer(
         store, gateway, channels, fallback=WebChannel(threads.append), top_up=top_up,
         public_url=settings.public_url, vault=vault, others=_instructions(store, gateway, shelf), spoken=spoken,
+        show=show,
     )  # fmt: skip
     conversation = Conversation(
         store, shelf, clock, vault, public_url=settings.public_url, livemode=gateway.livemode,

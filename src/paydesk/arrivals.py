@@ -23,7 +23,7 @@ from paydesk.channels.base import (
     Said,
     Undelivered,
 )
-from paydesk.chat.commands import Conversation, Reply
+from paydesk.chat.commands import TEXT_MAX, Conversation, Reply
 from paydesk.customers import Identity
 from paydesk.errors import Invalid
 from paydesk.inbox import DONE, Claim, Envelope, Outcome, Receiver, Row
@@ -85,7 +85,8 @@ class Reception:
         """Return what is to be said and done because of a command."""
         match command:
             case Said():
-                replies = await self._conversation.answer(command.who, command.text, locale=command.locale)
+                words = command.text.replace("\x00", "")[:TEXT_MAX]  # platforms allow more than anybody answers
+                replies = await self._conversation.answer(command.who, words, locale=command.locale)
                 return [_reply(command, reply, f"reply:{key}:{n}", row) for n, reply in enumerate(replies)]
             case Asked():
                 return await self._let_in(command, key, row)

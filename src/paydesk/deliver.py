@@ -54,6 +54,15 @@ NEWS_S = 2.0
 TopUp = Callable[[str, dict[str, Any]], Awaitable[str]]
 """Carries out an instruction under a key, once however often it is called, and says in words what became of it."""
 
+Show = Callable[[str], Awaitable[Mapping[str, Any]]]
+"""Returns what is shown of an order beside a conversation: see `order_facts`."""
+
+
+async def nothing_shown(_order: str) -> Mapping[str, Any]:
+    """Return that nothing is known of an order."""
+    return {}
+
+
 ACTIONS: dict[str, type[Grant] | type[Revoke]] = {memberships.GRANT: Grant, memberships.REVOKE: Revoke}
 
 
@@ -61,7 +70,8 @@ class Deliverer:
     """Knows the channels. A channel without an adapter is served by `fallback`: its messages are kept to be fetched.
 
     `top_up` carries out an automatic top-up under a key and returns what became of it; `others` do so with further
-    instructions to Stripe, by template. `public_url` begins pay links, `spoken` are the texts of every language.
+    instructions to Stripe, by template. `public_url` begins pay links, `spoken` are the texts of every language, `show`
+    tells more of an order where a channel wants it.
     """
 
     def __init__(
@@ -75,7 +85,9 @@ class Deliverer:
         vault: Vault,
         others: Mapping[str, TopUp] | None = None,
         spoken: Texts = texts.BUILT_IN,
+        show: Show = nothing_shown,
     ) -> None:
+        self._show = show
         self._vault = vault
         self._moves: dict[tuple[str, str], str] = {}
         self._spoken = spoken
@@ -125,12 +137,12 @@ class Deliverer:
             return await outcomes.still_lost(lost, delivery, to, self._elsewhere(delivery))
         text, buttons = await self._words(delivery)
         channel = self._channels.get(delivery.channel, self._fallback)
-        kind, facts = _about(delivery)
+        kind, facts = await self._about(delivery, channel)
         answers = delivery.params.get("answers")
         if kind == stars.INVOICE and channel.charges:
             invoice = Invoice(delivery.key, to, facts["title"], text, facts["order"], facts["stars"])
             return await self._ended(delivery, to, partial(channel.deliver, invoice, None))
-        send = Send(delivery.key, to, text, buttons, answers, kind, facts, delivery.attempts)
+        send = Send(delivery.key, to, text, buttons, answers, kind, facts, delivery.attempt)
         if told is not None and told.fresh and channel.edits:
             edit = Edit(delivery.key, to, text, buttons, delivery.id, kind, facts)
             return await self._ended(delivery, to, partial(_edit_or_send, channel, edit, Receipt(told.receipt), send))
@@ -161,7 +173,7 @@ class Deliverer:
         text, also = await digest.together(self._store, self._spoken, delivery)
         to = await self._whom(delivery)
         channel = self._channels.get(delivery.channel, self._fallback)
-        send = Send(delivery.key, to, text, kind=delivery.template, attempt=delivery.attempts)
+        send = Send(delivery.key, to, text, kind=delivery.template, attempt=delivery.attempt)
         result = await self._ended(delivery, to, partial(channel.deliver, send, None))
         return replace(result, also=also) if result.outcome == "sent" else result
 
@@ -184,6 +196,13 @@ class Deliverer:
             locale = await customers.locale_of(self._store, delivery.customer)
         link = await self._pay_link(params.get("pays"))
         return self._spoken.render(delivery.template, params, locale, link)
+
+    async def _about(self, delivery: Delivery, channel: Channel) -> tuple[str, Mapping[str, Any]]:
+        """Return what kind of message it is, and what is known of what it tells."""
+        kind, facts = _told_with(delivery)
+        if channel.wants_facts and facts.get("order") is not None:
+            facts = {**facts, **await self._show(facts["order"])}
+        return kind, facts
 
     async def _let_in_or_out(self, delivery: Delivery) -> Result:
         """Give or take a role or a place, if that is still wanted; what was decided meanwhile is put right afterwards."""
@@ -292,8 +311,8 @@ class Deliverer:
         return Result("sent", said)
 
 
-def _about(delivery: Delivery) -> tuple[str, Mapping[str, Any]]:
-    """Return what kind of message it is, and what is known of what it tells."""
+def _told_with(delivery: Delivery) -> tuple[str, Mapping[str, Any]]:
+    """Return the kind and the facts that a message was put with; those of an answer are in its parameters."""
     if delivery.template != manners.REPLY:
         return delivery.template, delivery.params
     return delivery.params.get("kind", manners.REPLY), delivery.params.get("facts", {})

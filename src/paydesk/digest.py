@@ -22,12 +22,17 @@ BURST_S = 3.0
 
 LINES_MAX = 20
 
-PEERS = f"""
-SELECT id, params FROM outbox
-WHERE channel = $1 AND address = $2 AND conversation IS NOT DISTINCT FROM $3 AND template = '{manners.NOTICES}'
-  AND state = 'ready' AND id > $4
-ORDER BY id LIMIT 500
+WITH = f"""
+UPDATE outbox SET params = params || jsonb_build_object('with', ARRAY(
+    SELECT peer.id FROM outbox peer
+    WHERE peer.channel = $1 AND peer.address = $2 AND peer.conversation IS NOT DISTINCT FROM $3
+      AND peer.template = '{manners.NOTICES}' AND peer.state = 'ready' AND peer.id > $4
+    ORDER BY peer.id LIMIT 500))
+WHERE id = $4 AND claim_id = $5 RETURNING params -> 'with'
 """
+"""Written down before it is told: an attempt that may have arrived is repeated with the same alerts, no others."""
+
+TOLD = "SELECT params FROM outbox WHERE id = ANY($1::bigint[]) ORDER BY id"
 
 
 def fan_out(delivery: Delivery, channels: Mapping[str, Channel]) -> tuple[Message, ...]:
@@ -48,9 +53,12 @@ def rest_of_burst_s(delivery: Delivery) -> float:
 
 async def together(store: Store, spoken: Texts, delivery: Delivery) -> tuple[str, tuple[int, ...]]:
     """Return the text that tells an alert and those that wait behind it, and the ids of the latter."""
-    rows = await store.fetch(PEERS, delivery.channel, delivery.address, delivery.conversation, delivery.id)
-    told = [delivery.params, *(row["params"] for row in rows)]
-    return text_of(spoken, told), tuple(row["id"] for row in rows)
+    also = delivery.params.get("with")
+    if also is None:
+        here = (delivery.channel, delivery.address, delivery.conversation)
+        also = await store.fetchval(WITH, *here, delivery.id, delivery.claim_id) or []
+    rows = await store.fetch(TOLD, also)
+    return text_of(spoken, [delivery.params, *(row["params"] for row in rows)]), tuple(also)
 
 
 def text_of(spoken: Texts, alerts: Sequence[Mapping[str, Any]]) -> str:

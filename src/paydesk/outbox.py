@@ -51,7 +51,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A claimed row: the message, how often it was tried, and the claim that fences its end."""
+    """A claimed row: the message, how often it was tried, and the claim that fences its end.
+
+    `attempts` begins anew when what it waited for has come; `tried` says whether an attempt has ended before, ever.
+    """
 
     id: int
     claim_id: UUID
@@ -65,6 +68,12 @@ class Delivery:
     params: dict[str, Any]
     created_at: datetime
     about: str | None = None
+    tried: bool = False
+
+    @property
+    def attempt(self) -> int:
+        """Return 1 for the very first attempt, more for one before which something may have been sent."""
+        return max(self.attempts, 2 if self.tried else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,7 @@ WHERE id = ANY (ARRAY(
           AND (o.template NOT IN ('grant','revoke') OR p.conversation = o.conversation)))
     ORDER BY o.next_at LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at,
-    about
+    about, detail IS NOT NULL
 """
 
 EDITED_DAYS_MAX = 7

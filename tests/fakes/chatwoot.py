@@ -92,6 +92,8 @@ class Fake:
         self.troubles: list[Trouble] = []
         self.keeps_keys = self.merges = True
         self.drops_unknown_labels = False
+        self.down: str | None = None
+        """`500`: every request is answered so. `hangs`: none is answered while it lasts."""
         self.after: dict[str, Callable[[Conversation], None]] = {}
         """What an agent does as soon as a call of this name (`labels`) was carried out."""
         self._number = 1000
@@ -149,6 +151,10 @@ class Fake:
         """Record, check, answer, check the answer."""
         raw = await request.body()
         path = request.url.path
+        while self.down == "hangs":
+            await asyncio.sleep(0.05)
+        if self.down is not None:
+            return Response(b'{"error": "Internal Server Error"}', int(self.down), {"content-type": "application/json"})
         self.requests.append((request.method, path, json.loads(raw) if raw else None))
         asked = MockRequest(
             self.url, request.method.lower(), path, headers=dict(request.headers), args=dict(request.query_params),

@@ -411,7 +411,9 @@ class Channel:
     `edits` says whether it carries out an `Edit`, `admits` a `Grant` and a `Revoke`, `charges` the three actions of its
     platform's own money. With `one_sender` only one process
     at a time sends and polls, however many there are. `admin` is where the people of the desk are told things there;
-    `route` is the last part of the path its platform calls, its name where it says none.
+    `route` is the last part of the path its platform calls, its name where it says none. With `wants_facts` the `facts`
+    of a message about an order also have its `link` (ours), `paid_at` and `customer_since` (ISO 8601), `segment` and
+    `minutes`, as far as they are known.
     A package brings its own by an entry point of the group `paydesk.channels`: see `plugged`.
     """
 
@@ -420,6 +422,7 @@ class Channel:
     admits: bool = False
     charges: bool = False
     one_sender: bool = False
+    wants_facts: bool = False
     limits: Limits = Limits()
     admin: Address | None = None
     route: str | None = None

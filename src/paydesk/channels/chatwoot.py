@@ -6,6 +6,7 @@ fails in between, a repeat finds the message and goes on. Chatwoot cannot change
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,9 +26,10 @@ from paydesk.channels.base import (
     Refused,
     Send,
     Start,
+    Unknown,
 )
 from paydesk.channels.chatwoot_calls import Calls
-from paydesk.channels.chatwoot_inbound import BY_AGENT, NAME, Door
+from paydesk.channels.chatwoot_inbound import BY_AGENT, NAME, OF_BOT, Door
 from paydesk.channels.chatwoot_settings import Settings, settings_of
 from paydesk.channels.chatwoot_status import Status, show, status_of
 from paydesk.channels.chatwoot_texts import message
@@ -35,6 +37,9 @@ from paydesk.channels.http import CALL_S_MAX, Wire
 
 ADMIN = "desk"
 """The external id of the people of the desk: what is told them is a private note."""
+
+FOR_PEOPLE = ("not_understood", "support")
+"""Answers after which a conversation that is a bot's is given to the agents."""
 
 
 def make(start: Start) -> ChatwootChannel:
@@ -46,6 +51,7 @@ class ChatwootChannel(Channel):
     """One account of one Chatwoot. Its people are contacts, by the number of the contact."""
 
     name = NAME
+    wants_facts = True
     # The server takes 3,000 requests a minute from one address, and 200 messages a minute in one conversation; what
     # shows a payment's state takes up to seven requests.
     limits = Limits(per_s=8.0, at_once=8, chat_gap_s=0.3)
@@ -53,6 +59,7 @@ class ChatwootChannel(Channel):
     def __init__(self, settings: Settings, public_url: str, *, call_s_max: float = CALL_S_MAX) -> None:
         token = {"api_access_token": settings.token.reveal()}
         self._calls = Calls(Wire(settings.url, "cw", token, call_s_max=call_s_max), settings.account)
+        self._call_s_max = call_s_max
         self._settings = settings
         self._door = Door(settings)
         self._webhook_url = f"{public_url}/webhooks/{NAME}"
@@ -65,11 +72,21 @@ class ChatwootChannel(Channel):
         """Say a message, and let its conversation show what it tells of a payment: see `Channel.deliver`."""
         if not isinstance(action, Send):
             raise Refused("Chatwoot has neither roles nor messages that can be changed", rule="cw-cannot")
+        try:
+            async with asyncio.timeout(self._call_s_max):
+                return await self._carry_out(action)
+        except TimeoutError as late:  # each call was in time, all of them together were not
+            reason, repeatable = f"not done within {self._call_s_max:g} seconds", self._calls.keeps_keys
+            raise Unknown(reason, repeatable=repeatable, rule="cw-unknown-outcome") from late
+
+    async def _carry_out(self, action: Send) -> Receipt:
         private = self._is_private(action)
         status = None if private else status_of(action.kind, action.facts, self._settings.names)
         conversation, number = await self._say(action, private=private, look=action.attempt > 1 or status is not None)
         if status is not None:
             await self._show(action, conversation, status)
+        if action.kind in FOR_PEOPLE and action.answers == OF_BOT:
+            await self._calls.open(conversation)
         return Receipt({"conversation": conversation, "message": number})
 
     def _is_private(self, send: Send) -> bool:

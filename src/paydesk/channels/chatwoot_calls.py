@@ -81,6 +81,10 @@ class Calls:
         """Set attributes of a contact; the server keeps the others."""
         await self._ask("PUT", f"/contacts/{_number(contact)}", {"custom_attributes": dict(attributes)})
 
+    async def open(self, conversation: str) -> None:
+        """Give a conversation to the agents, if it was a bot's."""
+        await self._ask("POST", f"{_of(conversation)}/toggle_status", {"status": "open"})
+
     async def conversations_of(self, contact: str) -> list[Mapping[str, Any]]:
         """Return a contact's conversations; raises `NeedsUser` for ever when the contact is not there any more."""
         try:

@@ -2,8 +2,9 @@
 
 Payloads of webhooks, agent bots and API inboxes have one shape (app/models/message.rb of the server: `webhook_data`).
 Three things mean something: a contact's message, an agent's private note that begins with `/pay`, and that a message of
-ours did not get through. All else (what agents and bots say, what we said ourselves) is answered and forgotten, so that
-nothing goes round in circles.
+ours did not get through. Where agents answer, a contact is answered only what begins with a slash; an inbox with an
+agent bot keeps a conversation `pending` while it is the bot's, and there everything is. All else (what agents and bots
+say, what we said ourselves) is answered and forgotten, so that nothing goes round in circles.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ PAY = "/pay"
 BY_AGENT = {"agent": True}
 """What comes back with the answers to an agent's note."""
 
+OF_BOT = {"bot": True}
+"""What comes back with the answers in a conversation that is the bot's."""
+
 _PRICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}")
 
@@ -58,7 +62,7 @@ class Door:
             "event": None, "id": None, "content": None, "message_type": None, "private": None, "sender": person,
             "content_attributes": {KEY: None, ERROR: None},
             "conversation": {
-                "id": None, "contact_inbox": {"contact_id": None}, "meta": {"sender": person},
+                "id": None, "status": None, "contact_inbox": {"contact_id": None}, "meta": {"sender": person},
                 "custom_attributes": {self._minutes: None},
                 "additional_attributes": {**language, "browser": language},
             },
@@ -95,7 +99,9 @@ class Door:
             key, reason = failed
             return (Undelivered(key, reason, f"A message in conversation {who.conversation} did not arrive: {reason}"),)
         if _incoming(event):
-            return (Here(who), Said(who, words, _language(event)))
+            bots = event["conversation"].get("status") == "pending"
+            said = Said(who, words, _language(event), OF_BOT if bots else None)
+            return (Here(who), said) if bots or words.startswith("/") else (Here(who),)
         price = self._price(words, event["conversation"])
         return () if price is None else (Said(who, f"/buy {price}", _language(event), BY_AGENT),)
 

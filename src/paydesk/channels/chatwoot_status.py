@@ -24,7 +24,7 @@ STATES = {
     **dict.fromkeys(("payment_failed", "renewal_failed", "action_required", "subscription_unpaid"), "failed"),
     **dict.fromkeys(("grace_72", "grace_24"), "failed"),
     **dict.fromkeys(("paid", "subscribed", "trial_paid", "renewed", "recovered", "change_paid", "bill_paid"), "paid"),
-    **dict.fromkeys(("dispute_won", "refund_failed"), "paid"),
+    **dict.fromkeys(("trial_started", "dispute_won", "refund_failed"), "paid"),
     **dict.fromkeys(("refunded", "dispute_lost"), "refunded"),
 }
 """What a message's template says of the payment; others (a part refunded, a dispute that is open) change nothing."""
@@ -51,7 +51,8 @@ def status_of(kind: str, facts: Mapping[str, Any], names: Names) -> Status | Non
     """Return what a message of `kind` lets be shown, `None` when it tells nothing of a payment's state.
 
     `facts` may name `order`, `link` (our /r/ link), `paid_at` and `customer_since` (ISO 8601), `grants` (each with its
-    `kind`), `segment` and `minutes` of the price, `paid` and `refunded` (smallest unit).
+    `kind`), `segment` and `minutes` of the price, `paid` (or `amount`) and `refunded` (smallest unit). What was free
+    makes nobody a customer: the contact stays as it is.
     """
     state = STATES.get(kind)
     if state is None or (kind == "refunded" and facts.get("refunded", 0) < facts.get("paid", 0)):
@@ -62,7 +63,7 @@ def status_of(kind: str, facts: Mapping[str, Any], names: Names) -> Status | Non
         on.add("status-booked")
     if state == "refunded":
         off.add("status-booked")
-    paid = state == "paid"
+    paid = state == "paid" and (facts.get("paid") or facts.get("amount") or 0) > 0
     return Status(
         on=frozenset(names.all_of(tuple(on))),
         off=frozenset(names.all_of(tuple(off))),

@@ -119,10 +119,12 @@ class Conversation:
         return [Reply("\n".join(said.words.say(f"help_{name}") for name in (*named, "lang", "support", "help")))]
 
     async def _anything(self, said: Said) -> list[Reply]:
-        return await self._shop.wanted(said) or [Reply(said.words.say("not_understood"), _menu(said.words))]
+        return await self._shop.wanted(said) or [
+            Reply(said.words.say("not_understood"), _menu(said.words), "not_understood")
+        ]
 
     async def _support(self, said: Said) -> list[Reply]:
-        return [Reply(said.words.say("support"))]
+        return [Reply(said.words.say("support"), kind="support")]
 
     async def _terms(self, said: Said) -> list[Reply]:
         return [Reply(said.words.say("terms"))]
