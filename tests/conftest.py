@@ -99,6 +99,16 @@ def own_desk(new_database: Callable[[], str], stripe_sandbox: Sandbox) -> Iterat
         yield running
 
 
+@pytest.fixture(scope="module")
+def timed(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Iterator[Desk]:
+    """A desk with a sandbox of its own, whose clock the tests of a module move. It sells what their `CATALOG` says."""
+    catalog = getattr(request.module, "CATALOG", CATALOG)
+    with running_sandbox() as sandbox:
+        settings = settings_for(new_database(), sandbox.url, PAYDESK_CATALOG=str(catalog))
+        with running_desk(settings, sandbox) as running:
+            yield running
+
+
 @pytest.fixture
 def settings(database: str, stripe_sandbox: Sandbox, tmp_path: Path) -> Settings:
     """Settings of a service in this process, on a database of its own."""

@@ -1,8 +1,14 @@
-"""Whoever changes a subscription dies before or after each call to Stripe: who goes on with it changes it once."""
+"""Whoever changes a subscription dies before or after each call to Stripe: who goes on with it changes it once.
+
+And whoever carries out a renewal dies at every moment of it: it is taken over, given and told once.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import re
 import secrets
 import signal
 from collections.abc import Callable
@@ -12,14 +18,17 @@ import httpx
 import pytest
 
 from conftest import settings_for
-from faults import Journal, in_child, unasked
+from crash_money import INSIDE, killed_at_every_moment
+from faults import Actor, Flow, Journal, Run, drain, in_child, unasked
+from flows import CARD, beforehand, deliver, order_in_chat, pay, work
 from paydesk import changes, checkout, customers, edge, payers, subscribing
 from paydesk.app import open_service
+from paydesk.clock import from_unix, iso
 from paydesk.config import Settings, load
 from paydesk.customers import Identity
 from paydesk.errors import StripeRefused
 from paydesk.service import Service
-from sandbox_fixtures import Sandbox
+from sandbox_fixtures import Sandbox, running_sandbox
 
 
 @pytest.fixture
@@ -140,3 +149,95 @@ async def test_a_change_that_was_refused_is_not_sent_again_under_its_name(servic
     with pytest.raises(Exception, match="declined"):
         await change("op_1")
     assert await change("op_2") is not None
+
+
+# --- a renewal ---------------------------------------------------------------------------------------------------------
+
+MOMENTS_MIN = 20
+
+
+async def own_of(actor: Actor) -> dict[str, str]:
+    """The actor's subscription at Stripe, once they have paid."""
+    if "subscription" not in actor.memory:
+        rows = "SELECT session, stripe_customer FROM orders WHERE id = $1"
+        row = await actor.service.store.fetchrow(rows, actor.memory["order plus"])
+        assert row is not None
+        session = await actor.at_stripe("GET", f"/v1/checkout/sessions/{row['session']}")
+        actor.keep("subscription", {"id": session["subscription"], "customer": row["stripe_customer"]})
+    return dict(actor.memory["subscription"])
+
+
+async def hear_all(actor: Actor) -> None:
+    """Stripe sends what it has to tell of this person, all at once."""
+    customer = (await own_of(actor))["customer"]
+    bodies = [json.dumps(one) for one in (await actor.at_stripe("GET", "/v1/events", limit="100"))["data"][::-1]]
+    mine = [body for body in bodies if customer in body]
+    names = {name for body in mine for name in re.findall(r"\"((?:in|pi)_[A-Za-z0-9]+)\"", body)}
+    await asyncio.gather(
+        *(deliver(actor, body.encode()) for body in bodies if body in mine or any(name in body for name in names))
+    )
+
+
+async def month_passes(actor: Actor) -> None:
+    """Both clocks go on until three hours after the cycle has ended: its successor is billed and paid."""
+    own = await actor.at_stripe("GET", f"/v1/subscriptions/{(await own_of(actor))['id']}")
+    until = from_unix(own["items"]["data"][0]["current_period_end"] + 3 * 3600)
+    moved = (await actor.stripe.post("/_sandbox/clock", json={"to": iso(until)}, timeout=60)).json()
+    await actor.service.store.execute("UPDATE desk SET clock_offset_s = $1", int(moved["offset_s"]))
+    await actor.service.store.refresh_clock()
+
+
+async def all_again(actor: Actor) -> None:
+    """Stripe sends everything once more."""
+    await hear_all(actor)
+    await drain(actor.service)
+
+
+RENEWED = """
+SELECT o.id = $1 AS first, o.status, o.amount, (SELECT count(*) FROM payment p WHERE p.order_id = o.id) AS payments,
+       (SELECT count(*) FROM balance_transaction t JOIN payment p ON p.id = t.payment_id WHERE p.order_id = o.id) AS fees,
+       (SELECT sum(s.worth)::int FROM source s WHERE s.order_id = o.id AND s.kind = 'credits') AS credits
+FROM orders o JOIN orders mine ON mine.customer_id = o.customer_id WHERE mine.id = $1 ORDER BY o.created_at
+"""
+
+HEARD = """
+SELECT x.template FROM outbox x JOIN message m ON m.id = (x.receipt->>'message')::bigint
+WHERE m.external_id = $1 AND x.state = 'sent' ORDER BY x.id
+"""
+
+
+async def renewed_once(actor: Actor) -> list[str]:
+    """Both cycles are paid, given and told once; then the subscription ends, and is nobody's business any more."""
+    store, own = actor.service.store, await own_of(actor)
+    cycles = [tuple(row) for row in await store.fetch(RENEWED, actor.memory["order plus"])]
+    told = [row["template"] for row in await store.fetch(HEARD, actor.name)]
+    known = await store.fetchrow("SELECT status FROM subscription WHERE id = $1", own["id"])
+    await actor.at_stripe("DELETE", f"/v1/subscriptions/{own['id']}")
+    await all_again(actor)
+    found = []
+    if cycles != [(True, "fulfilled", 1000, 1, 1, 100), (False, "fulfilled", 1000, 1, 1, 100)]:
+        found.append(f"effect: the cycles are {cycles}")
+    if told != ["subscribed", "renewed"]:
+        found.append(f"message: the person was told {told}")
+    if known is None or known["status"] != "active":
+        found.append(f"effect: the subscription is known as {dict(known or {})}")
+    return found
+
+
+RENEWAL = Flow(
+    "a renewal",
+    (beforehand(order_in_chat("plus"), pay("plus", CARD), hear_all, work, month_passes), hear_all, work),
+    all_again,
+    renewed_once,
+)
+
+
+def test_every_moment_of_a_renewal(
+    new_database: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_sandbox() as sandbox:
+        data = str(tmp_path / "data")
+        settings = load(settings_for(new_database(), sandbox.url, PAYDESK_DATA=data), folder=tmp_path)
+        run = Run(RENEWAL, settings, Journal(tmp_path / "journal"))
+        killed = killed_at_every_moment(run, capsys, (*INSIDE, "stripe"))  # a renewal only looks at Stripe
+    assert killed >= MOMENTS_MIN

@@ -125,7 +125,7 @@ async def hear(actor: Actor) -> None:
     bodies = [json.dumps(event) for event in events[::-1]]
     names = _names(bodies, _orders(actor))
     mine = [body.encode() for body in bodies if any(name in body for name in names)]
-    await asyncio.gather(*(_deliver(actor, body) for body in mine))
+    await asyncio.gather(*(deliver(actor, body) for body in mine))
 
 
 def _names(bodies: Collection[str], orders: Collection[str]) -> set[str]:
@@ -134,7 +134,8 @@ def _names(bodies: Collection[str], orders: Collection[str]) -> set[str]:
     return {*orders, *(name for body in ours for name in re.findall(r"\"((?:pi|ch)_[A-Za-z0-9]+)\"", body))}
 
 
-async def _deliver(actor: Actor, body: bytes) -> None:
+async def deliver(actor: Actor, body: bytes) -> None:
+    """Stripe sends an event, and sees that it was taken."""
     letter = envelope(body)
     await actor.service.receiver.receive(letter)
     actor.acknowledged(letter.external_id)

@@ -92,7 +92,8 @@ BROKEN: dict[str, str] = {
         SELECT o.id || ' was told ' || count(m.id) || ' times'
         FROM orders o LEFT JOIN outbox x ON x.about = o.id AND x.template = 'paid'
         LEFT JOIN message m ON m.id = (x.receipt->>'message')::bigint
-        WHERE o.paid_at IS NOT NULL AND o.channel IS NOT NULL GROUP BY o.id HAVING count(m.id) <> 1
+        WHERE o.paid_at IS NOT NULL AND o.channel IS NOT NULL AND o.mode = 'payment'
+        GROUP BY o.id HAVING count(m.id) <> 1
           AND NOT EXISTS (SELECT FROM outbox r WHERE r.about = o.id AND r.template = 'refunded')""",
     "message: what was sent is in the thread": """
         SELECT x.dedup_key || ' was sent and is not in the thread' FROM outbox x

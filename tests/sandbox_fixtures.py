@@ -75,12 +75,12 @@ class Sandbox:
             return client.request(method, path, headers=named, **{place: params or {}})
 
     def advance(self, span: str) -> None:
-        """Move the clock forward."""
-        answer = httpx.post(f"{self.url}/_sandbox/clock", json={"advance": span})
+        """Move the clock forward. All that happens on the way has happened when this returns: with thousands, in minutes."""
+        answer = httpx.post(f"{self.url}/_sandbox/clock", json={"advance": span}, timeout=600)
         assert answer.status_code == 200, answer.text
 
     def state(self) -> dict[str, Any]:
-        return dict(httpx.get(f"{self.url}/_sandbox/state").json())
+        return dict(httpx.get(f"{self.url}/_sandbox/state", timeout=60).json())
 
     def events(self) -> list[dict[str, Any]]:
         """All events of the account, oldest first."""

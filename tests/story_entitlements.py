@@ -153,6 +153,34 @@ def test_t42_a_clock_that_starts_when_it_is_claimed(shop: Desk) -> None:
     assert shop.call("POST", "/v1/customers/cst_nobody/claims", json={}).status_code == 404
 
 
+def test_what_is_refunded_before_it_is_claimed_cannot_be_claimed(shop: Desk) -> None:
+    buyer = shop.buyer("discord")
+    refund(shop, buyer.buy("later"))
+    assert shop.post(f"/v1/customers/{buyer.id}/claims", {})["data"] == []
+    assert buyer.say("/claim")[0]["text"].startswith("Nothing waits to be started.")
+    assert not buyer.access("lessons")["allowed"]
+    assert done(shop, buyer) == []
+    steps = shop.get(f"/v1/customers/{buyer.id}/timeline")["data"]
+    assert "waits to be claimed" not in {step.get("why") for step in steps}
+
+
+def test_what_is_refunded_in_part_before_it_is_claimed_is_shorter(shop: Desk) -> None:
+    buyer = shop.buyer("discord")
+    order = buyer.buy("later")
+    refund(shop, order, 333)
+    (started,) = shop.post(f"/v1/customers/{buyer.id}/claims", {"feature": "lessons"})["data"]
+    assert span(started) == timedelta(days=20)
+    refund(shop, order, 333)
+    assert buyer.say("/claim")[0]["text"].startswith("Started: your role on Discord. It lasts until ")
+    shorter = {**started, "until": buyer.access("lessons")["until"]}
+    assert span(shorter) == timedelta(days=10), "what runs already is shortened too"
+    assert buyer.access("discord:1001:2003")["until"] > shorter["until"], "what was claimed later ends later"
+    until(lambda: done(shop, buyer) == ["grant"], what="the role")
+    refund(shop, order)
+    assert not buyer.access("lessons")["allowed"]
+    until(lambda: done(shop, buyer) == ["grant", "revoke"], what="the end of the role")
+
+
 def span(started: dict[str, Any]) -> timedelta:
     return datetime.fromisoformat(started["until"]) - datetime.fromisoformat(started["since"])
 

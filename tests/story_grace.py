@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
+import httpx
 
 from desk import Desk
 from sandbox_fixtures import until
-from subscribers import ASKING, DECLINED, GOOD, Subscriber, alerts, desk_in_time, offset_of, subscribed
+from subscribers import ASKING, CATALOG, DECLINED, GOOD, Subscriber, alerts, offset_of, subscribed
+
+__all__ = ["CATALOG"]  # what the desk `timed` sells
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def timed(new_database: Callable[[], str]) -> Iterator[Desk]:
-    """A desk with a sandbox of its own, whose clock these tests move."""
-    with desk_in_time(new_database) as desk:
-        yield desk
 
 
 def in_grace(desk: Desk, price: str = "gold", card: str = DECLINED) -> tuple[Subscriber, datetime]:
@@ -127,6 +121,9 @@ def test_a_payment_that_the_bank_wants_confirmed_is_told_as_such(timed: Desk) ->
         )
     ]
     assert person.pay_link().startswith(timed.url + "/r/")
+    page = httpx.get(person.pay_link()).text
+    assert "Your bill" in page
+    assert "your subscription goes on as it was" in page
     assert person.may("gold")
 
 

@@ -11,10 +11,10 @@ import pytest
 from desk import Buyer, Desk
 from sandbox_fixtures import until
 from story_time import advance
-from story_wallet import ann, ask, done, ledger, near, refund_at_stripe, timed
+from story_wallet import ann, ask, done, ledger, near, refund_at_stripe
 from test_api import error_of
 
-__all__ = ["ann", "timed"]
+__all__ = ["ann"]
 
 
 def wallet_of(buyer: Buyer) -> tuple[int, int, int]:

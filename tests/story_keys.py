@@ -93,6 +93,37 @@ def test_a_refused_request_leaves_its_key_free(desk: Desk) -> None:
     assert post(desk, "/v1/payments", {**body, **PAID}, key).status_code == 201
 
 
+def test_what_is_asked_for_a_person_is_done_once_though_the_api_key_was_exchanged(desk: Desk, other_key: str) -> None:
+    ann, bob, key = desk.buyer(), desk.buyer(), secrets.token_hex(8)
+    order = ann.checkout("credits-10")
+    bob.say("/start")
+    asked: list[tuple[str, dict[str, Any]]] = [
+        (f"/v1/orders/{order['id']}/cancel", {}),
+        ("/v1/chat", {**ann.who, "text": "/buy credits-10"}),
+        (f"/v1/customers/{ann.id}/claims", {}),
+        (f"/v1/customers/{ann.id}/identities", {"channel": "app", "external_id": key}),
+        (f"/v1/customers/{ann.id}/merge", {"customer": bob.id}),
+    ]
+    for number, (path, body) in enumerate(asked):
+        first = post(desk, path, body, f"{key}-{number}")
+        assert first.is_success, first.text
+        assert replays(post(desk, path, body, f"{key}-{number}", other_key), first), path
+    assert len(desk.sql("SELECT 1 FROM orders WHERE customer_id = $1", ann.id)) == 2
+
+
+def test_a_subscription_is_changed_once_though_the_api_key_was_exchanged(desk: Desk, other_key: str) -> None:
+    buyer, key = desk.buyer(), secrets.token_hex(8)
+    buyer.buy("plus")
+    path = f"/v1/subscriptions/{desk.get('/v1/subscriptions', customer=buyer.id)['data'][0]['id']}"
+    for method, body in (("PATCH", {"cancel_at_period_end": True}), ("DELETE", None)):
+        options: dict[str, Any] = {"json": body, "headers": {"Idempotency-Key": f"{key}-{method}"}}
+        first = desk.call(method, path, **options)
+        assert first.status_code == 200, first.text
+        assert replays(desk.call(method, path, key=other_key, **options), first)
+    refused(desk.call("PATCH", path, json={"pause": True}, headers={"Idempotency-Key": f"{key}-DELETE"}),
+            409, "idempotency_mismatch")  # fmt: skip
+
+
 # --- holds -----------------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +165,36 @@ def test_the_key_of_one_hold_ends_no_other_and_a_spends_key_ends_none(
         refused(ended(desk, second, 3, key), 409, "idempotency_mismatch")
     assert desk.get(f"/v1/holds/{second['id']}")["status"] == "held"
     done(ended(desk, second, 3, "another"))
+
+
+@pytest.mark.parametrize("amount", [3, None], ids=["settled", "released"])
+def test_the_key_of_an_end_spends_holds_and_gives_nothing(
+    ann: Buyer, desk: Desk, held: dict[str, Any], amount: int | None
+) -> None:
+    done(ended(desk, held, amount, "end"))
+    done(ask(ann, "spend", {"amount": 1}))  # from now on her purse is known, and a spend takes the short way
+    before = wallet_of(ann)
+    for what in ("spend", "hold", "grant"):
+        refused(ask(ann, what, {"amount": 1}, "end"), 409, "idempotency_mismatch")
+    assert wallet_of(ann) == before
+
+
+@pytest.mark.parametrize("what", ["spend", "hold", "grant"])
+def test_the_key_of_a_payment_moves_no_credits_and_the_reverse(desk: Desk, ann: Buyer, what: str) -> None:
+    done(ask(ann, "grant", {"amount": 10}))
+    done(ask(ann, "spend", {"amount": 1}))
+    body = {"customer": ann.who, "amount": 2000, "currency": "usd", **PAID}
+    assert post(desk, "/v1/payments", body, f"pay-{what}").status_code == 201
+    refused(ask(ann, what, {"amount": 1}, f"pay-{what}"), 409, "idempotency_mismatch")
+    done(ask(ann, what, {"amount": 1}, f"move-{what}"))
+    refused(post(desk, "/v1/payments", body, f"move-{what}"), 409, "idempotency_mismatch")
+    assert len(payments_of(desk, ann)) == 1
+
+
+def test_the_key_of_an_end_is_none_for_a_payment(desk: Desk, ann: Buyer, held: dict[str, Any]) -> None:
+    done(ended(desk, held, 3, "end"))
+    body = {"customer": ann.who, "amount": 2000, "currency": "usd", **PAID}
+    refused(post(desk, "/v1/payments", body, "end"), 409, "idempotency_mismatch")
 
 
 def test_a_refused_end_leaves_its_key_free(desk: Desk, ann: Buyer, held: dict[str, Any]) -> None:

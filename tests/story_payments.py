@@ -10,9 +10,6 @@ import pytest
 
 from desk import Buyer, Desk
 from sandbox_fixtures import until
-from story_time import timed
-
-__all__ = ["timed"]
 
 DECLINED, WANTS_3DS = "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired"
 PAID = {"payment_method": "pm_card_visa", "confirm": True}

@@ -9,17 +9,12 @@ import httpx
 import pytest
 
 from desk import Desk
-from subscribers import DECLINED, Subscriber, alerts, desk_in_time, subscribed
+from subscribers import CATALOG, DECLINED, Subscriber, alerts, desk_in_time, subscribed
+
+__all__ = ["CATALOG"]  # what the desk `timed` sells
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def timed(new_database: Callable[[], str]) -> Iterator[Desk]:
-    """A desk with a sandbox of its own, whose clock these tests move."""
-    with desk_in_time(new_database) as desk:
-        yield desk
 
 
 @pytest.fixture

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import pytest
 
-from conftest import settings_for
-from desk import Buyer, Desk, running_desk, start_service
-from sandbox_fixtures import running_sandbox, until
+from desk import Buyer, Desk, start_service
+from sandbox_fixtures import until
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def timed(new_database: Callable[[], str]) -> Iterator[Desk]:
-    """A desk with a sandbox of its own, whose clock these tests move."""
-    with running_sandbox() as sandbox, running_desk(settings_for(new_database(), sandbox.url), sandbox) as desk:
-        yield desk
 
 
 def advance(desk: Desk, span: str) -> None:
@@ -107,6 +97,11 @@ def test_a_cheaper_plan_counts_from_the_next_cycle(timed: Desk) -> None:
     advance(timed, f"{span_s - 300}s")
     until(lambda: plan(only(buyer)) == ("plus", 1), what="the other plan")
     assert only(buyer)["pending_change"] is None
+    timed.quiet()
+    last = buyer.access("pro")
+    assert (last["allowed"], last["until"]) == (True, end), "the dearer plan is paid for to the second"
+    assert buyer.access("plus")["allowed"]
+    assert timed.command("ledger", "check").returncode == 0
     advance(timed, "2h")
     until(lambda: only(buyer)["latest_invoice"]["id"] != before["latest_invoice"]["id"], what="the renewal")
     assert only(buyer)["latest_invoice"]["total"] == 1000
@@ -114,6 +109,8 @@ def test_a_cheaper_plan_counts_from_the_next_cycle(timed: Desk) -> None:
     assert buyer.access("plus")["allowed"]
     timed.quiet()
     assert buyer.balance() == 1100
+    assert change(timed, only(buyer), price="pro", when="period_end")["pending_change"] is not None
+    assert timed.command("ledger", "check").returncode == 0, "what is over stays over"
 
 
 def test_a_waiting_change_that_was_missed_is_made_up_for(timed: Desk) -> None:
@@ -206,6 +203,27 @@ def test_billing_cancel_and_keep_in_the_chat(desk: Desk) -> None:
     assert len(desk.sql("SELECT 1 FROM outbox WHERE template = 'wish' AND address = $1", before["id"])) == 1
     buyer.say(button(said[0], "Keep")["command"])
     until(lambda: only(buyer)["cancel_at"] is None, what="the taking back")
+
+
+def test_a_wish_that_stripe_refuses_for_good_is_told_to_the_buyer_and_to_the_people_of_the_desk(desk: Desk) -> None:
+    buyer = desk.buyer()
+    own = subscribed(buyer, "plus")["id"]
+    planned = desk.at_stripe("POST", "/v1/subscription_schedules", {"from_subscription": own})
+    assert planned.status_code == 200, planned.text
+    buyer.say(f"/cancel {own} yes")
+    until(lambda: "could not be changed" in buyer.told()[-1], what="the refusal in the thread")
+    desk.quiet()
+    assert buyer.told()[-1].startswith("⚠️ Plus could not be changed: it stays as it was")
+    assert only(buyer)["cancel_at"] is None
+    (wish,) = desk.sql("SELECT state FROM outbox WHERE template = 'wish' AND address = $1", own)
+    assert wish["state"] == "sent", "it is dealt with: nothing dead is left for somebody to find"
+    said = desk.sql("SELECT text FROM message WHERE channel = 'admin' ORDER BY id DESC LIMIT 1")[0]["text"]
+    assert own in said
+    assert "managed by the subscription schedule" in said
+    released = desk.at_stripe("POST", f"/v1/subscription_schedules/{planned.json()['id']}/release")
+    assert released.status_code == 200, released.text
+    buyer.say(f"/cancel {own} yes")
+    until(lambda: only(buyer)["cancel_at"] is not None, what="the end, once Stripe lets it be")
 
 
 def test_nobody_cancels_what_is_somebody_elses(desk: Desk) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from desk import CARD, Buyer, Desk
+import httpx
+import pytest
+
+from desk import CARD, Buyer, Desk, new_order_id
 from sandbox_fixtures import until
 
 Json = dict[str, Any]
@@ -140,11 +143,11 @@ def test_t32_the_end_of_one_of_two_takes_nothing_that_the_other_gives(desk: Desk
     assert buyer.access("pro")["allowed"]
 
 
-def by_hand(desk: Desk, customer: str, price: str) -> Json:
+def by_hand(desk: Desk, customer: str, price: str, **more: str) -> Json:
     """A subscription that somebody made in the dashboard."""
     method = stripe(desk, "POST", f"/v1/payment_methods/{CARD}/attach", customer=customer)["id"]
-    return stripe(desk, "POST", "/v1/subscriptions",
-                  **{"customer": customer, "items[0][price]": price, "default_payment_method": method})  # fmt: skip
+    named = {"customer": customer, "items[0][price]": price, "default_payment_method": method}
+    return stripe(desk, "POST", "/v1/subscriptions", **named, **more)
 
 
 def test_a_subscription_made_by_hand_is_adopted_when_its_customer_is_known(desk: Desk) -> None:
@@ -161,7 +164,8 @@ def test_a_subscription_made_by_hand_is_adopted_when_its_customer_is_known(desk:
 
 def test_t08_a_subscription_of_nobody_known_is_ignored_with_all_its_events(desk: Desk) -> None:
     stranger = stripe(desk, "POST", "/v1/customers", name="Stranger")["id"]
-    own = by_hand(desk, stranger, price_at_stripe(desk, 1000, "plus"))
+    foreign = {"metadata[paydesk_order]": new_order_id()}
+    own = by_hand(desk, stranger, price_at_stripe(desk, 1000, "plus"), **foreign)
     intent = stripe(desk, "GET", "/v1/payment_intents", customer=stranger)["data"][0]["id"]
     stripe(desk, "POST", "/v1/refunds", payment_intent=intent)
     stripe(desk, "DELETE", f"/v1/subscriptions/{own['id']}")
@@ -239,20 +243,35 @@ def test_a_subscription_that_loses_its_reference_keeps_its_order(desk: Desk) -> 
     assert desk.get(f"/v1/orders/{order['id']}")["status"] == "fulfilled"
 
 
-def test_a_reference_that_somebody_copied_counts_for_nothing(desk: Desk) -> None:
+@pytest.mark.parametrize("whose", ["somebody's", "another desk's"])
+def test_money_of_a_reference_that_somebody_copied_goes_back_where_it_was_paid(desk: Desk, whose: str) -> None:
     buyer, other = desk.buyer(), desk.buyer()
     order = buyer.buy("plus")
     other.buy("credits-10")
     (known,) = desk.sql("SELECT stripe_customer FROM customer WHERE id = $1", other.id)
-    method = stripe(desk, "POST", f"/v1/payment_methods/{CARD}/attach", customer=known["stripe_customer"])["id"]
-    own = stripe(desk, "POST", "/v1/subscriptions",
-                 **{"customer": known["stripe_customer"], "items[0][price]": price_at_stripe(desk, 1000, "plus"),
-                    "default_payment_method": method, "metadata[paydesk_order]": order["id"]})  # fmt: skip
+    own = by_hand(desk, known["stripe_customer"], price_at_stripe(desk, 1000, "plus"),
+                  **{"metadata[paydesk_order]": order["id"] if whose == "somebody's" else new_order_id()})  # fmt: skip
     until(lambda: other.access("plus")["allowed"], what="adoption by who pays")
     until(lambda: other.balance() == 110, what="the credits of who pays")
-    desk.quiet()
+    billed = own["latest_invoice"]
+    stripe(desk, "POST", "/v1/refunds", payment_intent=payment_of(desk, billed), amount="500")
+    assert desk.settled(billed, "partially_refunded")["customer"] == other.id
+    assert other.balance() == 60
+    (charge,) = desk.sql("SELECT charge, card_last4 FROM payment WHERE order_id = $1", billed)
+    httpx.post(f"{desk.sandbox.url}/_sandbox/disputes", json={"charge": charge["charge"], "status": "needs_response"})
+    desk.settled(billed, "disputed")
+    assert other.balance() == 10
+    assert charge["card_last4"] == "4242"
+    assert desk.sql("SELECT 1 FROM balance_transaction WHERE about = $1", charge["charge"]), "its fee is known"
+    assert parked_about(desk, known["stripe_customer"], payment_of(desk, billed)) == []
     assert buyer.balance() == 100
-    assert desk.get(f"/v1/orders/{own['latest_invoice']}")["customer"] == other.id
+    assert desk.get(f"/v1/orders/{order['id']}")["status"] == "fulfilled"
+
+
+def parked_about(desk: Desk, *names: str) -> list[Json]:
+    """What waits for something, or for a person, and names one of these."""
+    rows = "SELECT kind, state, detail, body FROM inbox WHERE state IN ('parked', 'quarantined')"
+    return [row for row in desk.sql(rows) if any(name.encode() in bytes(row.pop("body")) for name in names)]
 
 
 def test_one_order_begins_one_subscription(desk: Desk) -> None:

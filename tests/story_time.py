@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import httpx
-import pytest
 
-from conftest import settings_for
-from desk import Desk, running_desk
-from sandbox_fixtures import running_sandbox, until
-
-
-@pytest.fixture(scope="module")
-def timed(new_database: Callable[[], str]) -> Iterator[Desk]:
-    """A desk with a sandbox of its own, whose clock these tests move."""
-    with running_sandbox() as sandbox, running_desk(settings_for(new_database(), sandbox.url), sandbox) as desk:
-        yield desk
+from desk import Desk
+from sandbox_fixtures import until
 
 
 def advance(desk: Desk, span: str) -> None:

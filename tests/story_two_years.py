@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from desk import Desk
-from subscribers import DECLINED, GOOD, Subscriber, advance, alerts, desk_in_time, offset_of
+from subscribers import CATALOG, DECLINED, GOOD, Subscriber, advance, alerts, offset_of
+
+__all__ = ["CATALOG"]  # what the desk `timed` sells
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def timed(new_database: Callable[[], str]) -> Iterator[Desk]:
-    """A desk with a sandbox of its own, whose clock this test moves."""
-    with desk_in_time(new_database) as desk:
-        yield desk
 
 
 def test_two_years_of_one_customers_life(timed: Desk) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,13 +24,6 @@ def ann(desk: Desk) -> Buyer:
     buyer = desk.buyer()
     buyer.say("/start")
     return buyer
-
-
-@pytest.fixture(scope="module")
-def timed(new_database: Callable[[], str]) -> Iterator[Desk]:
-    """A desk with a sandbox of its own, whose clock these tests move."""
-    with running_sandbox() as sandbox, running_desk(settings_for(new_database(), sandbox.url), sandbox) as desk:
-        yield desk
 
 
 def ask(buyer: Buyer, what: str, body: dict[str, Any], key: str | None = None) -> httpx.Response:

@@ -230,7 +230,7 @@ async def test_claims_at_once_start_it_once(open_shop: Service) -> None:
     assert sorted(len(one) for one in started) == [0] * 7 + [2]
 
 
-async def test_what_is_refunded_before_it_is_claimed_cannot_be_claimed(open_shop: Service) -> None:
+async def test_what_is_not_paid_yet_cannot_be_claimed(open_shop: Service) -> None:
     ann = await person(open_shop, "7")
     await buys(open_shop, ann, "later")
     assert await claims.claim(open_shop.store, ann, None, actor="test") == [], "not settled yet: not paid"

@@ -241,10 +241,15 @@ def worth_of_cycle(ran: Mapping[str, datetime], invoice: Invoice, case: Case, so
 
 
 def standing_of(bill: Bill, source: Source) -> Standing:
-    """Return for how long a subscription gives one of the things that last: not at all when its plan has it no more."""
-    if source.id not in {id_ for id_, _, _ in subscriptions.lasting_of(bill.subscription)}:
-        return Standing(None)
-    return subscriptions.standing(bill, waits=source.terms.get("on_dispute") == "wait")
+    """Return for how long a subscription gives one of the things that last: not at all when its plan has it no more.
+
+    What a plan gave that was changed for the end of its cycle is given until then.
+    """
+    own, stands = bill.subscription, subscriptions.standing(bill, waits=source.terms.get("on_dispute") == "wait")
+    if stands.since is None or source.id in {id_ for id_, _, _ in subscriptions.lasting_of(own)}:
+        return stands
+    kept = subscriptions.kept_until(own, source.id.removeprefix(f"{own.id}:").rpartition(":")[0])
+    return Standing(None) if kept is None else replace(stands, until=min(kept, stands.until or kept))
 
 
 def brings(invoice: Invoice, source: Source) -> bool:
@@ -255,6 +260,21 @@ def brings(invoice: Invoice, source: Source) -> bool:
 def _line(invoice: Invoice, source: Source) -> Line:
     wanted = source.id.removeprefix(f"{invoice.order}:").rpartition(":")[0]
     return next(line for line in invoice.lines if line.id == wanted)
+
+
+def order_of(desk: Desk, invoice: str) -> str:
+    """Return the order that an invoice bills; one that nobody has told of is its own."""
+    return next((bill.invoices[invoice].order for bill in desk.bills.values() if invoice in bill.invoices), invoice)
+
+
+def new_invoices(desk: Desk) -> set[str]:
+    """Return the invoices that were not known before."""
+    return {
+        invoice
+        for id_, before in desk.changed_bills.items()
+        for invoice in desk.bills[id_].invoices
+        if before is None or invoice not in before.invoices
+    }
 
 
 def bill_of_order(desk: Desk, order: str) -> str | None:

@@ -10,7 +10,7 @@ from paydesk import ids
 from paydesk.books import columns
 from paydesk.clock import iso
 from paydesk.store import Record, Tx
-from paydesk.subscriptions import Bill, Invoice, Item, Line, Subscription
+from paydesk.subscriptions import Bill, Invoice, Item, Line, Subscription, Switch
 
 WHO = """
 SELECT customer_id FROM subscription WHERE id = ANY($1::text[])
@@ -19,7 +19,10 @@ UNION SELECT customer_id FROM stripe_customer WHERE id = ANY($2::text[])
 
 LOAD = """
 SELECT id, customer_id, order_id, stripe_customer, status, livemode, items, started_at, trial_end, cancel_at, ended_at,
-       paused, resumes_at, payment_method, card_ends_at, asked_at, unpaid_since
+       paused, resumes_at, payment_method, card_ends_at, asked_at, unpaid_since, (
+           SELECT jsonb_agg(jsonb_build_array(params ->> 'from', params ->> 'price', params ->> 'at', state = 'done'))
+           FROM stripe_call WHERE subject = subscription.id AND kind = 'planned_change' AND state <> 'refused'
+             AND params ->> 'from' IS NOT NULL) AS switches
 FROM subscription
 WHERE id = ANY($1::text[]) OR order_id = ANY($2::text[])
    OR id IN (SELECT subscription_id FROM invoice WHERE order_id = ANY($2::text[]))
@@ -123,6 +126,13 @@ async def order_plans(tx: Tx, orders: Iterable[str]) -> dict[str, Mapping[str, A
     return {row[0]: row[1] for row in rows}
 
 
+async def orders_of(tx: Tx, invoices: Iterable[str]) -> dict[str, str]:
+    """Return the orders that invoices bill, of those that are known."""
+    wanted = sorted(invoices)
+    rows = await tx.fetch("SELECT id, order_id FROM invoice WHERE id = ANY($1::text[])", wanted) if wanted else []
+    return {row[0]: row[1] for row in rows}
+
+
 async def price_keys(tx: Tx, stripe_prices: Iterable[str]) -> dict[str, str]:
     """Return which prices of the catalogue these Stripe prices stand for, or stood."""
     wanted = sorted(stripe_prices)
@@ -207,6 +217,7 @@ def _subscription(row: Record) -> Subscription:
         values["livemode"], items, values["started_at"], values["trial_end"], values["cancel_at"], values["ended_at"],
         values["paused"], values["resumes_at"], values["payment_method"], values["card_ends_at"],
         values["asked_at"], values["unpaid_since"],
+        tuple(Switch(before, after, _time(at), done) for before, after, at, done in values["switches"] or ()),
     )  # fmt: skip
 
 

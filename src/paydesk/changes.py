@@ -11,7 +11,7 @@ everything as it was. A cheaper one counts from the next cycle: it waits, writte
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 from functools import partial
@@ -22,6 +22,7 @@ from paydesk.asking import Call, Object
 from paydesk.catalog import Catalog, Price
 from paydesk.clock import from_unix, iso
 from paydesk.errors import Conflict, Invalid, NotFound, StripeRefused
+from paydesk.outbox import Message
 from paydesk.saying import alert
 from paydesk.store import Store, Tx
 from paydesk.stripe.gateway import Gateway
@@ -85,10 +86,18 @@ async def change(
             return await _pause(store, gateway, shown.own, wish.pause, operation, actor)
         if wish.cancel_at_period_end is not None:
             params: Object = {"cancel_at_period_end": wish.cancel_at_period_end}
+            if not wish.cancel_at_period_end and await _ends_on_a_day(gateway, id_):
+                params = {"cancel_at": ""}
             return await _update(store, gateway, shown.own, params, operation, actor)
         return await _change_plan(store, gateway, catalog, shown, wish, operation, actor)
     except StripeRefused as refused:
         raise refusals.told(refused) from refused
+
+
+async def _ends_on_a_day(gateway: Gateway, id_: str) -> bool:
+    """Say whether a subscription ends by a date of its own, as the portal may set it: that is taken back by itself."""
+    now = await gateway.subscription(id_)
+    return bool(now.get("cancel_at")) and not now["cancel_at_period_end"]
 
 
 async def end(store: Store, gateway: Gateway, id_: str, *, operation: str, actor: str) -> str:
@@ -265,7 +274,8 @@ async def _write_down(tx: Tx, own: Subscription, plan: Plan, operation: str, act
     name = f"planned:{operation}"
     if await asking.known(tx, name, PLANNED, own.id) is not None:
         return
-    params: Object = {"price": plan.price.key, "quantity": plan.quantity, "at": iso(own.period_end)}
+    params: Object = {"price": plan.price.key, "quantity": plan.quantity, "at": iso(own.period_end),
+                      "from": _only_item(own).key}  # fmt: skip
     await _withdraw(tx, own.id)
     await audit.note(tx, actor, "subscription.plan", [own.id], dict(params))
     await calls.write(tx, name, PLANNED, own.id, params)
@@ -300,7 +310,7 @@ async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, params: di
     if planned is None:
         return "nothing waits"
     now = await gateway.subscription(id_)
-    if now["status"] in OVER or now["cancel_at_period_end"]:
+    if now["status"] in OVER or now["cancel_at_period_end"] or now.get("cancel_at"):
         await store.run(lambda tx: _withdraw_alone(tx, shown.own))
         return "the subscription ends"
     starts = from_unix(now["items"]["data"][0]["current_period_start"])
@@ -330,7 +340,29 @@ async def _given_up(tx: Tx, shown: Shown, price: str, because: str) -> None:
 
 
 async def from_chat(store: Store, gateway: Gateway, catalog: Catalog, key: str, params: dict[str, Any]) -> str:
-    """Carry out what somebody wished in the chat: to cancel at the end of the period, or to take that back."""
-    wish = replace(Wish(), cancel_at_period_end=params["cancel_at_period_end"])
-    await change(store, gateway, catalog, params["subscription"], wish, operation=key, actor="chat")
+    """Carry out what somebody wished in the chat: to cancel at the end of the period, or to take that back.
+
+    Where that cannot be, they are told in the thread, and so are the people of the desk; what became of it is returned
+    in words. Raises `StripeUnavailable`: then repeat.
+    """
+    id_, ends = params["subscription"], params["cancel_at_period_end"]
+    try:
+        await change(store, gateway, catalog, id_, Wish(cancel_at_period_end=ends), operation=key, actor="chat")
+    except (StripeRefused, Conflict, Invalid, NotFound) as refused:
+        shown, because = await subscribed.get(store, id_), refused.message
+        thread = await customers.thread_of(store, shown.own.customer)
+        await store.run(lambda tx: _tell_refused(tx, shown, thread, key, because))
+        return because
     return "done"
+
+
+async def _tell_refused(tx: Tx, shown: Shown, thread: customers.Thread | None, key: str, because: str) -> None:
+    """Tell both sides that a wish cannot be carried out, and look how the subscription really is."""
+    own = shown.own
+    params: dict[str, Any] = {"subscription": own.id, "name": shown.name, "because": because, "customer": own.customer}
+    messages = [alert(key, "wish_refused", own.customer, params, None)]
+    if thread is not None:
+        messages.append(Message(f"refused:{key}", own.customer, thread.channel, thread.address, "wish_refused", params,
+                                thread.conversation))  # fmt: skip
+    await outbox.put(tx, messages)
+    await inbox.put(tx, [look_at(own, key)])

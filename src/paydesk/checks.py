@@ -36,7 +36,7 @@ Found = list[Reason] | None
 """Every reason, whether it runs now or not; `None` when there is no such customer."""
 
 LOOK_UP = """
-SELECT q.number, g.source, g.customer_id, g.kind, g.feature, g.since, g.seconds, g.until, s.order_id, s.subscription_id,
+SELECT q.number, g.source, g.kind, g.since, g.seconds, g.until, s.order_id, s.subscription_id,
        coalesce(line.name, (
            SELECT item -> 'terms' ->> 'name' FROM subscription b, jsonb_array_elements(b.items -> 'data') item
            WHERE b.id = s.subscription_id AND item ->> 'key' = split_part(g.source, ':', 2) LIMIT 1))
@@ -64,12 +64,12 @@ async def _look_up(connection: Any, asked: list[Asked]) -> list[Found]:
         if reasons is None:
             reasons = found[row[0] - 1] = []
         if row[1] is not None:
-            reasons.append(_reason(row))
+            reasons.append(_reason(row, *asked[row[0] - 1]))
     return found
 
 
-def _reason(row: Record) -> Reason:
-    _, source, customer, kind, feature, since, seconds, until, order, subscription, product = row
+def _reason(row: Record, customer: str, feature: str) -> Reason:
+    _, source, kind, since, seconds, until, order, subscription, product = row
     held = Held(source, customer, kind, feature, since, seconds, until)
     return Reason(held, order, subscription, product)
 

@@ -255,7 +255,8 @@ async def rotate(store: Store, vault: Vault, id_: str, *, operation: str, actor:
 
 def _secret(vault: Vault, id_: str, operation: str) -> str:
     """Return the secret that an operation gives an endpoint, always the same: nobody without our keys can make it."""
-    return "whsec_" + base64.b64encode(vault.mark("endpoint_secret", f"{id_}:{operation}")).decode()
+    halves = [vault.signatures("endpoint_secret", f"{id_}:{operation}:{half}")[-1] for half in ("left", "right")]
+    return "whsec_" + base64.b64encode(bytes.fromhex("".join(halves))).decode()
 
 
 def _owner(id_: str) -> str:

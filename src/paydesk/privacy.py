@@ -63,19 +63,16 @@ class Vault:
 
     def signature(self, purpose: str, text: str) -> str:
         """Return what only we can put under a text, for one purpose: 32 hexadecimal digits."""
-        return self._signed_by(self._raw[0], purpose, text)
+        return self.signatures(purpose, text)[0]
+
+    def signatures(self, purpose: str, text: str) -> list[str]:
+        """Return what we may have put under a text, by each of our keys, newest first: it outlives a new key."""
+        signed = f"signature:{purpose}:{text}".encode()
+        return [hmac.digest(key, signed, "sha256").hex()[:32] for key in self._raw]
 
     def signed(self, purpose: str, text: str, signature: str) -> bool:
         """Say whether a signature is ours, by any of our keys."""
-        return any(hmac.compare_digest(self._signed_by(key, purpose, text), signature) for key in self._raw)
-
-    @staticmethod
-    def _signed_by(key: bytes, purpose: str, text: str) -> str:
-        return hmac.digest(key, f"signature:{purpose}:{text}".encode(), "sha256").hex()[:32]
-
-    def mark(self, purpose: str, text: str) -> bytes:
-        """Return a keyed hash of `text` for one purpose: nobody without our keys can make it. It outlives a new key."""
-        return hmac.digest(self._oldest, f"{purpose}:{text}".encode(), "sha256")
+        return any(hmac.compare_digest(ours, signature) for ours in self.signatures(purpose, text))
 
     def _open_key(self, data_key: bytes, person: str) -> AESGCM:
         master = self._masters.get(data_key[:KEY_ID_BYTES])

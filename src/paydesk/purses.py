@@ -45,14 +45,17 @@ WITH person AS MATERIALIZED (
                 $16::bigint[]) AS n (source, unit, wallet, spent, amount, person, memo, after)
 )
 SELECT require((SELECT count(*) FROM changed_lot) = cardinality($2::text[])
-           AND (SELECT count(*) FROM changed_account) = cardinality($5::bigint[]) AND desk_now() < $17
-           AND NOT EXISTS (SELECT FROM entry e WHERE e.source = ANY($9::text[]))), desk_now()
+           AND (SELECT count(*) FROM changed_account) = cardinality($5::bigint[]) AND desk_now() < $18
+           AND NOT EXISTS (SELECT FROM entry e WHERE e.source = ANY($9::text[]))
+           AND NOT EXISTS (SELECT FROM unnest($14::text[], $17::text[]) AS n (person, key)
+                           JOIN idempotency_key k ON k.scope = n.person AND k.key = n.key)), desk_now()
 """
 """Locks first: nothing is changed before every person is locked. Then all of it, or an error and nothing.
 
 Where somebody wants to hear of what is spent, nobody is found: the long way tells them (`w.id` lets an index be used).
 
-A name that something else has done before (a hold, a gift) is no name for a spend; one that has spent is taken anyway.
+A name or key that something else has done before (a hold and its end, a gift, a payment) is none for a spend; a name that
+has spent is taken anyway.
 """
 
 
@@ -70,6 +73,10 @@ class Spending(Protocol):
     @property
     def amount(self) -> int:
         """How many."""
+
+    @property
+    def key(self) -> str:
+        """Under which key of theirs."""
 
     @property
     def memo(self) -> str | None:
@@ -222,7 +229,9 @@ class _Batch:
             return None
         self.plans[key] = plan
         self._soonest = min(self._soonest, plan.soonest(self._now))
-        self.rows.append((name, one.unit, purse.wallet, purse.spent, one.amount, one.customer, one.memo, after))
+        self.rows.append(
+            (name, one.unit, purse.wallet, purse.spent, one.amount, one.customer, one.memo, after, one.key)
+        )
         return after
 
     async def write(self, connection: Any) -> datetime:

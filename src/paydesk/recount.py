@@ -2,7 +2,7 @@
 
 Whoever changes terms, a payment, a refund, a dispute, a grant or a lot behind the ledger's back makes the two differ, and
 the first row that does is named. The rules are the ones that settled it (`case`, `entitlements`, `ledger.expiry`); they
-stand nowhere twice. Orders are read some thousands at a time with everything that belongs to them, so that the longest
+stand nowhere twice. Orders are read a thousand at a time with everything that belongs to them, so that the longest
 list of orders needs no more memory than a short one.
 """
 
@@ -23,7 +23,9 @@ from paydesk.lots import DEBT
 from paydesk.store import Record, Tx
 from paydesk.subscriptions import Bill, Invoice
 
-AT_ONCE = 5_000
+AT_ONCE = 1_000
+"""Few enough that what was read is forgotten before Python's collector looks for what can be forgotten."""
+
 Billed = tuple[Mapping[str, datetime], Invoice]
 """An invoice that bills an order, and until when the lines of its subscription ran (`subscriptions.runs`)."""
 

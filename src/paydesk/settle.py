@@ -8,7 +8,7 @@ A fact whose order is not known yet parks; one that bears our reference but not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from paydesk import (
@@ -42,7 +42,7 @@ from paydesk.store import Store, Tx
 
 Settled = Fact | Ignored | Impossible
 BILLED = "in_"
-"""The beginning of the names of orders that invoices bill."""
+"""The beginning of the ids of invoices, and so of the orders that bill a renewal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,36 @@ async def settle(store: Store, held: Claim, batch: Sequence[Work], *, marks: low
     Exactly once, whatever dies: all of it or nothing is committed, and `StaleClaim` undoes the work of a late worker.
     """
     async with store.transaction() as tx:
+        batch = await _of_own_orders(tx, batch)
         works = [(work.reading, work.row) for work in batch if not isinstance(work.reading, Ignored | Impossible)]
         desk = await _load(tx, works)
         outcomes = [_decide(desk, work) for work in batch]
         await memberships.follow(tx, desk)
         await _write(tx, desk, marks)
         await inbox.finish(tx, held, [work.row for work in batch], outcomes)
-        if desk.touched_cases:  # last: a row of this very batch may have parked for what another one has just told
-            await inbox.wake(tx, desk.touched_cases)
+        told = {*desk.touched_cases, *billing.new_invoices(desk)}
+        if told:  # last: a row of this very batch may have parked for what another one has just told
+            await inbox.wake(tx, told)
     return outcomes
 
 
 # --- load: lock first ------------------------------------------------------------------------------------------------
+
+
+async def _of_own_orders(tx: Tx, batch: Sequence[Work]) -> Sequence[Work]:
+    """Return the batch with what is about invoices told of the orders that they bill, where those are known."""
+    invoices = {work.reading.order for work in batch if isinstance(work.reading, CaseFact) and _is_billed(work.reading)}
+    billed = await bills.orders_of(tx, invoices)
+    return [
+        replace(work, reading=replace(work.reading, order=billed[work.reading.order]))
+        if isinstance(work.reading, CaseFact) and work.reading.order in billed
+        else work
+        for work in batch
+    ]
+
+
+def _is_billed(fact: CaseFact) -> bool:
+    return fact.order.startswith(BILLED)
 
 
 async def _load(tx: Tx, works: Sequence[tuple[Fact, Row]]) -> Desk:
@@ -113,7 +131,7 @@ async def _load(tx: Tx, works: Sequence[tuple[Fact, Row]]) -> Desk:
 
 def _payers_of_invoices(about: Iterable[CaseFact]) -> set[str]:
     """Return the Stripe customers that facts about invoices name: whether such a one is ours is told by who it is."""
-    named = (getattr(fact, "stripe_customer", None) for fact in about if fact.order.startswith(BILLED))
+    named = (getattr(fact, "stripe_customer", None) for fact in about if _is_billed(fact))
     return {one for one in named if one is not None}
 
 
@@ -211,6 +229,8 @@ def _subscription_fact(desk: Desk, fact: SubscriptionIs, row: Row) -> Outcome:
 
 
 def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
+    if _is_billed(fact):  # this very batch may have told of the invoice
+        fact = replace(fact, order=billing.order_of(desk, fact.order))
     case = desk.cases.get(fact.order)
     if case is None:
         return _unknown(desk, fact)
@@ -241,7 +261,7 @@ def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
 def _unknown(desk: Desk, fact: CaseFact) -> Outcome:
     """A fact about an order that is not known: it comes later, or it is the invoice of somebody who is none of ours."""
     whose = getattr(fact, "stripe_customer", None)
-    if fact.order.startswith(BILLED) and whose not in desk.known_customers:
+    if _is_billed(fact) and whose not in desk.known_customers:
         return Outcome("ignored", "foreign: an invoice of nobody who is known here")
     return Outcome("parked", f"{fact.order} is not known yet", waits_for=fact.order)
 

@@ -95,8 +95,21 @@ class Invoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Switch:
+    """A change of plan that counts from the end of a cycle, `at`: Stripe has to hear of it shortly before that."""
+
+    before: str
+    after: str
+    at: datetime
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription as it was when Stripe was asked, at `asked_at`. `unpaid_since`: since when we know it as unpaid."""
+    """A subscription as it was when Stripe was asked, at `asked_at`. `unpaid_since`: since when we know it as unpaid.
+
+    `switches` are the changes of plan that were written down for the end of a cycle.
+    """
 
     id: str
     customer: str
@@ -115,6 +128,7 @@ class Subscription:
     card_ends_at: datetime | None
     asked_at: datetime
     unpaid_since: datetime | None = None
+    switches: tuple[Switch, ...] = ()
 
     @property
     def grace(self) -> timedelta:
@@ -160,7 +174,7 @@ def subscription_of(
     return Subscription(
         fact.subscription, customer, fact.order, fact.stripe_customer, fact.status, livemode, tuple(items),
         fact.started_at, fact.trial_end, fact.cancel_at, fact.ended_at, fact.paused, fact.resumes_at,
-        fact.payment_method, fact.card_ends_at, fact.asked_at, since,
+        fact.payment_method, fact.card_ends_at, fact.asked_at, since, known.switches if known is not None else (),
     )  # fmt: skip
 
 
@@ -389,6 +403,16 @@ def sources_of(invoice: Invoice) -> list[tuple[str, str, dict[str, Any]]]:
         for line in invoice.lines
         for number, terms in enumerate(line.given)
     ]
+
+
+def kept_until(own: Subscription, key: str) -> datetime | None:
+    """Return until when a plan is kept that was changed for the end of its cycle, `None` when it was changed otherwise.
+
+    Stripe bills the other plan already then, if only for the last minutes of the cycle: those are paid for.
+    """
+    now = {item.key for item in own.items}
+    ends = [one.at for one in own.switches if one.before == key and (one.done or one.after in now)]
+    return max(ends, default=None)
 
 
 def lasting_of(subscription: Subscription) -> list[tuple[str, str, dict[str, Any]]]:

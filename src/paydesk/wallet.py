@@ -220,7 +220,8 @@ async def write(tx: Tx, operations: Sequence[Operation], marks: low.Marks) -> tu
 class Batch:
     """What a batch works on: the book, what its keys did before, the holds it ends, and what was left by those that had.
 
-    `keys` are of requests that ended holds, with their fingerprints. `heard`: somebody wants to hear of what is spent.
+    `keys` are of requests that ended holds or asked for something else, with their fingerprints. `heard`: somebody wants to
+    hear of what is spent.
     """
 
     book: Book
@@ -246,14 +247,14 @@ def _name(customer: str, key: str) -> str:
     return f"op:{customer}:{key}"
 
 
-def _names(operation: Spend | Reserve | Give, aliases: dict[str, list[str]]) -> list[str]:
-    """Return the names under which an operation may have been done, its own first.
+def _keys_of(operation: Spend | Reserve | Give, aliases: dict[str, list[str]]) -> list[Key]:
+    """Return the keys under which an operation may have been done, its own first.
 
     Asked for somebody who was merged, it is only theirs: the same key of the other person was another request.
     """
     asked = operation.asked or operation.customer
     people = [asked] if asked != operation.customer else aliases[operation.customer]
-    return [_name(person, operation.key) for person in people]
+    return [(person, operation.key) for person in people]
 
 
 async def _load(
@@ -266,8 +267,8 @@ async def _load(
     ):
         aliases[person].append(old)
     names = {
-        name: operation.customer
-        for operation in operations if not isinstance(operation, EndHold) for name in _names(operation, aliases)
+        _name(*key): operation.customer
+        for operation in operations if not isinstance(operation, EndHold) for key in _keys_of(operation, aliases)
     }  # fmt: skip
     for operation in operations:
         if isinstance(operation, EndHold) and operation.key is not None:
@@ -437,8 +438,10 @@ def _hold_id(name: str) -> str:
 def _before(batch: Batch, operation: Spend | Reserve | Give) -> Done | None:
     """Return what the key did before, if anything; raises `Conflict` when that was something else."""
     kind = {Spend: "spend", Reserve: "hold", Give: "grant"}[type(operation)]
-    for name in _names(operation, batch.aliases):
-        before = batch.known.get(name)
+    for key in _keys_of(operation, batch.aliases):
+        before = batch.known.get(_name(*key))
+        if key in batch.keys:
+            raise _other_request()
         if before is not None:
             if (before.kind, before.unit, before.amount, before.memo, before.expires_at) != (
                 kind, operation.unit, operation.amount, operation.memo, _end_of(operation, before.at),
@@ -455,8 +458,8 @@ def _other_request() -> Conflict:
 
 
 async def _keys(tx: Tx, operations: Sequence[Operation], aliases: dict[str, list[str]]) -> dict[Key, bytes]:
-    """Return what the keys of these ends of holds were used for, by whoever these people are now."""
-    asked = {one.key for one in operations if isinstance(one, EndHold) and one.key is not None}
+    """Return what these keys were used for besides spending, holding and giving, by whoever these people are now."""
+    asked = {one.key for one in operations if one.key is not None}
     if not asked:
         return {}
     rows = await tx.fetch(
@@ -465,6 +468,12 @@ async def _keys(tx: Tx, operations: Sequence[Operation], aliases: dict[str, list
         sorted(asked),
     )
     return {(row["scope"], row["key"]): row["fingerprint"] for row in rows}
+
+
+async def used(tx: Tx, people: Iterable[str], key: str) -> bool:
+    """Say whether one of these people, who are locked, has spent, held or been given something under a key."""
+    names = [_name(person, key) for person in people]
+    return await tx.fetchval("SELECT EXISTS (SELECT FROM entry WHERE source = ANY($1::text[]))", names) is True
 
 
 async def _keep_keys(tx: Tx, keys: Sequence[tuple[Key, str, bytes]]) -> None:

@@ -26,7 +26,7 @@ ASKED_FOR = "authentication_required"
 
 
 class Ours(NamedTuple):
-    """Whose a payment is: the order it pays, and the Stripe customer where that has to be known."""
+    """Whose a payment is: the order or the invoice that it pays, and the Stripe customer where that has to be known."""
 
     order: str
     stripe_customer: str | None = None
@@ -67,12 +67,15 @@ def subscription_is(found: Object, at: datetime) -> SubscriptionIs:
     )
 
 
-def order_of_invoice(found: Object) -> Ours | None:
-    """Return what the first invoice of a look is the bill of; `None` when the look found no subscription's invoice."""
+def paid_invoice(found: Object) -> Ours | None:
+    """Return the first invoice of a look; `None` when the look found no subscription's invoice.
+
+    Which order it bills is asked of our own rows: a reference in the subscription's metadata may be anybody's.
+    """
     if not found or not found["invoices"]:
         return None
     invoice = found["invoices"][0]
-    return Ours(_order(invoice, shapes.reference(found["subscription"])), shapes.id_of(invoice, "customer"))
+    return Ours(shapes.text(invoice, "id"), shapes.id_of(invoice, "customer"))
 
 
 def _order(invoice: Object, order: str | None) -> str:

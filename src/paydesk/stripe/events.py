@@ -132,7 +132,7 @@ def _charge(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading
 
 
 def _order_of(about: Object, intent: str, looked: Looked) -> Ours | Look | None:
-    """Return the order that an object names, else its intent, else the invoice that this pays; a look when one is needed."""
+    """Return the order that an object names, or its intent, else the invoice that this pays; a look when one is needed."""
     order = shapes.reference(about)
     if order is not None:
         return Ours(order)
@@ -144,7 +144,7 @@ def _order_of(about: Object, intent: str, looked: Looked) -> Ours | Look | None:
     if order is not None:
         return Ours(order)
     look = Look("invoice_of", intent, whose or shapes.id_of(looked[look], "customer"))
-    return billing.order_of_invoice(looked[look]) if look in looked else look
+    return billing.paid_invoice(looked[look]) if look in looked else look
 
 
 # --- money that goes back --------------------------------------------------------------------------------------------

@@ -32,6 +32,10 @@ class Caller:
             raise Forbidden(f"this key lacks the scope {scope}")
 
 
+FIRST = Caller("key_env", frozenset(SCOPES))
+"""Who calls with the first key of `PAYDESK_API_KEY`."""
+
+
 class Keys:
     """Looks keys up. The first key of `PAYDESK_API_KEY` has every scope. A revoked key dies within five seconds."""
 
@@ -47,7 +51,7 @@ class Keys:
             raise Unauthorized("send an API key: Authorization: Bearer pdk_…")
         hashed = digest(key.strip())
         if self._first is not None and secrets.compare_digest(hashed, self._first):
-            return Caller("key_env", frozenset(SCOPES))
+            return FIRST
         cached = self._cache.get(hashed)
         if cached is not None and cached[0] > time.monotonic():
             return cached[1]

@@ -30,9 +30,10 @@ async def merge_customers(request: Request, here: Here, caller: Admin, customer:
     """
     other = given.customer
     named = other if isinstance(other, str) else customers.identity(other.channel, other.external_id)
+    person = await customers.resolve(here.store, customer)
 
     async def work(_operation: str) -> dict[str, Any]:
         survivor = await merging.merge(here.store, here.vault, customer, named, actor=caller.key_id)
         return shapes.customer(await customers.get(here.store, here.vault, survivor))
 
-    return await once(here.store, caller.key_id, request, work, personal=True)
+    return await once(here.store, person, request, work, personal=True)

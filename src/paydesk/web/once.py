@@ -1,7 +1,8 @@
 """Idempotency keys: a POST with a key takes effect once, and its repeats get the first answer.
 
-A key belongs to the person whose money the request is about, so it holds when the caller's API key is exchanged for
-another; where no person is meant it belongs to the API key. Key and a fingerprint of the request go together: the
+A key belongs to the person whom the request is about, so it holds when the caller's API key is exchanged for another;
+where no person is meant it belongs to the API key. What spends credits keeps its keys in the ledger (`wallet`): they
+are the same person's, and no key is for both. Key and a fingerprint of the request go together: the
 same key with another request is refused. While the first is under way, repeats get 409 for at most a minute; then the
 same key resumes the stored operation, which finds what it has already made by the operation's name. Only 2xx answers
 are kept: a 402 does not outlive the top-up. An answer with personal data is not kept either, it is made anew: what is
@@ -20,7 +21,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from paydesk import customers, ids
+from paydesk import customers, ids, wallet
 from paydesk.errors import Conflict, Invalid, PaydeskError
 from paydesk.store import Record, Store, Tx
 
@@ -83,6 +84,8 @@ async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> _Started:
     """Return what to do: run the operation, resume it, or give the answer that is already there."""
     scopes = await _scopes(tx, scope)
     row = await _kept(tx, scopes, key, fingerprint)
+    if row is None and customers.ID.fullmatch(scopes[0]) and await wallet.used(tx, scopes, key):
+        raise _other_request()
     if row is None:
         operation: str | None = await tx.fetchval(
             "INSERT INTO idempotency_key (scope, key, fingerprint, operation, locked_until) "
@@ -133,10 +136,14 @@ async def _kept(tx: Tx, scopes: list[str], key: str, fingerprint: bytes) -> Reco
     )
     same = [row for row in rows if row["fingerprint"] == fingerprint]
     if rows and not same:
-        raise Conflict(
-            "this Idempotency-Key was used for another request", param="Idempotency-Key", code="idempotency_mismatch"
-        )
+        raise _other_request()
     return same[0] if same else None
+
+
+def _other_request() -> Conflict:
+    return Conflict(
+        "this Idempotency-Key was used for another request", param="Idempotency-Key", code="idempotency_mismatch"
+    )
 
 
 async def _give_up(store: Store, scope: str, key: str, *, forget: bool) -> None:

@@ -50,7 +50,7 @@ async def claim(
         ]
         return {"data": data, "has_more": False}
 
-    return await once(here.store, caller.key_id, request, work)
+    return await once(here.store, person, request, work)
 
 
 @router.get("/customers/{customer}/memberships", tags=["Access"])
@@ -63,7 +63,7 @@ async def list_memberships(here: Here, _caller: Reader, customer: str) -> dict[s
 
 
 @router.post("/customers/{customer}/memberships/sync", tags=["Access"])
-async def sync(request: Request, here: Here, caller: Seller, customer: str) -> Response:
+async def sync(request: Request, here: Here, _caller: Seller, customer: str) -> Response:
     """Give a person their roles and places again, as when they left and came back. Needs the scope `sell`."""
     person = await customers.resolve(here.store, customer)
 
@@ -72,7 +72,7 @@ async def sync(request: Request, here: Here, caller: Seller, customer: str) -> R
         here.bell.ring("outbox")
         return {"data": [_membership(one) for one in found], "has_more": False}
 
-    return await once(here.store, caller.key_id, request, work)
+    return await once(here.store, person, request, work)
 
 
 @router.post("/customers/{customer}/identities", tags=["Customers"])
@@ -91,7 +91,7 @@ async def link_identity(
         here.bell.ring("outbox")
         return shapes.customer(await customers.get(here.store, here.vault, now))
 
-    return await once(here.store, caller.key_id, request, work, personal=True)
+    return await once(here.store, person, request, work, personal=True)
 
 
 @router.delete("/customers/{customer}/identities/{channel}/{external_id:path}", tags=["Customers"])

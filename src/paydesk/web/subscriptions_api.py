@@ -79,6 +79,7 @@ async def change_subscription(
 ) -> Response:
     """Change a subscription. A declined upgrade is 402, and leaves everything as it was."""
     wish = changes.checked(changes.Wish(**given.model_dump()))
+    own = (await subscribed.get(here.store, subscription)).own
 
     async def work(operation: str) -> dict[str, Any]:
         because = await changes.change(
@@ -86,7 +87,7 @@ async def change_subscription(
         )
         return await _after(here, subscription, because)
 
-    return await once(here.store, caller.key_id, request, work)
+    return await once(here.store, own.customer, request, work)
 
 
 @router.delete("/subscriptions/{subscription}", tags=["Subscriptions"])
@@ -94,6 +95,7 @@ async def end_subscription(
     request: Request, here: Here, caller: Seller, subscription: str, at: Literal["now", "period_end"] = "now"
 ) -> Response:
     """End a subscription now, or with its period. Nothing is given back: that is a refund. Again, it is the same answer."""
+    own = (await subscribed.get(here.store, subscription)).own
 
     async def work(operation: str) -> dict[str, Any]:
         shown = await subscribed.get(here.store, subscription)
@@ -110,18 +112,18 @@ async def end_subscription(
             )
         return await _after(here, subscription, because)
 
-    return await once(here.store, caller.key_id, request, work)
+    return await once(here.store, own.customer, request, work)
 
 
 @router.post("/portal", tags=["Subscriptions"], status_code=201)
-async def open_portal(request: Request, here: Here, caller: Seller, given: shapes.PortalGiven) -> Response:
+async def open_portal(request: Request, here: Here, _caller: Seller, given: shapes.PortalGiven) -> Response:
     """Return a short-lived address of Stripe's customer portal for a person who is known."""
     who = given.customer
     known = who if isinstance(who, str) else customers.identity(who.channel, who.external_id)
     back = checked_return(given.return_url, "return_url", here.settings) or here.settings.public_url
+    customer = await customers.resolve(here.store, known)
 
     async def work(_operation: str) -> dict[str, Any]:
-        customer = await customers.resolve(here.store, known)
         return {"customer": customer, "url": await portal.address(here.store, here.gateway, customer, back)}
 
-    return await once(here.store, caller.key_id, request, work, status=201, personal=True)
+    return await once(here.store, customer, request, work, status=201, personal=True)

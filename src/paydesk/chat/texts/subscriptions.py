@@ -23,6 +23,8 @@ TEMPLATES = {
     "plan_changed": "Your subscription is now {name}. {next}",
     "cancels": "{name} will end on {ends}. You keep it until then, and no further renewal is charged.",
     "cancel_undone": "{name} goes on, and nothing ends. {next}",
+    "wish_refused": "⚠️ {name} could not be changed: it stays as it was, and we have been told. "
+    "/billing shows how it stands, /support leads to somebody who helps.",
     "paused": "{name} is paused: nothing is charged. {paused_note}{resumes_note}",
     "resumed": "{name} goes on after its pause. {next}",
     "renewal_soon": "{next_of_name}There is nothing you have to do.",
@@ -32,6 +34,8 @@ TEMPLATES = {
     "alert_renewal_failed": "⚠️ A renewal was not paid ({cause}): {amount} for {name}, customer {customer}. "
     "{kept_by_them}",
     "alert_subscription_unpaid": "⚠️ Access has ended unpaid: {amount} for {name}, customer {customer}.",
+    "alert_wish_refused": "⚠️ Customer {customer} wished in the chat to cancel {subscription} ({name}), or to keep it, "
+    "and it cannot be: {because} They were told, and wait for you.",
     "alert_unknown_price": "⚠️ Subscription {subscription} is billed by {stripe_price}, which is not in the catalogue: "
     "it gives nothing. Put the price in as stripe_price. Customer {customer}.",
 }

@@ -71,5 +71,5 @@ class BillingLink:
 
 
 def _page(here: Service, status: int, state: str, token: str) -> Response:
-    values: dict[str, Any] = {"state": state, "token": token, "test": not here.gateway.livemode}
+    values: dict[str, Any] = {"state": state, "token": token, "watch": "", "test": not here.gateway.livemode}
     return render("billing.html", status=status, headers=HEADERS, form_targets=payment_origins(here.settings), **values)

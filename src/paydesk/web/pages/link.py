@@ -112,15 +112,17 @@ async def _state(here: Service, order: Record) -> str:
 async def _seen(here: Service, order: Record) -> dict[str, Any]:
     """Return what the page shows of an order."""
     state = await _state(here, order)
+    watch = state in ("pending", "elsewhere") or (state == "open" and order["session"] is not None)
     return {
         "state": state,
         "token": order["link_token"],
+        "bill": order["mode"] == "invoice",
         "amount": order["amount"],
         "currency": order["currency"],
         "reference": short(order["id"]),
         "lines": await checkout.lines(here.store, order["id"]),
         "gave": await _gave(here, order["id"]) if state == "paid" else "",
-        "watch": state in ("pending", "elsewhere") or (state == "open" and order["session"] is not None),
+        "watch": f"/r/{order['link_token']}" if watch else "",
         "chat": order["channel"] == "web",
     }
 
@@ -136,14 +138,14 @@ async def _gave(here: Service, order: str) -> str:
 async def _trouble(here: Service, order: Record, error: PaydeskError) -> Response:
     """Show the order with what went wrong on the way to Stripe, and how to go on."""
     log.warning("the session of %s could not be opened: %s", order["id"], error.message)
-    seen = {**await _seen(here, order), "watch": False}
+    seen = {**await _seen(here, order), "watch": ""}
     if isinstance(error, StripeRefused):
         return _page(here, error.status, {**seen, "state": "refused"})
     return _page(here, 503, {**seen, "state": "unavailable"}, {"Retry-After": "10"})
 
 
 def _page(here: Service, status: int, values: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    values = {"test": not here.gateway.livemode, **values}
+    values = {"test": not here.gateway.livemode, "bill": False, "watch": "", **values}
     every = {**HEADERS, **(headers or {})}
     return render("link.html", status=status, headers=every, form_targets=payment_origins(here.settings), **values)
 

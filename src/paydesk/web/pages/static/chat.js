@@ -49,7 +49,8 @@
   function actionOf(button) {
     const web = button.url && /^https?:\/\//i.test(button.url);
     if (button.url && !web) return null;
-    const made = byId(web ? "action-url" : "action-command").content.firstElementChild.cloneNode(true);
+    const kind = !web ? "command" : button.url.includes("/r/") ? "pay" : "url";
+    const made = byId(`action-${kind}`).content.firstElementChild.cloneNode(true);
     made.querySelector(".action-label").textContent = button.label;
     if (web) made.href = button.url;
     else made.dataset.command = button.command;
