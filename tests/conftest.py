@@ -6,6 +6,8 @@ import asyncio
 import base64
 import os
 import secrets
+import signal
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import asyncpg
 import hypothesis  # noqa: F401 - its plugin must be whole before Playwright's loop runs
 import pytest
 
+import outside
 from desk import Desk, running_desk
 from paydesk.app import open_service
 from paydesk.config import Settings, load
@@ -24,6 +27,25 @@ from sandbox_fixtures import Sandbox, new_key, running_sandbox
 
 CATALOG = Path(__file__).parent / "catalog.toml"
 
+LONGEST = ("crash_money", "crash_purchase", "test_subscription_orders", "race_spend", "race_refunds", "race_workers",
+           "story_two_years", "test_sandbox_time", "test_recount", "test_permutations", "crash_spend", "crash_planted",
+           "crash_random", "test_commands", "story_reception", "story_topup", "story_grace", "test_seal")  # fmt: skip
+"""Files that take long, the longest first: begun early, none of them is what everybody waits for at the end."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever runs tests needs no certificates; a controller that lets others run them leaves them their environment."""
+    if config.getoption("numprocesses", None) is None:
+        empty = tempfile.TemporaryDirectory(prefix="paydesk-no-certificates-")
+        config.add_cleanup(empty.cleanup)
+        outside.trust_nobody(Path(empty.name))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; all others stay in their order."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Embedded]:
@@ -31,6 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Embedd
     data = tmp_path_factory.mktemp("postgres")
     running = embedded.start(data)
     yield running
+    os.kill(running.pid, signal.SIGQUIT)  # all that tests wrote is thrown away: nobody waits until it is on the disk
     running.release()
     embedded.remove(data)  # as root the cluster lies outside the folder
 

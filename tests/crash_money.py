@@ -11,7 +11,6 @@ import random
 import re
 import signal
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import pytest
 
 from conftest import settings_for
 from crash_random import Scene
-from faults import Actor, Flow, Journal, Run, drain, report, time_passes
+from faults import Actor, Flow, Journal, Run, drain, killed_at_every_moment, report, time_passes
 from flows import Beforehand
 from flows_money import MONEY_FLOWS
 from invariants import not_stored, violations
@@ -35,53 +34,19 @@ from paydesk.service import Service
 from sandbox_fixtures import Sandbox, running_sandbox
 
 MOMENTS_MIN = {"refunds": 60, "paid twice": 30, "debt": 50, "dispute": 50, "holds": 25, "merge": 12, "top-up": 45}
-INSIDE = ("begin", "statement")
-ONE_OF = 8
-"""So many moments between two statements of one transaction are worth one: a kill there undoes all of it. 1 for all."""
-
-
-def moments(names: Sequence[str], seed: str, *, inside: tuple[str, ...]) -> list[int]:
-    """Return which points are cut: all around a commit, a call to Stripe and a send, and a few of those in between.
-
-    Right after one thing and right before the next are one moment for the world. What is `inside` leaves no trace.
-    """
-    chance = random.Random(seed)
-    chosen, last = [], ""
-    for number, name in enumerate(names, 1):
-        if name.startswith(inside):
-            if name.endswith(":after") and chance.randrange(ONE_OF) == 0:
-                chosen.append(number)
-            continue
-        if not (name.endswith(":before") and last.endswith(":after")) or name == "commit:before":
-            chosen.append(number)
-        last = name
-    return chosen
-
-
-def killed_at_every_moment(run: Run, capsys: pytest.CaptureFixture[str], inside: tuple[str, ...] = INSIDE) -> int:
-    """Cut a flow at each of its moments; nothing may be untrue after any. Returns how many children were killed."""
-    names = run.points()
-    chosen = moments(names, run.seed, inside=inside)
-    for number in chosen:
-        run.at(number)
-    run.end()
-    kinds = Counter(name for _, name in run.journal.lines("killed"))
-    report(capsys, f"{len(chosen)} moments ({len(names)} points) of {run.flow.name} killed (seed {run.seed}): "
-                   f"{dict(sorted(kinds.items()))}")  # fmt: skip
-    assert run.found() == []
-    assert kinds.total() >= len(chosen) - 5
-    return kinds.total()
 
 
 @pytest.mark.parametrize("name", MONEY_FLOWS)
 def test_every_moment_of_a_flow(
     name: str, new_database: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Takes a minute where a flow has a hundred moments: each is a process that lives a whole flow and mends another."""
     with running_sandbox() as sandbox:
         data = str(tmp_path / "data")
         settings = load(settings_for(new_database(), sandbox.url, PAYDESK_DATA=data), folder=tmp_path)
         run = Run(MONEY_FLOWS[name], settings, Journal(tmp_path / "journal"))
-        assert killed_at_every_moment(run, capsys) >= MOMENTS_MIN[name]
+        _, kinds = killed_at_every_moment(run, capsys)
+    assert kinds.total() >= MOMENTS_MIN[name]
 
 
 # --- the answer to a commit is lost ----------------------------------------------------------------------------------
@@ -173,6 +138,7 @@ async def take_steps_over(line: Line, flow: Flow, actor: Actor) -> int:
 async def test_what_was_committed_and_could_not_be_said_is_done_once(
     name: str, lost: str, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Takes long where a flow commits often: it is lived once for each commit."""
     flow = MONEY_FLOWS[name]
     found: list[str] = []
     lose, unanswered = 0, 0
@@ -236,7 +202,12 @@ class MoneyScene(Scene):
             ]
 
     async def _go_on(self, flow: Flow, actor: Actor) -> None:
-        """Take the steps whose end was not seen yet; what workers have not come to yet is waited for."""
+        """Take the steps whose end was not seen yet; what workers have not come to yet is waited for.
+
+        Whoever begins is remembered before the first step: a call that it has left open is for them to go on with.
+        """
+        if not actor.memory:
+            actor.keep("begun")
         for position, step in enumerate(flow.steps):
             while f"step {position}" not in actor.memory:
                 try:

@@ -4,8 +4,9 @@ The parent imports everything and opens nothing: no thread, no loop, no connecti
 child opens its own service, lives a while and is killed. What must outlive it (what a buyer saw, which events were
 acknowledged) it writes to a `Journal`, each line only after the thing has happened.
 
-`every_point` stops a flow before and after each of its inputs and outputs, one child for each. A flow is steps that
-outsiders take; the step that was cut is taken again, as a buyer presses again and Stripe sends again.
+`killed_at_every_moment` stops a flow before and after its inputs and outputs, one child for each moment that is another one for
+the world. A flow is steps that outsiders take; the step that was cut is taken again, as a buyer presses again and Stripe
+sends again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import signal
 import sys
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -36,6 +38,13 @@ from paydesk.config import Settings
 from paydesk.service import Service
 
 POINTS_MAX = 2000
+CLOSE = 5
+"""By so many points may one run be shorter than another: events that are heard at once share their commits by chance."""
+
+INSIDE = ("begin", "statement")
+ONE_OF = int(os.environ.get("PAYDESK_MOMENTS", "17"))
+"""So many points within transactions are worth one: a kill there undoes all of it. `make soak` takes every point."""
+
 DRAINS_MAX = 6
 Life = Callable[[], Awaitable[None]]
 Plant = Callable[[], AbstractContextManager[object]]
@@ -63,7 +72,14 @@ class Journal:
 
     def of(self, kind: str, who: str) -> list[Any]:
         """What one of them noted under a kind."""
-        return [value for a_who, value in self.lines(kind) if a_who == who]
+        return self.by_who(kind).get(who, [])
+
+    def by_who(self, kind: str) -> dict[str, list[Any]]:
+        """What everybody noted under a kind, oldest first."""
+        noted: dict[str, list[Any]] = {}
+        for who, value in self.lines(kind):
+            noted.setdefault(who, []).append(value)
+        return noted
 
 
 # --- children --------------------------------------------------------------------------------------------------------
@@ -309,14 +325,43 @@ def kill_at(number: int, passed: list[str], journal: Journal) -> Callable[[str],
     return observer
 
 
-def every_point(run: Run) -> int:
-    """Cut the flow at every point there is, until a child ends by itself; return the number of points."""
-    run.points()
-    for number in range(1, POINTS_MAX):
-        if run.at(number) == 0:
-            run.end()
-            return number - 1
-    raise AssertionError(f"{run.flow.name} does not end")
+def moments(names: Sequence[str], inside: tuple[str, ...] = INSIDE) -> list[int]:
+    """Return which points are cut: all around a commit, a call to Stripe and a send, and a few of those in between.
+
+    Right after one thing and right before the next are one moment for the world, so the latter is left out. Of what is
+    left out and of what lies within transactions each kind is there once, and one in so many all along the way.
+    """
+    chosen, met, passed, last = [], set[str](), 0, ""
+    for number, name in enumerate(names, 1):
+        within = name.startswith(inside)
+        again = name.endswith(":before") and last.endswith(":after") and name != "commit:before"
+        passed += within or again
+        if name not in met or not (within or again) or passed % ONE_OF == 0:
+            chosen.append(number)
+        met.add(name)
+        last = name
+    return chosen
+
+
+def killed_at_every_moment(
+    run: Run, capsys: pytest.CaptureFixture[str], inside: tuple[str, ...] = INSIDE
+) -> tuple[list[str], Counter[str]]:
+    """Cut the flow at every moment there is: nothing may be untrue after any.
+
+    Returns the names of all its points, and how many children were killed at points of each name. What is `inside`
+    leaves no trace when it is cut.
+    """
+    names = run.points()
+    chosen = moments(names, inside)
+    for number in chosen:
+        run.at(number)
+    run.end()
+    kinds = Counter(name for _, name in run.journal.lines("killed"))
+    report(capsys, f"{len(chosen)} moments ({len(names)} points) of {run.flow.name} killed (seed {run.seed}): "
+                   f"{dict(sorted(kinds.items()))}")  # fmt: skip
+    assert run.found() == []
+    assert kinds.total() >= len(chosen) - CLOSE
+    return names, kinds
 
 
 def first_found(run: Run, points: Sequence[int], kind: str) -> list[str]:

@@ -131,6 +131,7 @@ async def took(wallets: Wallets, operation: Operation) -> bool:
 def test_of_eight_who_want_the_last_credit_one_gets_it_a_thousand_times(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Takes long: eight processes meet twice in each of a thousand rounds."""
     journal, barrier = Journal(tmp_path / "journal"), multiprocessing.get_context("fork").Barrier(RACERS)
     rounds = 1000
     fresh, hot = people(database, rounds // 2, 1), people(database, 1, 1)[0]
@@ -180,6 +181,7 @@ def answer_of(one: Done) -> list[Any]:
 def test_a_key_that_eight_send_at_once_has_one_effect_and_one_answer(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Takes long: three hundred rounds in which sixteen wait for the same row, and for its commit."""
     journal, barrier = Journal(tmp_path / "journal"), multiprocessing.get_context("fork").Barrier(RACERS)
     rounds = 300
     who = people(database, 1, 1000)[0]
@@ -197,12 +199,13 @@ def test_a_key_that_eight_send_at_once_has_one_effect_and_one_answer(
                 journal.note("settled", str(turn), [[one.replayed, one.balance] for one in ends])
 
     race(database, journal, RACERS, run)
+    answered, settled = journal.by_who("answer"), journal.by_who("settled")
     for turn in range(rounds):
-        answers = journal.of("answer", str(turn))
+        answers = answered[str(turn)]
         assert len(answers) == 2 * RACERS
         assert [replayed for replayed, _ in answers].count(False) == 1
         assert len({str(answer) for _, answer in answers}) == 1
-        ends = [end for both in journal.of("settled", str(turn)) for end in both]
+        ends = [end for both in settled.get(str(turn), []) for end in both]
         assert [replayed for replayed, _ in ends].count(False) == (turn % 3 == 2)
         assert len({balance for _, balance in ends}) == (turn % 3 == 2)
     report(capsys, f"{rounds} keys, each sent {2 * RACERS} times at once by {RACERS} processes: one effect each")

@@ -13,6 +13,7 @@ DAY = timedelta(days=1)
 
 
 def test_two_years_of_one_customers_life(timed: Desk) -> None:
+    """Takes half a minute: some thirty times the clock moves, and everything that this leads to is waited for."""
     jo = Subscriber(timed.buyer())
     on_the_twentieth(timed)
     begun = a_trial(jo)

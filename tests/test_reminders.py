@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from paydesk import customers, reminders
+from paydesk import customers, news, reminders
 from paydesk.desk import Desk
 from paydesk.facts import TimerFired
 from paydesk.inbox import Row
@@ -84,6 +84,56 @@ def test_a_warning_is_for_who_is_still_in_that_grace(kind: str) -> None:
     assert not fire(paid, kind, due).messages
     assert not fire(past_due(), kind, due + HOUR).messages, "the timer of another grace"
     assert not fire(past_due(), kind, due, T0 + 9 * DAY).messages, "old news"
+
+
+def strictly(bill: Bill, **more: Any) -> Bill:
+    """The same without a day of grace, and unpaid since the failed payment, an hour after the cycle began."""
+    items = tuple(replace(item, terms={**TERMS, "grace_days": 0}) for item in bill.subscription.items)
+    return replace(bill, subscription=replace(bill.subscription, items=items, unpaid_since=T0 + HOUR, **more))
+
+
+def look(before: Bill, after: Bill, now: datetime = T0 + HOUR) -> Desk:
+    """The desk after a look, an hour after the cycle began, has found what is now."""
+    desk = Desk(now, {}, {}, {}, {}, {"cst_1": customers.Thread("web", "jo", None)}, Book(now))
+    news.tell(desk, before, after, T0 + HOUR, ROW)
+    return desk
+
+
+def heard(*desks: Desk) -> dict[str, list[tuple[str, bool]]]:
+    """What each was told and whether as over, one message for each key, as the outbox keeps them."""
+    kept = {one.key: one for one in [one for desk in desks for one in desk.messages][::-1]}
+    told: dict[str, list[tuple[str, bool]]] = {"web": [], "admin": []}
+    for one in list(kept.values())[::-1]:
+        told[one.channel].append((one.template, one.params["over"]))
+    return told
+
+
+@pytest.mark.parametrize("order", ["the look first", "the timer first", "the timer behind, by a clock that was late"])
+def test_without_days_of_grace_a_failure_is_one_message_in_whatever_order_it_is_noticed(order: str) -> None:
+    due = strictly(past_due())
+    tried = invoice("open")
+    untried = replace(due, invoices={**due.invoices, "in_1": replace(tried, attempts=0, failure=None)})
+    renewed = Bill(replace(due.subscription, status="active", unpaid_since=None), {"in_0": due.invoices["in_0"]})
+    late = T0 - HOUR
+    desks = {
+        "the look first": [look(renewed, due), fire(due, "grace_end", T0, T0 + HOUR)],
+        "the timer first": [look(renewed, untried), fire(untried, "grace_end", T0), look(untried, due)],
+        "the timer behind, by a clock that was late": [look(renewed, due, late), fire(due, "grace_end", T0)],
+    }[order]
+    assert heard(*desks) == {"web": [("renewal_failed", True)], "admin": [("alert_renewal_failed", True)]}
+    assert desks[-1 if order != "the timer first" else 1].questions, "a payment may be known at Stripe already"
+    over = strictly(past_due(), status="canceled", ended_at=T0 + 2 * HOUR)
+    assert heard(*desks, look(due, over)) == heard(*desks), "that it gives nothing any more was said"
+
+
+def test_without_days_of_grace_an_end_of_which_no_failure_was_told_is_told() -> None:
+    due = strictly(past_due())
+    renewed = Bill(replace(due.subscription, status="active", unpaid_since=None), {"in_0": due.invoices["in_0"]})
+    over = replace(due, subscription=replace(due.subscription, status="canceled", ended_at=T0 + HOUR))
+    assert heard(look(renewed, over), look(renewed, over)) == {
+        "web": [("subscription_unpaid", True)],
+        "admin": [("alert_subscription_unpaid", True)],
+    }
 
 
 def test_two_warnings_that_are_late_are_one() -> None:

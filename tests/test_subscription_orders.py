@@ -15,8 +15,8 @@ from paydesk.app import open_service
 from paydesk.config import load
 from sandbox_fixtures import Receiver, running_sandbox
 
-SHUFFLES = int(os.environ.get("PAYDESK_SHUFFLES", "200"))
-"""`make soak` tells ten times as many; so does it with the permutations."""
+SHUFFLES = int(os.environ.get("PAYDESK_SHUFFLES", "100"))
+"""`make soak` tells twenty times as many, and ten times as many permutations."""
 
 PERMUTATIONS = int(os.environ.get("PAYDESK_PERMUTATIONS", "72"))
 
@@ -72,6 +72,7 @@ END = "canceled"
 
 
 async def test_t13_every_order_of_the_events_of_each_phase_ends_the_same(databases: list[str], tmp_path: Path) -> None:
+    """Takes a minute: each of the people is told of some fifty events, and each event is a look at Stripe."""
     async with living(databases, tmp_path, PERMUTATIONS) as accounts:
         end = await one_end(accounts, permuted(KINDS))
     assert END in end
@@ -80,6 +81,7 @@ async def test_t13_every_order_of_the_events_of_each_phase_ends_the_same(databas
 async def test_t13_t14_whatever_is_heard_late_twice_or_in_another_shape_ends_the_same(
     databases: list[str], tmp_path: Path
 ) -> None:
+    """Takes a minute: as above, and what is heard apart is looked at apart."""
     async with living(databases, tmp_path, SHUFFLES) as accounts:
         end = await one_end(accounts, shuffled(7))
     assert END in end

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from outside import ENVIRON
+
 CACHE = Path(os.environ.get("PAYDESK_TEST_TOOLS") or Path.home() / ".cache" / "paydesk-tests")
 _PATIENCE_S = 300
 
@@ -45,7 +47,7 @@ def node_package(name: str, version: str) -> Path:
 
 def _run(command: list[str], problem: str) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, env=ENVIRON)
     except subprocess.TimeoutExpired:
         pytest.skip(f"{problem} within {_PATIENCE_S} s")
     if done.returncode != 0:

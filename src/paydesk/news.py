@@ -21,9 +21,6 @@ FIRST = "subscription_create"
 RECEIPTS = {"subscription_cycle": "renewed", "subscription_update": "change_paid"}
 """What is said of an invoice that is paid, by its reason."""
 
-ASKED_FOR = "authentication_required"
-"""Stripe's code for a payment that the buyer's bank wants them to confirm."""
-
 
 def tell(desk: Desk, before: Bill | None, after: Bill, at: datetime, row: Row) -> None:
     """Say what is news, and set the timers of what is to be said later. `at` is the time of what prompted the look."""
@@ -102,18 +99,10 @@ def _tell_paid(desk: Desk, bill: Bill, old: Invoice | None, invoice: Invoice, ro
 
 
 def _tell_failed(desk: Desk, bill: Bill, invoice: Invoice, row: Row) -> None:
-    """Say once that an invoice could not be paid, and once that its bank wants it confirmed. Later tries change neither."""
+    """Say that an invoice could not be paid, or that its bank wants it confirmed. Later tries change neither."""
     if not bill.subscription.live or (row.source == inbox.QUESTION and not _fresh(desk, invoice.created_at)):
         return
-    template = "action_required" if _is_asked_for(desk, invoice) else "renewal_failed"
-    unpaid = notices.bill_of(invoice)
-    notices.say(desk, bill, f"{template}:{invoice.id}", template, row, **unpaid)
-    notices.alert(desk, bill, f"renewal_failed:{invoice.id}", "renewal_failed", row, **unpaid)
-
-
-def _is_asked_for(desk: Desk, invoice: Invoice) -> bool:
-    case = desk.cases.get(invoice.order)
-    return case is not None and any(one.failure_code == ASKED_FOR for one in case.payments.values())
+    notices.say_unpaid(desk, bill, invoice, row)
 
 
 # --- it changes ------------------------------------------------------------------------------------------------------

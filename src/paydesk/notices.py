@@ -16,6 +16,12 @@ from paydesk.inbox import Row
 from paydesk.outbox import Message
 from paydesk.subscriptions import UNPAID, Bill, Invoice, Subscription
 
+ASKED_FOR = "authentication_required"
+"""Stripe's code for a payment that the buyer's bank wants them to confirm."""
+
+ENDED_UNPAID = "subscription_unpaid"
+"""What is said when something has ended because nobody paid."""
+
 
 def say(desk: Desk, bill: Bill, key: str, template: str, row: Row, **more: Any) -> None:
     """Tell the buyer of a subscription, once per key, in the thread where it was bought; `more` is what the text names."""
@@ -35,6 +41,24 @@ def alert(desk: Desk, bill: Bill, key: str, template: str, row: Row, **more: Any
     desk.messages.append(saying.alert(key, template, bill.subscription.customer, params, row.id))
 
 
+def say_unpaid(desk: Desk, bill: Bill, invoice: Invoice, row: Row) -> None:
+    """Say once that an invoice could not be paid, and once that its bank wants it confirmed, also to the desk's people.
+
+    Where there are no days of grace it is the end as well, so whoever would tell of that end says this, and is the second
+    to say it or the first. A subscription that is over is not tried again: then it is told as ended.
+    """
+    key = "action_required" if _is_asked_for(desk, invoice) else "renewal_failed"
+    live = bill.subscription.live
+    unpaid = bill_of(invoice)
+    say(desk, bill, f"{key}:{invoice.id}", key if live else ENDED_UNPAID, row, **unpaid)
+    alert(desk, bill, f"renewal_failed:{invoice.id}", "renewal_failed" if live else ENDED_UNPAID, row, **unpaid)
+
+
+def _is_asked_for(desk: Desk, invoice: Invoice) -> bool:
+    case = desk.cases.get(invoice.order)
+    return case is not None and any(one.failure_code == ASKED_FOR for one in case.payments.values())
+
+
 def _thread(desk: Desk, bill: Bill) -> Thread | None:
     """Return the thread of the order that began it, else of one of its invoices, else where the person was met last."""
     orders = [bill.subscription.order, *(one.order for one in bill.invoices.values())]
@@ -48,8 +72,12 @@ def _thread(desk: Desk, bill: Bill) -> Thread | None:
 
 
 def facts_of(bill: Bill, now: datetime) -> dict[str, Any]:
-    """Return what every text about a subscription may name: its name, when it renews and for how much, when it ends."""
+    """Return what every text about a subscription may name: its name, when it renews and for how much, when it ends.
+
+    What Stripe has told of happened: `now` may be a little behind it.
+    """
     own, stands = bill.subscription, subscriptions.standing(bill)
+    now = max(now, own.unpaid_since or now)
     price = price_of(bill)
     goes_on = own.live and own.cancel_at is None and stands.since is not None
     return {

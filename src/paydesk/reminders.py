@@ -165,15 +165,22 @@ def note_end(desk: Desk, bill: Bill) -> None:
 
 
 def tell_ended(desk: Desk, bill: Bill, row: Row) -> None:
-    """Say that access has ended, and to the people of the desk when that is because nobody paid; once for each end."""
+    """Say that access has ended, and to the people of the desk when that is because nobody paid; once for each end.
+
+    Without days of grace it ends as the payment fails: the two are one message, whichever is noticed first.
+    """
     own, until = bill.subscription, subscriptions.standing(bill).until
     end = f"{own.id}:{iso(until or own.ended_at)}"
     written_off = all(one.end < own.period_end for one in bill.invoices.values() if one.status in UNPAID)
     unpaid = None if written_off else notices.unpaid_of(bill)  # of earlier cycles, and it went on all the same
-    template = "subscription_ended" if unpaid is None else "subscription_unpaid"
-    notices.say(desk, bill, f"ended:{end}", template, row, **notices.bill_of(unpaid))
-    if unpaid is not None:
-        notices.alert(desk, bill, f"unpaid:{end}", "subscription_unpaid", row, **notices.bill_of(unpaid))
+    if unpaid is None:
+        notices.say(desk, bill, f"ended:{end}", "subscription_ended", row)
+    elif not own.grace:
+        notices.say_unpaid(desk, bill, unpaid, row)
+    else:
+        owed = notices.bill_of(unpaid)
+        notices.say(desk, bill, f"ended:{end}", notices.ENDED_UNPAID, row, **owed)
+        notices.alert(desk, bill, f"unpaid:{end}", notices.ENDED_UNPAID, row, **owed)
 
 
 def _due(desk: Desk, fact: TimerFired, bill: Bill) -> Outcome:
