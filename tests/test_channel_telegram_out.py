@@ -155,7 +155,7 @@ async def test_who_has_paid_gets_the_link_asks_and_is_let_in(fake: TelegramFake,
     receipt = await channel.deliver(grant(), None)
     (link,) = fake.links
     assert receipt.data["inside"] is False
-    assert receipt.data["tell"]["buttons"] == [{"label": "Ask to join", "url": link}]
+    assert receipt.data["tell"] == {"kind": "come_in", "url": link}
     assert fake.links[link][1]["creates_join_request"] is True
     assert await channel.actual(WHO, str(GROUP)) == set()
     both = await asyncio.gather(channel.deliver(grant(), None), channel.deliver(grant(BEN), None))
