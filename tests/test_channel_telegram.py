@@ -27,6 +27,7 @@ from paydesk.channels.base import (
     Mended,
     Misconfigured,
     Raw,
+    Renumbered,
     Said,
     Start,
 )
@@ -183,13 +184,18 @@ GROUP_CHAT = {"id": GROUP, "type": "supergroup", "title": "Room"}
         (message("/buy@other_bot", GROUP_CHAT), []),
         (message("/ban", GROUP_CHAT), []),
         (message("I want to buy", GROUP_CHAT), []),
-        (message(None, {"id": SMALL, "type": "group"}, migrate_to_chat_id=GROUP), [Mended(str(SMALL))]),
+        (message(None, {"id": SMALL, "type": "group"}, migrate_to_chat_id=GROUP), [Renumbered(str(SMALL), str(GROUP))]),
+        (
+            message(None, {"id": GROUP, "type": "supergroup"}, migrate_from_chat_id=SMALL),
+            [Renumbered(str(SMALL), str(GROUP))],
+        ),
+        (message(None, {"id": SMALL, "type": "group"}, migrate_to_chat_id="no number"), []),
         ({"update_id": 1, "edited_message": message("/buy")["message"]}, []),
         ({"update_id": 1, "channel_post": message("/buy")["message"]}, []),
         ({"update_id": 1, "a_kind_of_tomorrow": {"from": {"id": 42}}}, []),
         ({"update_id": 1}, []),
     ],
-    ids=range(22),
+    ids=range(24),
 )
 async def test_what_messages_mean(channel: Telegram, update: dict[str, Any], means: list[Any]) -> None:
     await channel.start()

@@ -217,6 +217,7 @@ async def test_what_is_not_telegrams_answer_is_not_taken_for_one(
 
 async def test_the_token_is_in_no_log(fake: TelegramFake, channel: Telegram, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="httpx")  # it logs addresses, if it is let
     await channel.start()
     await channel.deliver(send(), None)
     fake.cut_next("sendMessage")

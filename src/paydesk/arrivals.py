@@ -20,6 +20,7 @@ from paydesk.channels.base import (
     Mended,
     PaidThere,
     Paying,
+    Renumbered,
     Said,
     Undelivered,
 )
@@ -28,6 +29,7 @@ from paydesk.customers import Identity
 from paydesk.errors import Invalid
 from paydesk.inbox import DONE, Claim, Envelope, Outcome, Receiver, Row
 from paydesk.memberships import Place
+from paydesk.notebook import note_move, now_at
 from paydesk.outbox import Message
 from paydesk.store import Store, Tx
 
@@ -96,6 +98,9 @@ class Reception:
                 return await self._undelivered(command)
             case Paying():
                 return [await self._let_pay(command, key)]
+            case Renumbered():
+                await note_move(self._store, row.source, command.old, command.new)
+                return []
             case _:
                 return []
 
@@ -125,7 +130,8 @@ class Reception:
     async def _wanted(self, person: str, channel: str, space: str) -> list[memberships.Membership]:
         async with self._store.transaction() as tx:
             known = await memberships.load(tx, [person])
-        return [one for one in known if one.wanted and (one.place.channel, one.place.space) == (channel, space)]
+        there = [one for one in known if one.wanted and one.place.channel == channel]
+        return [one for one in there if space in (one.place.space, await now_at(self._store, channel, one.place.space))]
 
     async def _let_pay(self, paying: Paying, key: str) -> Message:
         """Let somebody pay in the platform's own money, if the order still wants exactly that."""
@@ -156,6 +162,8 @@ async def _note(tx: Tx, channel: str, command: Command) -> None:
             await reaching.lost(tx, command.who, command.reason, for_ever=command.for_ever)
         case Mended():
             await outbox.wake_all(tx, reaching.waiting_for_mend(channel, command.resource))
+        case Renumbered():
+            await outbox.wake_all(tx, reaching.waiting_for_mend(channel, command.old))
         case _:
             pass
 

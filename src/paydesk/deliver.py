@@ -36,7 +36,7 @@ from paydesk.channels.base import (
 from paydesk.chat import texts
 from paydesk.chat.texts import Texts
 from paydesk.errors import Conflict, NotFound, StoreUnavailable, StripeRefused, StripeUnavailable
-from paydesk.notebook import Notebook
+from paydesk.notebook import note_move, now_at
 from paydesk.outbox import Delivery, Result
 from paydesk.privacy import Vault
 from paydesk.store import Store
@@ -89,7 +89,6 @@ class Deliverer:
     ) -> None:
         self._show = show
         self._vault = vault
-        self._moves: dict[tuple[str, str], str] = {}
         self._spoken = spoken
         self._others = others or {}
         self._top_up_by = top_up
@@ -150,6 +149,7 @@ class Deliverer:
 
     async def _in_their_money(self, delivery: Delivery) -> Result:
         """Let a payment in a platform's own money happen, or give one back; what became of that is told to the inbox."""
+        delivery = replace(delivery, channel=stars.channel_of(delivery.channel))
         channel = self._channels.get(delivery.channel)
         if channel is None or not channel.charges:
             return Result("dead", f"{memberships.NOBODY} for {delivery.channel} that has money of its own")
@@ -157,9 +157,13 @@ class Deliverer:
         if delivery.template == stars.ANSWER:
             answer = AnswerPaying(delivery.key, to, params["answers"], params["error"])
             return await self._ended(delivery, to, partial(channel.deliver, answer, None))
+        if await stars.has_failed(self._store, params["refund"]):
+            return Result("dead", "this refund has failed, and is told so: ask for a new one")
         back = GiveBack(delivery.key, to, params["charge"])
         result = await self._ended(delivery, to, partial(channel.deliver, back, None))
         status = {"sent": "succeeded", "dead": "failed"}.get(result.outcome)
+        if outbox.exhausted(delivery, result):
+            status = "failed"
         if status is None:
             return result
         reason = None if status == "succeeded" else result.detail
@@ -181,7 +185,7 @@ class Deliverer:
         """Return whom a message is for: the chat of the people of the desk may have moved."""
         address = delivery.address
         if delivery.template == manners.NOTICES:
-            address = await self._now_at(delivery.channel, address)
+            address = await now_at(self._store, delivery.channel, address)
         return Address(delivery.channel, address, delivery.conversation)
 
     async def _words(self, delivery: Delivery) -> tuple[str, tuple[Button, ...]]:
@@ -212,7 +216,7 @@ class Deliverer:
         if not await memberships.stands(self._store, delivery):
             return Result("sent", "dropped: something else was decided meanwhile")
         params = delivery.params
-        space = await self._now_at(delivery.channel, params["space"])
+        space = await now_at(self._store, delivery.channel, params["space"])
         to = Address(delivery.channel, delivery.address)
         action = ACTIONS[delivery.template](delivery.key, to, space, params["role"], params["version"])
         result = await self._ended(delivery, to, partial(channel.deliver, action, None))
@@ -227,7 +231,7 @@ class Deliverer:
             async with asyncio.timeout(DELIVER_S_MAX):
                 receipt = await attempt()
         except Moved as moved:
-            await self._note_move(delivery.channel, moved)
+            await note_move(self._store, delivery.channel, moved.old, moved.new)
             return Result("later", str(moved), wait_s=0, counted=False)
         except DeliveryError as error:
             return await outcomes.of(error, delivery, to, self._elsewhere(delivery))
@@ -247,20 +251,6 @@ class Deliverer:
             return await reaching.next_address(self._store, self._vault, delivery.customer, tried, able)
 
         return find
-
-    # --- what has another id now -------------------------------------------------------------------------------------
-
-    async def _now_at(self, channel: str, space: str) -> str:
-        """Return the id that a space has now."""
-        known = self._moves.get((channel, space))
-        if known is None:
-            noted = await Notebook(self._store, channel).get(f"moved:{space}")
-            known = self._moves[channel, space] = noted or space
-        return known
-
-    async def _note_move(self, channel: str, moved: Moved) -> None:
-        await Notebook(self._store, channel).put(f"moved:{moved.old}", moved.new)
-        self._moves[channel, moved.old] = moved.new
 
     async def _pay_link(self, order: str | None) -> str | None:
         """Return the link that pays an order."""

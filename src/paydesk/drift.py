@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from paydesk import alerts, memberships, outbox, reaching
-from paydesk.channels.base import Address, Channel, DeliveryError, RetryLater
+from paydesk.channels.base import Address, Channel, DeliveryError, Moved, RetryLater
 from paydesk.errors import PaydeskError
 from paydesk.leases import Lease
 from paydesk.memberships import Membership, Place
+from paydesk.notebook import note_move, now_at
 from paydesk.outbox import Message
 from paydesk.senders import Pace
 from paydesk.service import Service
@@ -107,7 +108,7 @@ async def _compare(
 ) -> None:  # fmt: skip
     await pace.take()
     try:
-        roles = await channel.actual(who, space)
+        roles = await _actual(service, channel, who, space)
     except RetryLater as later:
         report.failed += 1
         await asyncio.sleep(min(later.after_s or 0.0, 60.0))
@@ -121,6 +122,15 @@ async def _compare(
         await reaching.found(service.store, who, space)
     wrong = [one for row in rows if (one := _membership(channel.name, row)) and _is_wrong(one, roles)]
     await _repair(service, who, wrong, report)
+
+
+async def _actual(service: Service, channel: Channel, who: Address, space: str) -> set[str]:
+    """Return the roles of a person in a space, under the id that it has now."""
+    try:
+        return await channel.actual(who, await now_at(service.store, channel.name, space))
+    except Moved as moved:
+        await note_move(service.store, channel.name, moved.old, moved.new)
+        return await channel.actual(who, moved.new)
 
 
 def _membership(channel: str, row: Record) -> Membership:

@@ -21,5 +21,6 @@ LIFE_S = {
     "trial_ends_soon": 20 * _HOUR_S,
     "card_ends": 72 * _HOUR_S,
     "low_balance": 24 * _HOUR_S,
+    "turned_away": _HOUR_S,
 }
 """For how long a message is worth saying; later it is dropped, not sent late. Everything else always is."""

@@ -7,6 +7,16 @@ from typing import Any
 from paydesk.store import Store
 
 
+async def now_at(store: Store, channel: str, space: str) -> str:
+    """Return the id that a space has now: itself, unless a platform has told another one."""
+    return await Notebook(store, channel).get(f"moved:{space}") or space
+
+
+async def note_move(store: Store, channel: str, old: str, new: str) -> None:
+    """Note that a space has another id from now on."""
+    await Notebook(store, channel).put(f"moved:{old}", new)
+
+
 class Notebook:
     """The notes of one channel."""
 

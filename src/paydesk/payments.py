@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from paydesk import asking, calls, checkout, customers, fanout, inbox, payers
+from paydesk import asking, calls, checkout, customers, fanout, inbox, payers, stars
 from paydesk.asking import Call, Object
 from paydesk.clock import from_unix
 from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeRefused
@@ -231,6 +231,8 @@ async def capture(store: Store, gateway: Gateway, id_: str, amount: int | None) 
     Again, it is the same answer. Raises `Conflict` when another amount was taken, or there is nothing to take.
     """
     row = await _row(store, id_)
+    if stars.is_one(id_):
+        raise Conflict(f"{id_} has nothing to capture: it was paid in {row['currency'].upper()}", param="payment")
     intent = await gateway.intent(id_)
     if intent["status"] == "requires_capture":
         _check_capture(amount, intent)
@@ -261,6 +263,8 @@ async def cancel(store: Store, gateway: Gateway, id_: str) -> Payment:
     row = await _row(store, id_)
     if row["session"] is not None:
         raise Conflict(f"{id_} belongs to a Checkout session: cancel its order {row['order_id']}", param="payment")
+    if stars.is_one(id_):
+        raise Conflict(f"{id_} is paid: it can be refunded, not canceled", param="payment")
     intent = await gateway.intent(id_)
     if intent["status"] not in FINAL:
         try:
@@ -340,7 +344,8 @@ async def _row(store: Store, id_: str) -> Record:
 async def _shown(store: Store, row: Record, intent: Object | None) -> Payment:
     """Return a payment as our rows and, where it was asked, Stripe tell it."""
     costs = await store.fetchrow(COSTS, row["id"], row["charge"])
-    whole = row["amount"] if row["session"] is not None else row["ordered"]  # captured may be a part of it
+    ours = row["session"] is None and not stars.is_one(row["id"])
+    whole = row["ordered"] if ours else row["amount"]  # captured may be a part of it
     now: Object = intent or {
         "status": row["status"],
         "amount": whole,
@@ -348,7 +353,7 @@ async def _shown(store: Store, row: Record, intent: Object | None) -> Payment:
         "amount_received": row["amount"] if row["status"] == "succeeded" else 0,
     }
     error: dict[str, Any] = now.get("last_payment_error") or {}
-    ours = row["session"] is None and now["status"] not in FINAL
+    ours = ours and now["status"] not in FINAL
     return Payment(
         id=row["id"],
         order=row["order_id"],

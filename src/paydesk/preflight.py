@@ -17,7 +17,7 @@ from paydesk.store import Store
 SETTING_OF = {module: setting for setting, module in plugged.OURS.items()}
 
 RULES = {
-    "telegram": "Telegram asks that digital goods sold inside it are paid in Stars: {names}",
+    "telegram": "Telegram asks that digital goods sold inside it are paid in Stars; a price has no `stars`: {names}",
     "discord": "Discord asks apps that sell digital goods to offer them through its Premium Apps too: {names}",
 }
 """What platforms ask of those who sell digital goods there; see docs/telegram.md and docs/discord.md."""
@@ -67,7 +67,10 @@ def _nobody(name: str) -> Finding:
 def _rules(channel: Channel, catalog: Catalog) -> Iterable[Finding]:
     """Return what the platform asks of sales of digital goods: it is said, and blocks nothing."""
     rule = RULES.get(channel.name)
-    names = sorted(product.key for product in catalog.products.values() if product.goods == "digital")
+    digital = [product for product in catalog.products.values() if product.goods == "digital"]
+    if channel.charges:
+        digital = [product for product in digital if not all(price.stars for price in product.prices)]
+    names = sorted(product.key for product in digital)
     if rule is None or not names:
         return
     shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

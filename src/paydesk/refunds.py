@@ -74,7 +74,7 @@ async def make(
     """
     meant = await _asked_for(store, ask)
     if stars.is_one(meant["id"]):
-        return await stars.give_back(store, meant["id"], ask.amount, ask.reason, actor=actor)
+        return await stars.give_back(store, meant["id"], ask.amount, ask.reason, operation=operation, actor=actor)
     paid = await _paid(store, gateway, ask)
     await _finish_left(store, gateway, paid, operation)
     call = await store.run(lambda tx: _plan(tx, paid, ask, operation, actor, insist))
@@ -254,6 +254,9 @@ async def get(store: Store, gateway: Gateway, id_: str) -> tuple[Refund, str]:
     )
     if row is not None:
         return _of_row(row)
+    asked = await stars.refund_asked_for(store, id_)
+    if asked is not None:
+        return asked
     found = await gateway.refund_now(id_) if _ID.fullmatch(id_) else {}
     paid = await store.fetchrow("SELECT order_id, currency FROM payment WHERE id = $1", found.get("payment_intent"))
     if paid is None:

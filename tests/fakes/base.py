@@ -103,6 +103,10 @@ class Fake:
         """Carry the next request out, and answer nothing for so long; then the connection breaks."""
         self._plans.append(Plan(label, Told(200), HANG, pause_s, done=done))
 
+    def forgive(self) -> None:
+        """Forget the failures that were ordered and have not come yet."""
+        self._plans.clear()
+
     def _plan(self, label: str) -> Plan | None:
         for plan in self._plans:
             if plan.label == label:

@@ -357,7 +357,15 @@ class PaidThere:
     charge: str
 
 
-Command = Said | Asked | Here | Away | Mended | Undelivered | Paying | PaidThere
+@dataclass(frozen=True, slots=True)
+class Renumbered:
+    """A space has another id from now on: what is done about the `old` one is done in the `new` one."""
+
+    old: str
+    new: str
+
+
+Command = Said | Asked | Here | Away | Mended | Undelivered | Paying | PaidThere | Renumbered
 
 
 # --- the channel -----------------------------------------------------------------------------------------------------

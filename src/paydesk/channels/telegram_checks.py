@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from paydesk.channels.base import DeliveryError, Finding, Misconfigured, Notes, Refused
+from paydesk.channels.base import DeliveryError, Finding, Misconfigured, Moved, Notes, Refused
 from paydesk.channels.telegram_api import Bot
 from paydesk.channels.telegram_rooms import Rooms, is_number, is_room
 from paydesk.channels.telegram_updates import ALLOWED
@@ -164,7 +164,7 @@ async def admin_finding(bot: Bot, chat: str) -> Finding:
     what = "TELEGRAM_ADMIN_CHAT"
     try:
         await bot.ask("getChat", {"chat_id": int(chat) if is_number(chat) else chat})
-    except Misconfigured as error:
+    except (Misconfigured, Moved) as error:
         return failed(what, error)
     except DeliveryError as error:
         return Finding(False, what, str(error), "open the chat and write /start to the bot, or add it to the group")
@@ -173,4 +173,6 @@ async def admin_finding(bot: Bot, chat: str) -> Finding:
 
 def failed(what: str, error: DeliveryError) -> Finding:
     """Return what an error says about what was looked at."""
+    if isinstance(error, Moved):
+        return Finding(False, what, f"it has another number now: {error.new}", "write that number in its place")
     return Finding(False, what, str(error), error.mend if isinstance(error, Misconfigured) else "try again later")

@@ -12,7 +12,19 @@ from typing import Any
 
 import orjson
 
-from paydesk.channels.base import Address, Arrival, Asked, Away, Command, Here, Mended, PaidThere, Paying, Said
+from paydesk.channels.base import (
+    Address,
+    Arrival,
+    Asked,
+    Away,
+    Command,
+    Here,
+    Mended,
+    PaidThere,
+    Paying,
+    Renumbered,
+    Said,
+)
 from paydesk.channels.telegram_texts import COMMANDS
 
 NAME = "telegram"
@@ -28,7 +40,7 @@ IN_GROUPS = {"start", "keep", "claim", "link", "status", "lang", "terms", *COMMA
 
 READ = (
     "message_id", "id", "from", "chat", "date", "text", "data", "old_chat_member", "new_chat_member", "currency",
-    "total_amount", "invoice_payload", "successful_payment", "migrate_to_chat_id",
+    "total_amount", "invoice_payload", "successful_payment", "migrate_to_chat_id", "migrate_from_chat_id",
 )  # fmt: skip
 """The fields that are read: what is kept of an update that is too long to be stored whole."""
 
@@ -91,8 +103,8 @@ def meaning(body: bytes, me: str | None) -> list[Command]:
 
 def _message(what: Object, me: str | None) -> list[Command]:
     chat = _number(_part(what, "chat"))
-    if chat is not None and "migrate_to_chat_id" in what:
-        return [Mended(str(chat))]  # the next action there learns the new number
+    if chat is not None and ("migrate_to_chat_id" in what or "migrate_from_chat_id" in what):
+        return _migrated(what, chat)
     who = _person(what)
     if who is None:
         return []
@@ -104,6 +116,12 @@ def _message(what: Object, me: str | None) -> list[Command]:
         return []
     said = Said(who, text, _locale(what))
     return [said, Here(who)] if private and text.split()[:1] == ["/start"] else [said]
+
+
+def _migrated(what: Object, chat: int) -> list[Command]:
+    """Read that a group has become a supergroup: both tell it, each with the other's number."""
+    old, new = what.get("migrate_from_chat_id", chat), what.get("migrate_to_chat_id", chat)
+    return [Renumbered(str(old), str(new))] if type(old) is int and type(new) is int else []
 
 
 def _heard(text: Any, me: str | None, *, private: bool) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from paydesk import books, customers, entitlements
+from paydesk import books, customers, entitlements, money
 from paydesk.catalog import Catalog
 from paydesk.channels.base import Address, Button
 from paydesk.chat import billing, texts
@@ -176,12 +176,15 @@ class Conversation:
     async def _history(self, said: Said) -> list[Reply]:
         words = said.words
         rows = await self._store.fetch(
-            "SELECT o.id, o.status, o.amount, o.currency, o.created_at, "
+            "SELECT o.id, o.status, o.created_at, CASE WHEN p.currency = $3 THEN p.amount ELSE o.amount END AS amount, "
+            "CASE WHEN p.currency = $3 THEN p.currency ELSE o.currency END AS currency, "
             "(SELECT string_agg(l.name, ', ' ORDER BY l.position) FROM order_line l WHERE l.order_id = o.id) AS names "
-            "FROM orders o WHERE o.customer_id = $1 AND o.status NOT IN ('open', 'expired') "
+            "FROM orders o LEFT JOIN payment p ON p.id = o.paid_by "
+            "WHERE o.customer_id = $1 AND o.status NOT IN ('open', 'expired') "
             "ORDER BY o.created_at DESC, o.id LIMIT $2",
             said.customer,
             HISTORY_MAX,
+            money.STARS,
         )
         lines = [
             words.say(

@@ -13,6 +13,7 @@ TEMPLATES = {
     "refunded": "↩️ Refunded: {paid}, all of it. {taken}{now}Your bank may take some days to show it. Reference {reference}.",
     "refunded_in_part": "↩️ Refunded: {refunded} of {paid}. {taken}{now}Your bank may take some days to show it. "
     "Reference {reference}.",
+    "refunded_there": "↩️ Refunded: {paid}, all of it. {taken}{now}Reference {reference}.",
     "refund_failed": "The refund of {amount} did not reach you, and we know of it. {restored}{now}Reference {reference}.",
     "disputed": "⏳ Your bank asks for {amount} back, and will decide. {held}{now}Reference {reference}.",
     "dispute_won": "Your bank has decided: the payment of {amount} stands. {restored}{now}Reference {reference}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from paydesk import money
 from paydesk.channels.base import Button
 from paydesk.chat.texts import parts
 from paydesk.chat.texts.words import TEMPLATES, Words, one_line
@@ -34,6 +35,8 @@ def render(
         values |= _of_order(words, params)
         if template == "refunded" and params.get("refunded", 0) < params.get("paid", 0):
             template = "refunded_in_part"
+        elif template == "refunded" and params["currency"] == money.STARS:  # no bank has a part in it
+            template = "refunded_there"
     if "unit" in params:
         values |= {"unit": params["unit"], "left": words.count(params.get("balance", 0), params["unit"])}
     if "subscription" in params:
