@@ -14,5 +14,5 @@ TEMPLATES = {
     "Look with paydesk events show, and try again with paydesk events replay.",
     "alert_parked": "⚠️ {number} events have been waiting for more than an hour for something that they are about. "
     "Look with paydesk events list.",
-    "alert_drift": "{channel} was not as it should be: {given_number} roles given again, {taken_number} taken.",
+    "alert_drift": "{channel} was not as it should be. Roles given again: {given_number}, taken away: {taken_number}.",
 }
