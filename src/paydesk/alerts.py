@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from paydesk import customers
+from paydesk import customers, manners
 from paydesk.inbox import Row
 from paydesk.outbox import Delivery, Message
 
@@ -23,10 +23,16 @@ def of_channel(template: str, channel: str, *, about: str = "*", **params: objec
 
 
 def of_delivery(delivery: Delivery, reason: str) -> Message:
-    """Return an alert about a message that cannot be delivered, or an action that cannot be done."""
+    """Return an alert about a message that cannot be delivered, or an action that cannot be done.
+
+    Of alerts themselves that a channel does not take, one an hour tells: this one may not be taken either.
+    """
+    about = f"{delivery.id}"
+    if delivery.template == manners.NOTICES:
+        about = f"{manners.NOTICES}:{delivery.channel}:{int(time.time()) // HOUR_S}"
     params = {"channel": delivery.channel, "number": delivery.id, "what": delivery.template, "because": reason[:300]}
     return Message(
-        f"alert:undelivered:{delivery.id}", delivery.customer, customers.ADMIN, "desk", "alert_undelivered", params
+        f"alert:undelivered:{about}", delivery.customer, customers.ADMIN, "desk", "alert_undelivered", params
     )
 
 

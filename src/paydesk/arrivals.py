@@ -76,8 +76,8 @@ class Reception:
         outcome = DONE if commands else Outcome("ignored", f"{row.kind}: nothing to do")
 
         async with self._store.transaction() as tx:
-            for command in commands:
-                await _note(tx, row.source, command)
+            for command in sorted(commands, key=lambda one: not isinstance(one, Said)):  # its answers are lent first
+                await _note(tx, self._channels[row.source], command)
             await outbox.put(tx, messages)
             await inbox.put(tx, told)
             await inbox.finish(tx, held, [row], [outcome])
@@ -120,12 +120,13 @@ class Reception:
         ]
 
     async def _welcome(self, here: Here, space: str, key: str, row: Row) -> list[Message]:
-        """Give somebody who is in a space now the roles there that they are to have."""
+        """Give somebody who is in a space now the roles there that they are to have and do not have."""
         person = await customers.find(self._store, Identity(here.who.channel, here.who.external_id))
         if person is None:
             return []
         wanted = await self._wanted(person, here.who.channel, space)
-        return [memberships.told(one, here.who.external_id, because=f":{key}") for one in wanted if one.place.role]
+        missing = [one for one in wanted if one.place.role and one.place.role not in here.roles]
+        return [memberships.told(one, here.who.external_id, because=f":{key}") for one in missing]
 
     async def _wanted(self, person: str, channel: str, space: str) -> list[memberships.Membership]:
         async with self._store.transaction() as tx:
@@ -151,19 +152,21 @@ class Reception:
         return [] if told.tell is None else [alerts.of("undelivered", told.tell, because=told.tell, what=told.reason)]
 
 
-async def _note(tx: Tx, channel: str, command: Command) -> None:
+async def _note(tx: Tx, channel: Channel, command: Command) -> None:
     """Note who is there and who is not, and let go out what waited for that."""
     match command:
-        case Said() | Asked():
+        case Said():
+            await reaching.found(tx, command.who, answers=command.answers if channel.lends_answers else None)
+        case Asked():
             await reaching.found(tx, command.who)
         case Here():
             await reaching.found(tx, command.who, command.space)
         case Away():
             await reaching.lost(tx, command.who, command.reason, for_ever=command.for_ever)
         case Mended():
-            await outbox.wake_all(tx, reaching.waiting_for_mend(channel, command.resource))
+            await outbox.wake_all(tx, reaching.waiting_for_mend(channel.name, command.resource))
         case Renumbered():
-            await outbox.wake_all(tx, reaching.waiting_for_mend(channel, command.old))
+            await outbox.wake_all(tx, reaching.waiting_for_mend(channel.name, command.old))
         case _:
             pass
 

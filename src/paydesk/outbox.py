@@ -14,7 +14,7 @@ can drops the repeat.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -303,6 +303,17 @@ UPDATE outbox SET state = 'ready', next_at = '-infinity' WHERE id IN (
 async def wake(db: Store | Tx, whom: Collection[str]) -> int:
     """Make due what waits for one of `whom`; return how many messages that were."""
     return await db.execute(WAKE, sorted(whom))
+
+
+LEND = """
+UPDATE outbox SET params = params || jsonb_build_object('answers', $2::jsonb)
+WHERE state = 'waiting' AND waits_for = $1 AND template NOT IN ('grant','revoke')
+"""
+
+
+async def lend(db: Store | Tx, whom: str, answers: Mapping[str, Any]) -> None:
+    """Give what waits for somebody the means to answer what they said just now: it may be the only way to tell them."""
+    await db.execute(LEND, whom, dict(answers))
 
 
 async def wake_all(db: Store | Tx, prefix: str) -> int:

@@ -100,13 +100,14 @@ async def _needs_user(error: NeedsUser, delivery: Delivery, to: Address, elsewhe
 def _via(delivery: Delivery, other: Address, tried: list[list[str]]) -> Message:
     """Return the same message to another address of the same person."""
     first = delivery.params.get("instead_of", delivery.key)
+    without_answers = {name: value for name, value in delivery.params.items() if name != "answers"}
     return Message(
         key=f"{first}|via:{other.channel}:{other.external_id}",
         customer=delivery.customer,
         channel=other.channel,
         address=other.external_id,
         template=delivery.template,
-        params={**delivery.params, "tried": tried, "instead_of": first},
+        params={**without_answers, "tried": tried, "instead_of": first},
     )
 
 
@@ -119,7 +120,7 @@ def _join_first(error: NeedsUser, delivery: Delivery, to: Address) -> Result:
         channel=to.channel,
         address=to.external_id,
         template="join_first",
-        params={"channel": to.channel.capitalize()},
+        params={"channel": to.channel.capitalize(), "url": error.way_in_url},
     )
     return Result("waiting", f"NeedsUser: {error}", waits_for=waiting_for(to, space), messages=(told,))
 
@@ -152,7 +153,7 @@ def sent(delivery: Delivery, receipt: dict[str, object], to: Address) -> Result:
     result = Result("sent", receipt=receipt)
     if "instead_of" in delivery.params:
         result = replace(result, withdraws=str(delivery.params["instead_of"]))
-    if delivery.attempts > 1:
+    if delivery.attempts > 1 or delivery.template in ("grant", "revoke"):
         result = replace(result, wakes=_mended(delivery))
     tell = receipt.pop("tell", None)
     if isinstance(tell, dict):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from paydesk import customers, outbox
 from paydesk.channels.base import Address
@@ -46,9 +47,13 @@ async def lost(db: Store | Tx, who: Address, reason: str, *, for_ever: bool) -> 
     await db.execute(outbox.LOST, who.channel, who.external_id, reason[:200], for_ever)
 
 
-async def found(db: Store | Tx, who: Address, space: str | None = None) -> None:
-    """Note that somebody is there (again), and let what waited for them go out."""
+async def found(
+    db: Store | Tx, who: Address, space: str | None = None, *, answers: Mapping[str, Any] | None = None
+) -> None:  # fmt: skip
+    """Note that somebody is there (again), and let what waited for them go out, as an answer to what they said if need be."""
     await db.execute("DELETE FROM unreachable WHERE channel = $1 AND external_id = $2", who.channel, who.external_id)
+    if answers is not None:
+        await outbox.lend(db, waiting_for(who), answers)
     whom = {waiting_for(who)} | ({waiting_for(who, space)} if space is not None else set())
     await outbox.wake(db, whom)
 

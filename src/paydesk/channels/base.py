@@ -182,11 +182,15 @@ class NeedsUser(DeliveryError):
     """The person must act first (press Start, open their messages, join): kept until they are `Here` again.
 
     Meanwhile another address of theirs is told. `for_ever`: this address is dead (an account that was deleted).
+    `way_in_url` is where they come into the space that they are not in, if the channel knows it.
     """
 
-    def __init__(self, reason: str, *, for_ever: bool = False, rule: str = "") -> None:
+    def __init__(
+        self, reason: str, *, for_ever: bool = False, way_in_url: str | None = None, rule: str = ""
+    ) -> None:  # fmt: skip
         super().__init__(reason, rule=rule)
         self.for_ever = for_ever
+        self.way_in_url = way_in_url
 
 
 class Moved(DeliveryError):
@@ -304,10 +308,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """Somebody can be reached (again), or has come into `space`: what waited for them goes out now."""
+    """Somebody can be reached (again), or has come into `space`: what waited for them goes out now.
+
+    `roles` are those that they have in there, if the platform tells: they need not be given again.
+    """
 
     who: Address
     space: str | None = None
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,10 +426,11 @@ class Channel:
 
     `edits` says whether it carries out an `Edit`, `admits` a `Grant` and a `Revoke`, `charges` the three actions of its
     platform's own money. With `one_sender` only one process
-    at a time sends and polls, however many there are. `admin` is where the people of the desk are told things there;
-    `route` is the last part of the path its platform calls, its name where it says none. With `wants_facts` the `facts`
-    of a message about an order also have its `link` (ours), `paid_at` and `customer_since` (ISO 8601), `segment` and
-    `minutes`, as far as they are known.
+    at a time sends and polls, however many there are. `lends_answers`: what waited for somebody goes out with the
+    `answers` of what they said, which may be the only way to tell them. `admin` is where the people of the desk are
+    told things there; `route` is the last part of the path its platform calls, its name where it says none. With
+    `wants_facts` the `facts` of a message about an order also have its `link` (ours), `paid_at` and `customer_since`
+    (ISO 8601), `segment` and `minutes`, as far as they are known.
     A package brings its own by an entry point of the group `paydesk.channels`: see `plugged`.
     """
 
@@ -431,6 +440,7 @@ class Channel:
     charges: bool = False
     one_sender: bool = False
     wants_facts: bool = False
+    lends_answers: bool = False
     limits: Limits = Limits()
     admin: Address | None = None
     route: str | None = None

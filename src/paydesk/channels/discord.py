@@ -55,6 +55,7 @@ class Discord(Channel):
     edits = True
     admits = True
     one_sender = True
+    lends_answers = True
     limits = Limits(per_s=PER_S, at_once=16)
 
     def __init__(self, settings: DiscordSettings, start: Start) -> None:

@@ -157,10 +157,17 @@ def _interaction(told: Mapping[str, Any]) -> Iterator[Command]:
         return
     who, server = Address(NAME, user), told.get("guild_id")
     if told.get("type") in (COMMAND, COMPONENT):
-        yield Here(who, space=server if is_id(server) and "member" in told else None)
+        inside = is_id(server) and "member" in told
+        yield Here(who, server, _roles(told)) if inside else Here(who)
     text = _said(told.get("type"), _part(told, "data"))
     if text:
         yield Said(who, text[:TEXT_MAX], locale=_locale(told), answers=_answers(told))
+
+
+def _roles(told: Mapping[str, Any]) -> frozenset[str]:
+    """Return the roles of the member who acted."""
+    roles = _part(told, "member").get("roles")
+    return frozenset(role for role in roles if is_id(role)) if isinstance(roles, list) else frozenset()
 
 
 def _said(kind: Any, data: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ class Roles:
         """Give the role; raises `NeedsUser` while the person is not in the server."""
         if not grant.role:
             if not await self.held(grant.to, grant.space):
-                raise NeedsUser(self._outside(grant.space), rule=f"dc-{NO_MEMBER}")
+                raise self._outside(grant.space)
             return Receipt()
         return await self._change("PUT", grant, "grant")
 
@@ -41,16 +41,18 @@ class Roles:
         except NeedsUser as error:
             if error.rule != f"dc-{NO_MEMBER}":
                 raise
-            raise NeedsUser(self._outside(action.space), rule=error.rule) from error
+            raise self._outside(action.space) from error
         except Misconfigured as error:
             if error.rule != f"dc-{NO_RIGHT}":
                 raise
             raise await self._explained(error, action) from error
         return Receipt()
 
-    def _outside(self, server: str) -> str:
+    def _outside(self, server: str) -> NeedsUser:
+        """Return the error for somebody who is not in a server, with the invite by which they come in."""
         invite = self._settings.invite(server)
-        return f"not in the server {server}" + (f": they come in by {invite}" if invite else "")
+        reason = f"not in the server {server}" + (f": they come in by {invite}" if invite else "")
+        return NeedsUser(reason, way_in_url=invite, rule=f"dc-{NO_MEMBER}")
 
     async def _explained(self, error: Misconfigured, action: Grant | Revoke) -> DeliveryError:
         """Return the error with what a look at the server found: which right, or which role is too low."""

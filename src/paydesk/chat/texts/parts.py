@@ -93,6 +93,7 @@ BUTTONS = {
     "button_cancel_no": "No, keep it",
     "button_manage": "Cards, invoices, plan",
     "button_that_is_me": "Yes, that is me",
+    "button_come_in": "Come into the server",
 }
 
 OF_MESSAGES = {
@@ -104,6 +105,9 @@ OF_MESSAGES = {
     "turned_away": "button_buy",
 }
 """Which button leads to the shelf, by the message that it stands under."""
+
+WAYS_IN = {"come_in": "button_join", "join_first": "button_come_in"}
+"""Which button leads to where somebody's place is, by the message that it stands under."""
 
 PAY_BUTTONS = {
     "renewal_failed": "button_pay",

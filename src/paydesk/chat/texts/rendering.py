@@ -28,7 +28,7 @@ def render(
     """
     if template not in TEMPLATES:
         raise KeyError(template)
-    values: dict[str, object] = {name: one_line(params.get(name) or "") for name in NAMES}
+    values: dict[str, object] = {name: one_line(_known(params, name)) for name in NAMES}
     values["feature"] = words.feature(params.get("feature", ""))
     values["because"] = words.sentence(params.get("because", ""))
     if "amount" in params:
@@ -44,9 +44,15 @@ def render(
     return words.say_with(template, values).strip(), _buttons(words, template, values, link)
 
 
+def _known(params: Mapping[str, Any], name: str) -> object:
+    """Return a parameter, nothing where it is not known; a zero is known."""
+    value = params.get(name)
+    return "" if value is None else value
+
+
 def _buttons(words: Words, template: str, values: Mapping[str, object], link: str | None) -> tuple[Button, ...]:
-    if template == "come_in":
-        return (Button(words.button("button_join"), url=str(values["url"])),)
+    if template in parts.WAYS_IN:
+        return (Button(words.button(parts.WAYS_IN[template]), url=str(values["url"])),) if values["url"] else ()
     if template in parts.OF_MESSAGES:
         return (Button(words.button(parts.OF_MESSAGES[template]), command="/buy"),)
     if link is not None and template in parts.PAY_BUTTONS:
