@@ -86,16 +86,14 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     raises `SettingError` otherwise.
     """
     folder = folder or here()
-    own = os.environ if environ is None else environ
-    stored = _stored(folder / ".env")
-    values = {k: v.strip() for k, v in {**stored, **own}.items() if v.strip()}
+    values = told(environ, folder)
     catalog = (folder / values.get("PAYDESK_CATALOG", "catalog.toml")).absolute()
     return Settings(
         data=(folder / values.get("PAYDESK_DATA", ".paydesk")).absolute(),
         catalog=catalog,
         database_url=_database_url(values),
         public_url=_address(values, "PAYDESK_PUBLIC_URL", f"http://127.0.0.1:{port}", "https://pay.example.com"),
-        api_key=_secret(values, "PAYDESK_API_KEY", r"pdk_[A-Za-z0-9_]{16,}", "pdk_ and at least 16 letters or digits"),
+        api_key=_api_key(values),
         encryption_keys=_encryption_keys(values),
         log=_choice(values, "PAYDESK_LOG", ("text", "json")),
         stripe_api_key=_stripe_key(values),
@@ -108,6 +106,41 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         texts=_texts(values, folder, catalog),
         language=values.get("PAYDESK_LANGUAGE", "en"),
     )
+
+
+def told(environ: Mapping[str, str] | None, folder: Path) -> dict[str, str]:
+    """Return what is set, unchecked: `environ` (default: the process's own) before `.env` in `folder`; nothing empty."""
+    own = os.environ if environ is None else environ
+    return {k: v.strip() for k, v in {**_stored(folder / ".env"), **own}.items() if v.strip()}
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where a Paydesk is that runs elsewhere, and the key to speak to it with."""
+
+    url: str
+    api_key: Secret
+
+
+def remote(url: str | None = None, api_key: str | None = None, *, folder: Path | None = None) -> Remote | None:
+    """Return the Paydesk that `PAYDESK_URL` and `PAYDESK_API_KEY` (or these arguments) name, `None` without an address.
+
+    Raises `SettingError` for an address that is none, or a missing key. No other setting is looked at: they may be
+    somebody else's.
+    """
+    given = {name: text for name, text in (("PAYDESK_URL", url), ("PAYDESK_API_KEY", api_key)) if text is not None}
+    values = {**told(None, folder or here()), **given}
+    if "PAYDESK_URL" not in values:
+        return None
+    address = _address(values, "PAYDESK_URL", "", "https://pay.example.com")
+    key = _api_key(values)
+    if key is None:
+        raise SettingError("PAYDESK_API_KEY is not set: it goes with PAYDESK_URL; make one with paydesk keys create")
+    return Remote(address, key)
+
+
+def _api_key(values: Mapping[str, str]) -> Secret | None:
+    return _secret(values, "PAYDESK_API_KEY", r"pdk_[A-Za-z0-9_]{16,}", "pdk_ and at least 16 letters or digits")
 
 
 def here() -> Path:

@@ -15,8 +15,9 @@ PaydeskError                    status 500  something we know how to name
 ├── StoreUnavailable            503         the database is away: nothing was stored, try again
 ├── StripeRefused               402         Stripe said no
 │   └── PaymentRefused                      the card or bank did; the payment can still be paid
-└── StripeUnavailable           503         Stripe did not answer: the same call is safe to repeat
-    └── StripeFailed                        Stripe failed, and will say so again under the same key
+├── StripeUnavailable           503         Stripe did not answer: the same call is safe to repeat
+│   └── StripeFailed                        Stripe failed, and will say so again under the same key
+└── Unreachable                 503         the library did not reach the Paydesk that it speaks to
 ```
 
 The docstring of a class says what the reader should do; `message` says what happened.
@@ -34,6 +35,8 @@ class PaydeskError(Exception):
     """Whether the same key goes on with what it has begun, instead of beginning anew."""
     retry_after_s: int | None = None
     """After how many seconds the same request makes sense again."""
+    request_id: str | None = None
+    """The number of the request that was refused, which stands in the log; `None` before there is one."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -174,6 +177,14 @@ class PaymentRefused(StripeRefused):
         """Return the error with the payment's id."""
         error: dict[str, object] = {"code": self.code, "message": self.message, "payment": self.payment}
         return {"error": {**error, "request_id": request_id} if request_id is not None else error}
+
+
+class Unreachable(PaydeskError):
+    """Repeat with the same idempotency key: the call may or may not have arrived, and takes effect once."""
+
+    status = 503
+    code = "unreachable"
+    retry_after_s = 5
 
 
 class StaleClaim(PaydeskError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from paydesk.config import Settings
@@ -33,6 +33,8 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection of the server."""
         if scope["type"] == "http":
+            if self._inner is None:
+                raise RuntimeError("Paydesk is mounted but does not run: give your own app lifespan=desk.running")
             if self._hook is not None and scope["path"] in STRIPE_PATHS:
                 await self._hook(scope, receive, send)
             elif self._access.takes(scope["path"]):
@@ -46,12 +48,21 @@ class Front:
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
+    @asynccontextmanager
+    async def running(self, _app: object = None) -> AsyncIterator[None]:
+        """Run as long as this is entered: the lifespan of an application that we are mounted in, which starts no other.
+
+        `FastAPI(lifespan=desk.running)` and `app.mount("/", desk)`, after your own routes.
+        """
+        async with self._lifespan() as service:
+            self._open(service)
+            yield
+
     async def _live(self, receive: Receive, send: Send) -> None:
         """Build the service when the server starts, take it down when the server stops."""
         await receive()
         try:
-            async with self._lifespan() as service:
-                self._open(service)
+            async with self.running():
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except Exception as error:
