@@ -10,6 +10,9 @@ from paydesk.outbox import Delivery, Message
 
 HOUR_S = 3600
 
+QUIET = (manners.NOTICES, manners.REPLY)
+"""What nobody is alerted of: alerts themselves, and answers to what was said."""
+
 
 def of(template: str, about: str, **params: object) -> Message:
     """Return an alert about something; more of the same within the hour are one."""
@@ -22,18 +25,21 @@ def of_channel(template: str, channel: str, *, about: str = "*", **params: objec
     return of(template, f"{channel}:{about}", channel=channel, resource=about, **params)
 
 
-def of_delivery(delivery: Delivery, reason: str) -> Message:
+def of_dead(delivery: Delivery, reason: str) -> tuple[Message, ...]:
     """Return an alert about a message that cannot be delivered, or an action that cannot be done.
 
-    Of alerts themselves that a channel does not take, one an hour tells: this one may not be taken either.
+    Of one channel and kind one an hour is told, of a role or place one for each change of it. An alert that a channel
+    does not take is no reason for another one: it stands in the thread `admin`.
     """
-    about = f"{delivery.id}"
-    if delivery.template == manners.NOTICES:
-        about = f"{manners.NOTICES}:{delivery.channel}:{int(time.time()) // HOUR_S}"
+    if delivery.channel == customers.ADMIN or delivery.template in QUIET:
+        return ()
+    about = f"{delivery.channel}:{delivery.template}:{int(time.time()) // HOUR_S}"
+    if delivery.template in ("grant", "revoke"):
+        params = delivery.params
+        about = f"{delivery.channel}:{delivery.address}:{params['space']}|{params['role']}:{params['version']}"
     params = {"channel": delivery.channel, "number": delivery.id, "what": delivery.template, "because": reason[:300]}
-    return Message(
-        f"alert:undelivered:{about}", delivery.customer, customers.ADMIN, "desk", "alert_undelivered", params
-    )
+    key = f"alert:undelivered:{about}"
+    return (Message(key, delivery.customer, customers.ADMIN, "desk", "alert_undelivered", params),)
 
 
 def of_row(row: Row, reason: str) -> Message:

@@ -204,7 +204,7 @@ def _wire(
             store,
             gateway,
             Senders(store, bell, deliverer, channels),
-            Reception(store, channels, conversation),
+            Reception(store, shelf, channels, conversation),
             bell,
             livemode=gateway.livemode,
             marks=low_mark,

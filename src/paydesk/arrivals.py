@@ -31,6 +31,7 @@ from paydesk.inbox import DONE, Claim, Envelope, Outcome, Receiver, Row
 from paydesk.memberships import Place
 from paydesk.notebook import note_move, now_at
 from paydesk.outbox import Message
+from paydesk.shelf import Shelf
 from paydesk.store import Store, Tx
 
 BODY_BYTES_MAX = 64 * 1024
@@ -50,11 +51,17 @@ async def keep(receiver: Receiver, channel: str, arrivals: Sequence[Arrival], *,
         await receiver.receive(envelope(channel, arrival, livemode=livemode))
 
 
+MEANT = "SELECT true FROM membership WHERE channel = $1 AND space = $2 LIMIT 1"
+
+
 class Reception:
     """Answers arrivals. Made once; holds nothing about anybody."""
 
-    def __init__(self, store: Store, channels: Mapping[str, Channel], conversation: Conversation) -> None:
+    def __init__(
+        self, store: Store, shelf: Shelf, channels: Mapping[str, Channel], conversation: Conversation
+    ) -> None:  # fmt: skip
         self._store = store
+        self._shelf = shelf
         self._channels = channels
         self._conversation = conversation
 
@@ -95,7 +102,7 @@ class Reception:
             case Here() if command.space is not None:
                 return await self._welcome(command, command.space, key, row)
             case Undelivered():
-                return await self._undelivered(command)
+                return await self._undelivered(row.source, command)
             case Paying():
                 return [await self._let_pay(command, key)]
             case Renumbered():
@@ -108,6 +115,8 @@ class Reception:
         """Let in who may, turn away who may not, and tell them how they may."""
         who = Identity(asked.who.channel, asked.who.external_id)
         person = await customers.find_or_make(self._store, who)
+        if not await self._is_sold(asked.who.channel, asked.space):
+            return []  # a group that is none of ours: whoever runs it decides
         for one in await self._wanted(person, asked.who.channel, asked.space):
             if not one.place.role:
                 return [memberships.told(one, asked.who.external_id, because=f":{key}")]
@@ -128,6 +137,17 @@ class Reception:
         missing = [one for one in wanted if one.place.role and one.place.role not in here.roles]
         return [memberships.told(one, here.who.external_id, because=f":{key}") for one in missing]
 
+    async def _is_sold(self, channel: str, space: str) -> bool:
+        """Say whether places in a space are sold here, or were."""
+        places = [(grant.channel, grant.space) for one in self._shelf.catalog.products.values() for grant in one.grants]
+        known = {place for place in places if place[0] == channel}
+        if (channel, space) in known:
+            return True
+        for _, old in known:
+            if space == await now_at(self._store, channel, old):
+                return True
+        return bool(await self._store.fetchval(MEANT, channel, space))
+
     async def _wanted(self, person: str, channel: str, space: str) -> list[memberships.Membership]:
         async with self._store.transaction() as tx:
             known = await memberships.load(tx, [person])
@@ -141,7 +161,7 @@ class Reception:
         locale = None if person is None else await customers.locale_of(self._store, person)
         return stars.answer(paying, None if refusal is None else self._conversation.say(refusal, locale), key)
 
-    async def _undelivered(self, told: Undelivered) -> list[Message]:
+    async def _undelivered(self, channel: str, told: Undelivered) -> list[Message]:
         """Note what a platform told late; only what a person should hear of is passed on."""
         if told.key is not None:
             await self._store.execute(
@@ -149,18 +169,23 @@ class Reception:
                 told.key,
                 f"not delivered: {told.reason}"[:400],
             )
-        return [] if told.tell is None else [alerts.of("undelivered", told.tell, because=told.tell, what=told.reason)]
+        if told.tell is None:
+            return []
+        return [alerts.of("undelivered", told.tell, channel=channel, what=told.reason, because=told.tell)]
 
 
 async def _note(tx: Tx, channel: Channel, command: Command) -> None:
     """Note who is there and who is not, and let go out what waited for that."""
     match command:
         case Said():
-            await reaching.found(tx, command.who, answers=command.answers if channel.lends_answers else None)
+            answers = command.answers if channel.lends_answers else None
+            await reaching.found(tx, command.who, answers=answers, asked=False)
         case Asked():
-            await reaching.found(tx, command.who)
+            await reaching.found(tx, command.who, asked=False)
+        case Here() if command.space is not None:
+            await reaching.arrived(tx, command.who, command.space)
         case Here():
-            await reaching.found(tx, command.who, command.space)
+            await reaching.found(tx, command.who)
         case Away():
             await reaching.lost(tx, command.who, command.reason, for_ever=command.for_ever)
         case Mended():

@@ -126,13 +126,15 @@ class Deliverer:
 
     async def _send(self, delivery: Delivery) -> Result:
         if _is_stale(delivery):
-            return Result("sent", "dropped: it is too late for that")
+            return Result("sent", "dropped: it is too late for that", asked=False)
         told = await outbox.told_before(self._store, delivery)
         if told is not None and told.newer:
-            return Result("sent", "newer news of the same was told before it", receipt=told.receipt)
+            return Result("sent", "newer news of the same was told before it", receipt=told.receipt, asked=False)
         to = await self._whom(delivery)
-        lost = await reaching.unreachable_because(self._store, to)
-        if lost is not None and delivery.template != manners.REPLY:
+        if await reaching.is_somebody_elses(self._store, delivery.customer, to):
+            return Result("sent", "dropped: somebody else has this address now", asked=False)
+        lost = await reaching.unreachable_because(self._store, to, for_ever=delivery.template == manners.REPLY)
+        if lost is not None:
             return await outcomes.still_lost(lost, delivery, to, self._elsewhere(delivery))
         text, buttons = await self._words(delivery)
         channel = self._channels.get(delivery.channel, self._fallback)
@@ -173,7 +175,7 @@ class Deliverer:
         """Tell the people of the desk an alert, together with those that come within some seconds."""
         rest_s = digest.rest_of_burst_s(delivery)
         if rest_s > 0 and delivery.attempts == 1:
-            return Result("later", "others may come", wait_s=rest_s, counted=False)
+            return Result("later", "others may come", wait_s=rest_s, counted=False, asked=False)
         text, also = await digest.together(self._store, self._spoken, delivery)
         to = await self._whom(delivery)
         channel = self._channels.get(delivery.channel, self._fallback)
@@ -214,7 +216,7 @@ class Deliverer:
         if channel is None or not channel.admits:
             return Result("dead", f"{memberships.NOBODY} for {delivery.channel}: it is done once one is plugged in")
         if not await memberships.stands(self._store, delivery):
-            return Result("sent", "dropped: something else was decided meanwhile")
+            return Result("sent", "dropped: something else was decided meanwhile", asked=False)
         params = delivery.params
         space = await now_at(self._store, delivery.channel, params["space"])
         to = Address(delivery.channel, delivery.address)

@@ -18,7 +18,7 @@ from paydesk.channels.base import Address, Channel, DeliveryError, Moved, RetryL
 from paydesk.errors import PaydeskError
 from paydesk.leases import Lease
 from paydesk.memberships import Membership, Place
-from paydesk.notebook import note_move, now_at
+from paydesk.notebook import Notebook, note_move, now_at
 from paydesk.outbox import Message
 from paydesk.senders import Pace
 from paydesk.service import Service
@@ -29,6 +29,9 @@ log = logging.getLogger("paydesk.drift")
 HOUR_S = 3600.0
 FIRST_S = 300.0
 PAGE = 200
+ENDPOINTS = "webhook"
+"""What waits for an endpoint that is disabled waits until somebody enables it."""
+
 SHARE = 4
 """Looks take at most one in so many of the calls that a platform allows: messages go first."""
 
@@ -37,6 +40,10 @@ SELECT m.customer_id, m.space, m.role, m.wanted, m.version, i.external_id
 FROM membership m JOIN identity i ON i.customer_id = m.customer_id AND i.channel = m.channel
 WHERE m.channel = $1 AND (m.wanted OR m.changed_at > desk_now() - interval '7 days')
   AND (i.external_id, m.space, m.role, m.customer_id) > ($2, $3, $4, $5)
+  AND NOT EXISTS (
+    SELECT FROM outbox o WHERE o.channel = $1 AND o.address = i.external_id AND o.conversation = m.space || '|' || m.role
+      AND o.template IN ('grant','revoke') AND o.state IN ('ready','leased','waiting') AND o.waits_for IS DISTINCT FROM
+      'join:' || $1 || ':' || m.space || ':' || i.external_id)
 ORDER BY i.external_id, m.space, m.role, m.customer_id LIMIT $6
 """
 
@@ -61,7 +68,7 @@ async def run(service: Service) -> None:
     await asyncio.sleep(FIRST_S)
     while True:
         try:
-            if await lease.hold():
+            if await lease.hold() and await _is_time(service):
                 await once(service)
         except PaydeskError as error:
             log.warning("drift was not looked for: %s", error)
@@ -70,11 +77,22 @@ async def run(service: Service) -> None:
         await asyncio.sleep(HOUR_S)
 
 
+async def _is_time(service: Service) -> bool:
+    """Say whether the last look is an hour old, whichever process looked, and note this one."""
+    notes = Notebook(service.store, "drift")
+    last, now = await notes.get("looked"), time.time()
+    if last is not None and now - last["at"] < HOUR_S * 0.9:
+        return False
+    await notes.put("looked", {"at": now})
+    return True
+
+
 async def once(service: Service) -> dict[str, Report]:
     """Look at every channel that lets people in, try again what waits for a set-up, and tell what was found."""
     reports = {}
     for channel in service.channels.values():
-        await outbox.probe(service.store, f"mend:{channel.name}:")
+        if channel.name != ENDPOINTS:
+            await outbox.probe(service.store, f"mend:{channel.name}:")
         if channel.admits:
             reports[channel.name] = await look(service, channel)
     told = [_told(name, report) for name, report in reports.items() if report.given or report.taken]
@@ -119,7 +137,7 @@ async def _compare(
         return
     report.looked += 1
     if "" in roles:
-        await reaching.found(service.store, who, space)
+        await reaching.arrived(service.store, who, space)
     wrong = [one for row in rows if (one := _membership(channel.name, row)) and _is_wrong(one, roles)]
     await _repair(service, who, wrong, report)
 

@@ -42,6 +42,13 @@ WHERE customer_id = $1 AND channel = $2 AND external_id = $3
 """
 """Orders that were made in a chat are told in that chat; nobody else may read there about them."""
 
+UNSAID = """
+UPDATE outbox SET state = 'dead', detail = 'the address is theirs no more', finished_at = now()
+WHERE customer_id = $1 AND channel = $2 AND address = $3 AND state IN ('ready','waiting')
+  AND template NOT IN ('grant','revoke','give_back')
+"""
+"""What waits to be said there is not said any more."""
+
 
 # --- links -----------------------------------------------------------------------------------------------------------
 
@@ -147,6 +154,7 @@ async def unlink(store: Store, person: str, who: Identity, *, actor: str) -> str
         await memberships.left(tx, now, who)
         await tx.execute("DELETE FROM identity WHERE channel = $1 AND external_id = $2", who.channel, who.external_id)
         await tx.execute(FORGET, now, who.channel, who.external_id)
+        await tx.execute(UNSAID, now, who.channel, who.external_id)
         await audit.note(tx, actor, "customer.unlink", [now], {"channel": who.channel})
         return now
 

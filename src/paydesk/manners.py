@@ -11,6 +11,9 @@ NOTICES = "notices"
 REMINDERS = frozenset(("renewal_soon", "trial_ends_soon", "card_ends", "low_balance"))
 """What is not said elsewhere, and not kept, when somebody cannot be told it where they talk with us."""
 
+REPEATABLE = frozenset(("grant", "revoke", "give_back", "answer_paying"))
+"""Instructions that are done once however often they are carried out: an unknown end is simply tried again."""
+
 _HOUR_S = 3600.0
 
 LIFE_S = {

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,7 +25,13 @@ from paydesk.store import Record, Store, Tx
 
 LEASE_S = 30
 ATTEMPTS_MAX = 40
+AGE_S_MIN = 3 * 86_400.0
+"""Nothing is given up that is younger, however often it was tried: platforms are away for days."""
+
 GAP_S_MAX = 6 * 3600
+
+UNKNOWN = "unknown"
+"""How the detail of a message begins whose last attempt may have arrived."""
 
 EVENT = "event"
 """The template of what is told to other programs, by outgoing webhooks."""
@@ -53,7 +59,8 @@ class Message:
 class Delivery:
     """A claimed row: the message, how often it was tried, and the claim that fences its end.
 
-    `attempts` begins anew when what it waited for has come; `tried` says whether an attempt has ended before, ever.
+    `attempts` begins anew when what it waited for has come; `tried` says whether an attempt has ended before, ever,
+    `unknown` whether the last one may have arrived. `waited_for`: it is tried to see whether that is mended.
     """
 
     id: int
@@ -69,6 +76,8 @@ class Delivery:
     created_at: datetime
     about: str | None = None
     tried: bool = False
+    unknown: bool = False
+    waited_for: str | None = None
 
     @property
     def attempt(self) -> int:
@@ -81,7 +90,8 @@ class Result:
     """How an attempt ended: `sent`, `later` (with a wait), `waiting` for `waits_for`, or `dead` (no use in trying again).
 
     An attempt that is not `counted` was turned down by a rate limit or a set-up, which is nobody's failure. `away` says
-    that the platform did not answer as it should, `rest_s` that its whole channel is to rest for so long.
+    that the platform did not answer as it should, `asked` whether it was asked at all, `rest_s` that its whole channel is
+    to rest for so long.
 
     With the end of the attempt, in one transaction: `messages` are put, what it `tells` enters by the inbox, what waits
     for one of `wakes` is due again, the message `withdraws` needs not be said any more, those whose ids are `also` were
@@ -95,6 +105,7 @@ class Result:
     waits_for: str | None = None
     counted: bool = True
     away: bool = False
+    asked: bool = True
     rest_s: float | None = None
     messages: tuple[Message, ...] = ()
     wakes: tuple[str, ...] = ()
@@ -105,9 +116,10 @@ class Result:
 
 
 PUT = """
-INSERT INTO outbox (dedup_key, customer_id, channel, address, conversation, template, params, inbox_id, about)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::bigint[],
-                     $9::text[])
+INSERT INTO outbox (dedup_key, customer_id, channel, address, conversation, template, params, inbox_id, about, urgent)
+SELECT n.*, n.template = ANY ('{reply,answer_paying}') FROM unnest($1::text[], $2::text[], $3::text[], $4::text[],
+    $5::text[], $6::text[], $7::jsonb[], $8::bigint[], $9::text[])
+    AS n (key, customer, channel, address, conversation, template, params, inbox_id, about)
 ON CONFLICT (dedup_key) DO NOTHING
 """
 
@@ -134,14 +146,15 @@ WHERE id = ANY (ARRAY(
     WHERE o.channel = $3 AND o.state IN ('ready','leased') AND o.next_at <= desk_now()
       AND o.next_at <= CASE WHEN o.state = 'leased' THEN now() ELSE desk_now() END
       AND o.address <> ALL ($4::text[])
-      AND (o.template = '{EVENT}' OR NOT EXISTS (
+      AND o.urgent = $5
+      AND (o.template = '{EVENT}' OR o.channel = 'admin' OR NOT EXISTS (
         SELECT FROM outbox p WHERE p.channel = o.channel AND p.address = o.address AND p.id < o.id
           AND p.state IN ('ready','leased')
           AND (p.template IN ('grant','revoke')) = (o.template IN ('grant','revoke'))
           AND (o.template NOT IN ('grant','revoke') OR p.conversation = o.conversation)))
     ORDER BY o.next_at LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at,
-    about, detail IS NOT NULL
+    about, detail IS NOT NULL, starts_with(detail, '{UNKNOWN}'), waits_for
 """
 
 EDITED_DAYS_MAX = 7
@@ -182,9 +195,14 @@ async def due(store: Store) -> list[str]:
 async def claim(store: Store, channel: str, *, rows_max: int, resting: Collection[str] = ()) -> list[Delivery]:
     """Lease a channel's messages that are due, in a transaction of its own, attempts counted.
 
-    Those to a `resting` address wait: that chat has just been told something.
+    Those to a `resting` address wait: that chat has just been told something. Whoever has just asked is answered first.
     """
-    return [Delivery(*row) for row in await store.fetch(CLAIM, uuid4(), rows_max, channel, list(resting))]
+    found: list[Delivery] = []
+    for urgent in (True, False):
+        if len(found) < rows_max:
+            rows = await store.fetch(CLAIM, uuid4(), rows_max - len(found), channel, list(resting), urgent)
+            found += [Delivery(*row) for row in rows]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +295,8 @@ def _next(delivery: Delivery, result: Result) -> tuple[str, float]:
 
 def exhausted(delivery: Delivery, result: Result) -> bool:
     """Say whether an attempt that is to be repeated was the last one."""
-    return result.outcome == "later" and result.counted and delivery.attempts >= ATTEMPTS_MAX
+    old = (datetime.now(UTC) - delivery.created_at).total_seconds() > AGE_S_MIN
+    return result.outcome == "later" and result.counted and delivery.attempts >= ATTEMPTS_MAX and old
 
 
 async def retry(tx: Tx, ids: Sequence[int]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from paydesk import alerts, manners
+from paydesk import alerts, manners, outbox
 from paydesk.channels.base import (
     Address,
     DeliveryError,
@@ -28,6 +28,8 @@ AGAIN_S = 60.0
 LONG_REST_S = 300.0
 """Whoever runs the desk hears of a channel that rests for longer."""
 
+MAY_HAVE = "may have arrived"
+
 COME_IN = "come_in"
 """What somebody is told whose place is ready, with the link that leads to it."""
 
@@ -44,6 +46,8 @@ async def of(error: DeliveryError, delivery: Delivery, to: Address, elsewhere: E
             return _unknown(error, delivery)
         case NeedsUser() if delivery.template in ("grant", "revoke"):
             return _join_first(error, delivery, to)
+        case NeedsUser() if delivery.template in manners.REPEATABLE:  # nobody else can be given back somebody's money
+            return Result("dead", f"NeedsUser: {error}", messages=alerts.of_dead(delivery, str(error)))
         case NeedsUser():
             return await _needs_user(error, delivery, to, elsewhere)
         case Misconfigured():
@@ -74,11 +78,22 @@ def _later(error: RetryLater, delivery: Delivery) -> Result:
 
 def _unknown(error: Unknown, delivery: Delivery) -> Result:
     """It may have arrived: repeat what changes nothing, a receipt or warning once, and nothing else."""
-    again = error.repeatable or (delivery.attempts < 2 and delivery.template != manners.REPLY)
+    repeatable = error.repeatable or delivery.template in manners.REPEATABLE
+    again = repeatable or (not delivery.unknown and delivery.template != manners.REPLY)
     if not again:
-        return Result("sent", f"may have arrived: {error}", away=True)
-    wait_s = None if error.repeatable and delivery.attempts > 1 else AGAIN_S
-    return Result("later", f"unknown: {error}", wait_s=wait_s, away=True)
+        return Result("sent", f"{MAY_HAVE}: {error}", away=True)
+    wait_s = None if repeatable and delivery.attempts > 1 else AGAIN_S
+    return Result("later", f"{outbox.UNKNOWN}: {error}", wait_s=wait_s, away=True)
+
+
+def kept(result: Result) -> Result:
+    """Return what becomes of a message that may have arrived, while its platform answers nobody: it is said again.
+
+    Then it most likely has not arrived, and nothing may be lost.
+    """
+    if result.outcome == "sent" and result.away:
+        return Result("later", result.detail, wait_s=AGAIN_S, counted=False, away=True)
+    return result
 
 
 async def _needs_user(error: NeedsUser, delivery: Delivery, to: Address, elsewhere: Elsewhere) -> Result:
@@ -90,9 +105,10 @@ async def _needs_user(error: NeedsUser, delivery: Delivery, to: Address, elsewhe
     tried = [*delivery.params.get("tried", []), [to.channel, to.external_id]]
     other = await elsewhere(tried) if delivery.customer is not None else None
     via = () if other is None else (_via(delivery, other, tried),)
-    if "instead_of" in delivery.params or (error.for_ever and via):
+    if "instead_of" in delivery.params or error.for_ever:
+        told = via or alerts.of_dead(delivery, str(error))
         return Result(
-            "dead" if not via else "sent", f"{reason}{': told elsewhere' if via else ''}", lost=lost, messages=via
+            "dead" if not via else "sent", f"{reason}{': told elsewhere' if via else ''}", lost=lost, messages=told
         )
     return Result("waiting", reason, waits_for=waiting_for(to), lost=lost, messages=via)
 
@@ -136,16 +152,15 @@ def _misconfigured(error: Misconfigured, delivery: Delivery) -> Result:
 
 
 def _refused(error: Refused, delivery: Delivery) -> Result:
-    told = () if error.tell is None else (alerts.of_delivery(delivery, error.tell),)
     if error.done:
+        told = () if error.tell is None else alerts.of_dead(delivery, error.tell)
         return Result("sent", f"nothing more to do: {error}", messages=told)
-    told = told or (alerts.of_delivery(delivery, str(error)),)
-    return Result("dead", f"Refused: {error}", messages=told)
+    return Result("dead", f"Refused: {error}", messages=alerts.of_dead(delivery, error.tell or str(error)))
 
 
 async def still_lost(reason: str, delivery: Delivery, to: Address, elsewhere: Elsewhere) -> Result:
     """Return what becomes of a message to somebody who is known to be out of reach: it is not tried."""
-    return replace(await _needs_user(NeedsUser(reason), delivery, to, elsewhere), lost=None)
+    return replace(await _needs_user(NeedsUser(reason), delivery, to, elsewhere), lost=None, asked=False)
 
 
 def sent(delivery: Delivery, receipt: dict[str, object], to: Address) -> Result:
@@ -155,6 +170,8 @@ def sent(delivery: Delivery, receipt: dict[str, object], to: Address) -> Result:
         result = replace(result, withdraws=str(delivery.params["instead_of"]))
     if delivery.attempts > 1 or delivery.template in ("grant", "revoke"):
         result = replace(result, wakes=_mended(delivery))
+    if delivery.waited_for is not None:  # it was tried to see whether that is mended, and it is
+        result = replace(result, wakes=(*result.wakes, delivery.waited_for))
     tell = receipt.pop("tell", None)
     if isinstance(tell, dict):
         result = replace(result, messages=(_tell(delivery, tell, to),))

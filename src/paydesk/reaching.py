@@ -31,13 +31,29 @@ def waiting_for_mend(channel: str, resource: str) -> str:
     return f"mend:{channel}:{resource}"
 
 
-async def unreachable_because(store: Store, who: Address) -> str | None:
-    """Return why a channel cannot tell somebody things now, `None` when it can or may be tried again."""
+OWNER = """
+SELECT i.customer_id <> coalesce(c.merged_into, c.id) FROM customer c, identity i
+WHERE c.id = $1 AND i.channel = $2 AND i.external_id = $3
+"""
+
+
+async def is_somebody_elses(store: Store, customer: str | None, who: Address) -> bool:
+    """Say whether an address has become somebody else's since a message was put: they must not read it."""
+    return customer is not None and bool(await store.fetchval(OWNER, customer, who.channel, who.external_id))
+
+
+async def unreachable_because(store: Store, who: Address, *, for_ever: bool = False) -> str | None:
+    """Return why a channel cannot tell somebody things now, `None` when it can or may be tried again.
+
+    With `for_ever`, only what never ends by itself counts: somebody who said STOP is not even answered.
+    """
     reason: str | None = await store.fetchval(
-        "SELECT reason FROM unreachable WHERE channel = $1 AND external_id = $2 AND (for_ever OR since > now() - $3::interval)",
+        "SELECT reason FROM unreachable WHERE channel = $1 AND external_id = $2 "
+        "AND (for_ever OR NOT $4 AND since > now() - $3::interval)",
         who.channel,
         who.external_id,
         TRIED_AGAIN_AFTER,
+        for_ever,
     )
     return reason
 
@@ -47,15 +63,30 @@ async def lost(db: Store | Tx, who: Address, reason: str, *, for_ever: bool) -> 
     await db.execute(outbox.LOST, who.channel, who.external_id, reason[:200], for_ever)
 
 
-async def found(
-    db: Store | Tx, who: Address, space: str | None = None, *, answers: Mapping[str, Any] | None = None
-) -> None:  # fmt: skip
-    """Note that somebody is there (again), and let what waited for them go out, as an answer to what they said if need be."""
-    await db.execute("DELETE FROM unreachable WHERE channel = $1 AND external_id = $2", who.channel, who.external_id)
+async def found(db: Store | Tx, who: Address, *, answers: Mapping[str, Any] | None = None, asked: bool = True) -> None:
+    """Note that somebody is there (again), and let what waited for them go out, as an answer to what they said if need be.
+
+    Who said STOP is found only when they have `asked` to be told things again: not by saying something else.
+    """
+    gone = await db.execute(
+        "DELETE FROM unreachable WHERE channel = $1 AND external_id = $2 AND ($3 OR NOT for_ever)",
+        who.channel,
+        who.external_id,
+        asked,
+    )
+    if not gone and not asked and await db.fetchval(STOPPED, who.channel, who.external_id):
+        return
     if answers is not None:
         await outbox.lend(db, waiting_for(who), answers)
-    whom = {waiting_for(who)} | ({waiting_for(who, space)} if space is not None else set())
-    await outbox.wake(db, whom)
+    await outbox.wake(db, {waiting_for(who)})
+
+
+STOPPED = "SELECT true FROM unreachable WHERE channel = $1 AND external_id = $2 AND for_ever"
+
+
+async def arrived(db: Store | Tx, who: Address, space: str) -> None:
+    """Let what waited for somebody to be in a space be done: that says nothing of whether they can be told things."""
+    await outbox.wake(db, {waiting_for(who, space)})
 
 
 async def next_address(

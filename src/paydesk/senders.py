@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic
 
-from paydesk import alerts, outbox
+from paydesk import alerts, outbox, outcomes
 from paydesk.channels.base import Channel, Limits
 from paydesk.deliver import Deliverer
 from paydesk.errors import StoreUnavailable
@@ -35,6 +36,7 @@ FAILURES_MAX = 5
 
 REST_S_MIN, REST_S_MAX = 2.0, 60.0
 STOP_S_MAX = 5.0
+FINISHES_MAX = 20
 
 
 class Pace:
@@ -110,8 +112,12 @@ class Sender:
     async def step(self) -> int:
         """Begin what may be sent now; return how many."""
         room = 1 if self._failures >= FAILURES_MAX else self._limits.at_once
-        free = min(room - len(self._under_way), self._pace.left())
-        if free < 1 or monotonic() < self._rests_until or (self._lease is not None and not await self._lease.hold()):
+        free = min(room - len(self._under_way), self._pace.left(), self._limits.at_once_each or room)
+        if (
+            self._lease is not None and not await self._lease.hold()
+        ):  # also while it rests: nobody else need find out why
+            return 0
+        if free < 1 or monotonic() < self._rests_until:
             return 0
         claimed = await outbox.claim(self._store, self.name, rows_max=free, resting=self._resting())
         self._pace.spend(len(claimed))
@@ -154,10 +160,12 @@ class Sender:
                 await self.wanted.wait()
 
     def _resting(self) -> list[str]:
-        """Return the chats that have been told something less than a gap ago."""
+        """Return the chats that have been told something less than a gap ago, or have as much under way as they may."""
         now = monotonic()
         self._spoken = {address: until for address, until in self._spoken.items() if until > now}
-        return list(self._spoken)
+        busy = Counter(delivery.address for delivery in self._under_way.values())
+        full = [address for address, number in busy.items() if number >= (self._limits.at_once_each or 10_000)]
+        return [*self._spoken, *full]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         delivery = self._under_way.pop(task)
@@ -167,22 +175,39 @@ class Sender:
 
     async def _deliver(self, delivery: Delivery) -> None:
         result = await self._deliverer.attempt(delivery)
+        if result.away and self._failures >= FAILURES_MAX - 1:
+            result = outcomes.kept(result)
         if outbox.exhausted(delivery, result):
-            result = replace(result, outcome="dead", messages=(alerts.of_delivery(delivery, str(result.detail)),))
+            result = replace(result, outcome="dead")
+        if result.outcome == "dead" and not result.messages:
+            result = replace(result, messages=alerts.of_dead(delivery, str(result.detail)))
         DELIVERED.labels(delivery.channel, result.outcome).inc()
         if result.outcome == "dead":
             log.error("delivery %s to %s is dead: %s", delivery.id, delivery.channel, result.detail)
-        try:
-            if not await outbox.finish(self._store, delivery, result):
-                log.warning("delivery %s had been taken over", delivery.id)
-        except StoreUnavailable as error:
-            log.warning("delivery %s is tried again: %s", delivery.id, error)
+        await self._finish(delivery, result)
         await self._note(result)
+
+    async def _finish(self, delivery: Delivery, result: outbox.Result) -> None:
+        """Note how it ended, as long as the lease lasts: what was sent and is not noted would be sent again."""
+        for _ in range(FINISHES_MAX):
+            try:
+                if not await outbox.finish(self._store, delivery, result):
+                    log.warning("delivery %s had been taken over", delivery.id)
+                return
+            except StoreUnavailable as error:
+                log.warning("the end of delivery %s waits: %s", delivery.id, error)
+                await asyncio.sleep(IDLE_S)
+            except Exception:  # something in it cannot be stored: then the bare end is
+                log.exception("the end of delivery %s could not be noted as it is", delivery.id)
+                result = outbox.Result(result.outcome, "its end could not be noted as it was", wait_s=result.wait_s)
+        log.error("delivery %s is tried again: its end could not be noted", delivery.id)
 
     async def _note(self, result: outbox.Result) -> None:
         """Rest when the platform asked for it, or has not answered too often in a row."""
         if result.rest_s is not None:
             self._rests_until = max(self._rests_until, monotonic() + result.rest_s)
+        if not result.asked:
+            return
         if not result.away:
             self._failures = self._rests = 0
             return

@@ -381,11 +381,15 @@ Command = Said | Asked | Here | Away | Mended | Undelivered | Paying | PaidThere
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How fast the platform may be asked: actions a second in all, at once, and seconds between two in one chat."""
+    """How fast the platform may be asked: actions a second in all, at once, and seconds between two in one chat.
+
+    With `at_once_each` not more than so many at once to one address.
+    """
 
     per_s: float = 50.0
     at_once: int = 16
     chat_gap_s: float = 0.0
+    at_once_each: int = 0
 
 
 @dataclass(frozen=True, slots=True)

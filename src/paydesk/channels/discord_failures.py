@@ -170,7 +170,7 @@ def _by_status(answer: Answer, aim: Aim) -> DeliveryError:
         mend = "set DISCORD_API_BASE=https://discord.com/api/v10, or remove it"
         return Misconfigured(f"Discord answered {status}", resource="*", mend=mend, rule="dc-3xx")
     if status == 503:
-        return RetryLater("Discord is away", answer.retry_after_s, rule="dc-503")
+        return RetryLater("Discord is away", rule="dc-503")
     if status >= 500:
         return Unknown(f"Discord answered {status}", repeatable=aim.repeatable, rule="dc-5xx")
     told = f"Discord refused to {aim.what} with {status}" + (f" ({code})" if code else "")

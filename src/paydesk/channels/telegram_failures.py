@@ -120,6 +120,10 @@ def _by_text(asking: Asking, answer: Answer) -> DeliveryError:
     for row in ROWS:
         if row.status == answer.status and any(text.lower() in reason.lower() for text in row.texts):
             error = row.becomes(reason, asking)
+            if isinstance(error, Misconfigured) and error.resource == "*" and answer.status in (400, 403):
+                error = Refused(
+                    reason, tell=f"Telegram refused {asking.method}: {reason}."
+                )  # one unknown payer is no outage
             error.rule = row.rule
             return error
     tell = f"Telegram refused {asking.method}: {reason}. This will not work when it is repeated."

@@ -12,6 +12,7 @@ import hmac
 import ssl
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import httpcore
 import orjson
@@ -67,7 +68,7 @@ class WebhookChannel(Channel):
     """
 
     name = "webhook"
-    limits = Limits(per_s=200.0, at_once=32)
+    limits = Limits(per_s=200.0, at_once=32, at_once_each=4)
 
     def __init__(
         self, directory: Directory, allowed: Collection[str] = (), *, resolver: Resolve = resolve,
@@ -134,7 +135,7 @@ class WebhookChannel(Channel):
             raise RetryLater(failure.reason, failure.after_s, counted=False, rule=failure.rule)
         wait_s = wait_after(send.attempt)
         if wait_s is None:
-            tell = f"The webhook endpoint {endpoint} ({target.url}) did not take an event in ten attempts: {failure.reason}."
+            tell = f"The webhook endpoint {endpoint} ({_host(target.url)}) did not take an event in ten attempts: {failure.reason}."
             raise Refused(f"given up: {failure.reason}", tell=tell, rule=failure.rule)
         raise RetryLater(failure.reason, wait_s, rule=failure.rule)
 
@@ -143,8 +144,13 @@ class WebhookChannel(Channel):
         await self._pool.aclose()
 
 
+def _host(url: str) -> str:
+    """Return what of an address may be told: the rest of it is often a secret."""
+    return urlsplit(url).hostname or "its address"
+
+
 def _disabled(endpoint: str, url: str, reason: str, rule: str) -> Misconfigured:
-    return Misconfigured(f"{url}: {reason}", resource=endpoint, mend=MEND.replace("{id}", endpoint), rule=rule)
+    return Misconfigured(f"{_host(url)}: {reason}", resource=endpoint, mend=MEND.replace("{id}", endpoint), rule=rule)
 
 
 def headers_of(id_: str, at_s: int, body: bytes, secrets: Sequence[Secret]) -> dict[str, str]:

@@ -71,6 +71,7 @@ def _change_tables() -> None:
     op.add_column("customer", sa.Column("locale_chosen", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column("orders", sa.Column("stars", sa.Integer(), nullable=True))
     op.add_column("outbox", sa.Column("waits_for", sa.Text(), nullable=True))
+    op.add_column("outbox", sa.Column("urgent", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.drop_index(
         op.f("ix_outbox_next_at"),
         table_name="outbox",
@@ -79,9 +80,17 @@ def _change_tables() -> None:
     op.create_index(
         "ix_outbox_next_at",
         "outbox",
-        ["channel", "next_at"],
+        ["channel", "urgent", "next_at"],
         unique=False,
         postgresql_where=sa.text("state IN ('ready','leased')"),
+    )
+    op.drop_index("ix_outbox_thread", table_name="outbox")
+    op.create_index(
+        "ix_outbox_thread",
+        "outbox",
+        ["channel", "address", "id"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('ready','leased','waiting')"),
     )
     op.create_index(
         "ix_outbox_waits_for", "outbox", ["waits_for"], unique=False, postgresql_where=sa.text("state = 'waiting'")
