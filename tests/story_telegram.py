@@ -348,7 +348,6 @@ def test_an_invoice_in_stars_is_paid_told_once_and_goes_back(
     assert (again.status_code, again.json()["error"]["code"]) == (409, "already_refunded")
     for action in ("capture", "cancel"):
         assert desk.call("POST", f"/v1/payments/{payment['id']}/{action}").status_code == 409
-    assert desk.call("GET", "/v1/stats").status_code in (200, 404)
     assert "stars_" in desk.command("why", ada.id).stdout
 
 
@@ -429,9 +428,8 @@ def test_paid_by_card_and_in_stars_the_second_one_goes_back_by_its_own_rail(
     desk: Desk, fake: TelegramFake, somebody: Somebody
 ) -> None:
     ada, ben = somebody(), somebody()
-    invoice = ada.invoice("credits-10")
-    ask_to_pay(fake, ada, invoice)  # the answer is "yes", and then the card is quicker
-    order = ada.pays(ada.asks("/buy credits-10")[0])
+    ada.invoice("credits-10")
+    order = ada.pays(ada.asks("/buy credits-10")[0])  # while Telegram takes its time with the Stars
     desk.settled(order["id"])
     charge = f"late{ada.number}"
     fake.charges[charge] = "paid"
@@ -452,12 +450,6 @@ def test_paid_by_card_and_in_stars_the_second_one_goes_back_by_its_own_rail(
     desk.quiet()
     assert (ada.balance(), ben.balance()) == (10, 10)
     assert desk.get(f"/v1/orders/{session['id']}")["status"] == "fulfilled"
-
-
-def ask_to_pay(fake: TelegramFake, person: Person, invoice: Json) -> None:
-    """Only look at the invoice: nothing is paid."""
-    assert invoice["invoice"]["total_amount"] == 650
-    assert fake.people[person.number]
 
 
 def test_a_refund_that_telegram_refuses_has_failed_and_the_credits_are_there_again(
