@@ -15,8 +15,9 @@ def dead(number: int, template: str) -> Delivery:
     return Delivery(number, uuid4(), 1, f"k{number}", None, "discord", "5", None, template, {}, now)
 
 
-def test_each_dead_message_is_told_and_dead_alerts_only_once_an_hour() -> None:
-    one, two = (alerts.of_delivery(dead(number, "paid"), "refused") for number in (1, 2))
-    assert one.key != two.key
-    first, second = (alerts.of_delivery(dead(number, manners.NOTICES), "refused") for number in (3, 4))
-    assert first.key.rpartition(":")[0] == second.key.rpartition(":")[0] == "alert:undelivered:notices:discord"
+def test_dead_messages_are_told_once_an_hour_for_each_kind_and_alerts_never() -> None:
+    (one,), (two,) = (alerts.of_dead(dead(number, "paid"), "refused") for number in (1, 2))
+    assert one.key == two.key
+    assert one.key.rpartition(":")[0] == "alert:undelivered:discord:paid"
+    assert alerts.of_dead(dead(3, manners.NOTICES), "refused") == ()
+    assert alerts.of_dead(dead(4, manners.REPLY), "refused") == ()

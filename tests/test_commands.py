@@ -410,15 +410,18 @@ def test_a_key_is_shown_once_works_and_dies_when_revoked(sold: tuple[Shop, Buyer
 # --- the doctor ------------------------------------------------------------------------------------------------------
 
 
-def test_check_is_content_with_a_good_desk(sold: tuple[Shop, Buyer]) -> None:
+def test_check_is_content_with_a_good_desk_but_for_channels_that_are_sold_for_and_not_set_up(
+    sold: tuple[Shop, Buyer],
+) -> None:
     shop, _ = sold
     assert shop.run("catalog", "push").status == 0
     said = shop.run("check")
-    assert said.status == 0, said.out
-    assert all(line.startswith("ok ") for line in said.out.splitlines())
+    assert said.status == 1, said.out
+    bad = [line for line in said.out.splitlines() if not line.startswith("ok ")]
+    assert [line.split("→")[-1].strip() for line in bad] == ["set DISCORD_BOT_TOKEN", "set TELEGRAM_BOT_TOKEN"]
     assert {finding["what"] for finding in shop.run("check", "--json").data} == {
         "STRIPE_WEBHOOK_SECRET", "PAYDESK_PUBLIC_URL", "catalogue", "Stripe", "clock", "webhook endpoint", "API version",
-        "catalogue in Stripe", "database", "events' shape",
+        "catalogue in Stripe", "database", "events' shape", "discord", "telegram",
     }  # fmt: skip
 
 

@@ -135,7 +135,8 @@ class WebhookChannel(Channel):
             raise RetryLater(failure.reason, failure.after_s, counted=False, rule=failure.rule)
         wait_s = wait_after(send.attempt)
         if wait_s is None:
-            tell = f"The webhook endpoint {endpoint} ({_host(target.url)}) did not take an event in ten attempts: {failure.reason}."
+            where = f"{endpoint} ({_host(target.url)})"
+            tell = f"The webhook endpoint {where} did not take an event in ten attempts: {failure.reason}."
             raise Refused(f"given up: {failure.reason}", tell=tell, rule=failure.rule)
         raise RetryLater(failure.reason, wait_s, rule=failure.rule)
 

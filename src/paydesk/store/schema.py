@@ -160,7 +160,7 @@ outbox = Table(
         "address",
         "id",
         postgresql_where=sa.text("state IN ('ready','leased','waiting')"),
-    ),  # fmt: skip
+    ),
     Index("ix_outbox_dead", "id", postgresql_where=sa.text("state = 'dead'")),
     Index("ix_outbox_customer_id", "customer_id"),
     Index("ix_outbox_about", "about", "id", postgresql_where=sa.text("about IS NOT NULL")),
