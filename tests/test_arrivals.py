@@ -14,7 +14,7 @@ import pytest
 from conftest import settings_for
 from paydesk import arrivals, drift, memberships, outbox
 from paydesk.app import open_service
-from paydesk.channels.base import Address, Arrival, NeedsUser
+from paydesk.channels.base import Address, Arrival, Misconfigured, NeedsUser
 from paydesk.config import Settings, load
 from paydesk.errors import Invalid
 from paydesk.listening import run as listen
@@ -200,6 +200,25 @@ async def test_what_was_mended_goes_on_at_once(service: Service, talk: Talk) -> 
     assert talk.roles["ann", "1"] == {"2"}
 
 
+async def test_who_said_stop_is_told_nothing_until_they_ask_for_it(service: Service, talk: Talk) -> None:
+    await lets_in(service, "ann", "1", "2")
+    await arrives(service, arrival("ann", do="away", for_ever=True))
+    before = len(talk.said)
+    await arrives(service, arrival("ann", text="ok thanks"))
+    assert len(talk.said) == before
+    await arrives(service, arrival("ann", do="here"))
+    await arrives(service, arrival("ann", text="/balance"))
+    assert talk.texts("ann")[-1].startswith("You have nothing yet")
+
+
+async def test_a_group_that_is_none_of_ours_is_left_alone(service: Service, talk: Talk) -> None:
+    talk.roles["bob", "-99"] = {""}
+    one = arrival("bob", do="ask", space="-99")
+    await arrives(service, one)
+    assert talk.roles["bob", "-99"] == {""}
+    assert talk.said == []
+
+
 # --- drift -----------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +238,18 @@ async def test_what_people_really_have_is_made_what_they_are_to_have(service: Se
     assert told == 1
     await drift.once(service)
     assert (await drift.once(service))["talk"].given == 0
+
+
+async def test_drift_asks_once_for_what_waits_for_a_set_up(service: Service, talk: Talk) -> None:
+    await lets_in(service, "ann", "1", "2")
+    talk.roles["ann", "1"] = {""}
+    talk.refuse_all = Misconfigured("Missing Permissions", resource="1|2", mend="put the bot's role above it")
+    for _ in range(3):
+        await drift.once(service)
+        await service.worker.drain()
+        await service.store.execute("UPDATE outbox SET dedup_key = dedup_key || ':earlier' WHERE template = 'grant'")
+    waiting = await service.store.fetchval("SELECT count(*) FROM outbox WHERE template = 'grant' AND state = 'waiting'")
+    assert waiting == 1
 
 
 # --- over HTTP, and by polling ---------------------------------------------------------------------------------------

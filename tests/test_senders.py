@@ -382,3 +382,92 @@ async def test_a_message_that_may_have_arrived_is_never_again_a_first_attempt(se
             await drained(service)
             await asyncio.sleep(0.05)
     assert [said.attempt for said in talk.said] == [2, 1]  # type: ignore[union-attr]
+
+
+# --- what must never happen ------------------------------------------------------------------------------------------
+
+
+async def test_what_may_have_arrived_is_kept_while_the_platform_answers_nobody(service: Service, talk: Talk) -> None:
+    """A day of 502s: each says that it may have arrived, and none has."""
+    keys = [await put(service, None, "talk", f"p{number}") for number in range(20)]
+    talk.refuse_all = Unknown("502: bad gateway")
+    for _ in range(6):
+        await drained(service)
+        await service.store.execute("UPDATE outbox SET next_at = '-infinity' WHERE state = 'ready'")
+        service.worker._senders._senders["talk"]._rests_until = 0.0
+    lost = [key for key in keys if (await row(service, key))["state"] == "sent"]
+    assert len(lost) < senders.FAILURES_MAX, "only what was tried before it was plain that nobody answers"
+    talk.refuse_all = None
+    for _ in range(30):
+        service.worker._senders._senders["talk"]._rests_until = 0.0
+        await drained(service)
+        await service.store.execute("UPDATE outbox SET next_at = '-infinity' WHERE state = 'ready'")
+    assert len({one.key for one in talk.said}) == len(keys) - len(lost)
+
+
+async def test_an_alert_that_is_refused_begets_no_other(service: Service, other: Talk) -> None:
+    other.refuse_all = Refused("the topic is closed")
+    await put(service, None, "admin", "desk", template="alert_errors")
+    await service.store.execute("UPDATE outbox SET created_at = now() - interval '1 minute' WHERE channel = 'admin'")
+    for _ in range(5):
+        await drained(service)
+        await service.store.execute(
+            "UPDATE outbox SET created_at = now() - interval '1 minute' WHERE channel = 'other'"
+        )
+    assert other.tries == 1
+
+
+async def test_who_has_just_asked_is_answered_before_a_backlog(service: Service, talk: Talk) -> None:
+    talk.limits = Limits(per_s=1000.0, at_once=1)
+    for number in range(30):
+        await put(service, None, "talk", f"p{number}")
+    async with service.store.transaction() as tx:
+        await outbox.put(tx, [Message("reply:now", None, "talk", "asker", "reply", {"text": "Here you are."})])
+    await service.worker.work_outbox()
+    assert talk.texts("asker") == ["Here you are."]
+    assert len(talk.said) == 1
+
+
+async def test_nobody_reads_what_was_meant_for_who_had_the_address_before(service: Service, talk: Talk) -> None:
+    person, id_ = await somebody(service, "talk")
+    key = await put(service, person, "talk", id_, "gold")
+    stranger = await customers.find_or_make(service.store, Identity("talk", secrets.token_hex(6)))
+    await service.store.execute("UPDATE identity SET customer_id = $1 WHERE external_id = $2", stranger, id_)
+    await drained(service)
+    assert talk.said == []
+    assert (await row(service, key))["detail"] == "dropped: somebody else has this address now"
+
+
+async def test_what_was_decided_later_does_not_wait_for_what_is_tried_again(service: Service, talk: Talk) -> None:
+    person, id_ = await somebody(service, "talk")
+    await service.store.execute(
+        "INSERT INTO membership (customer_id, channel, space, role, wanted, version) VALUES ($1, 'talk', '1', '2', true, 2)",
+        person,
+    )
+    async with service.store.transaction() as tx:
+        for version, template in ((1, "revoke"), (2, "grant")):
+            params = {"space": "1", "role": "2", "version": version}
+            await outbox.put(tx, [Message(f"m{version}:{id_}", person, "talk", id_, template, params, "1|2")])
+        await tx.execute("UPDATE outbox SET next_at = now() + interval '6 hours' WHERE dedup_key = $1", f"m1:{id_}")
+    await drained(service)
+    assert talk.roles[id_, "1"] == {"2"}
+
+
+async def test_one_address_that_hangs_leaves_room_for_the_others(service: Service, talk: Talk) -> None:
+    talk.limits = Limits(per_s=1000.0, at_once=8, at_once_each=2)
+    talk.hangs = asyncio.Event()
+    async with service.store.transaction() as tx:
+        for number in range(20):
+            await outbox.put(
+                tx, [Message(f"event:{number}:{id(tx)}", None, "talk", "slow", outbox.EVENT, {"n": number})]
+            )
+        await outbox.put(tx, [Message(f"event:quick:{id(tx)}", None, "talk", "quick", outbox.EVENT, {"n": 1})])
+    running = asyncio.create_task(service.worker._senders.run())
+    async with asyncio.timeout(10):
+        while talk.tries < 3:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert talk.tries == 3, "two for the slow one, and the other one's"
+    talk.hangs.set()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

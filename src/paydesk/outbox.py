@@ -136,7 +136,8 @@ SELECT channel FROM live WHERE channel IS NOT NULL AND EXISTS (
 """From one channel to the next by the index: it costs the same however much waits."""
 
 # The oldest unsent row of each (channel, address) only: what a person reads comes in order. What is done about a role
-# has a line of its own, one for each role: a server that refuses us holds up neither messages nor other servers.
+# has a line of its own, one for each role: a server that refuses us holds up neither messages nor other servers, and
+# what was decided later does not wait for what is tried again some other time.
 # Events for other programs come in any order: one that is not taken for hours holds up none of the others.
 CLAIM = f"""
 UPDATE outbox SET state = 'leased', attempts = attempts + 1, claim_id = $1,
@@ -151,7 +152,8 @@ WHERE id = ANY (ARRAY(
         SELECT FROM outbox p WHERE p.channel = o.channel AND p.address = o.address AND p.id < o.id
           AND p.state IN ('ready','leased')
           AND (p.template IN ('grant','revoke')) = (o.template IN ('grant','revoke'))
-          AND (o.template NOT IN ('grant','revoke') OR p.conversation = o.conversation)))
+          AND (o.template NOT IN ('grant','revoke') OR (p.conversation = o.conversation
+            AND (p.state = 'leased' OR p.next_at <= desk_now())))))
     ORDER BY o.next_at LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at,
     about, detail IS NOT NULL, starts_with(detail, '{UNKNOWN}'), waits_for
