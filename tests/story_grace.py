@@ -21,6 +21,7 @@ def in_grace(desk: Desk, price: str = "gold", card: str = DECLINED) -> tuple[Sub
     person = subscribed(desk, price)
     person.pay_with(card)
     failed = person.period_end
+    person.until(failed, after=timedelta(minutes=30))  # our clock follows Stripe's a moment later than its news comes
     person.until(failed, after=timedelta(hours=2))
     assert person.own["status"] == "past_due"
     return person, failed
@@ -90,6 +91,7 @@ def test_t30_a_cycle_paid_after_all_was_given_up_is_given_until_its_end(timed: D
     person.call(f"invoices/{invoice}/mark_uncollectible")
     assert not person.may("gold")
     assert person.news() == [], "that it has ended was said"
+    person.until(failed, after=5.2 * DAY)  # Stripe tells whole seconds: in the same one it would not be paid afterwards
     method = person.call(f"payment_methods/{GOOD}/attach", customer=person.own["stripe_customer"])["id"]
     person.call(f"invoices/{invoice}/pay", payment_method=method)
     access = person.buyer.access("gold")
