@@ -412,7 +412,7 @@ async def test_an_alert_that_is_refused_begets_no_other(service: Service, other:
     for _ in range(5):
         await drained(service)
         await service.store.execute(
-            "UPDATE outbox SET created_at = now() - interval '1 minute' WHERE channel = 'other'"
+            "UPDATE outbox SET created_at = now() - interval '1 minute', next_at = '-infinity' WHERE channel = 'other'"
         )
     assert other.tries == 1
 
