@@ -79,6 +79,10 @@ class TestDiscord(ChannelContract):
         """What people read: Discord shows the sign behind a backslash."""
         return [one["content"].replace("\\", "") for one in self.fake.told(self.person.external_id)]
 
+    def links(self) -> list[str]:
+        rows = [row for one in self.fake.told(self.person.external_id) for row in one.get("components", [])]
+        return [button["url"] for row in rows for button in row["components"] if "url" in button]
+
     def cut_off(self) -> None:
         self.fake.fail_next("POST", CUT, times=10)
 

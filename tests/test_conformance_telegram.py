@@ -67,5 +67,9 @@ class TestTelegram(ChannelContract):
     def seen(self) -> list[str]:
         return [message["text"] for message in self.fake.said_to(ADA)]
 
+    def links(self) -> list[str]:
+        rows = [row for one in self.fake.said_to(ADA) for row in one.get("reply_markup", {}).get("inline_keyboard", [])]
+        return [button["url"] for row in rows for button in row if "url" in button]
+
     def cut_off(self) -> None:
         self.url = "http://127.0.0.1:9"

@@ -37,7 +37,7 @@ def running(name: str, folder: Path, **environ: str) -> Iterator[subprocess.Pope
         time.sleep(0.5)  # what it has just been answered, it shall have read
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)  # a library may wait for the other side of a connection
         log.seek(0)
         said = log.read()
         log.close()

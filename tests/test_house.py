@@ -14,7 +14,18 @@ from paydesk import start
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "paydesk"
 MODULES = sorted(SOURCE.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+
+
+def tree_of(path: Path) -> ast.Module:
+    """What a file says; once more where the collector came in between, which this Python counts as recursion."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        return ast.parse(text)
+    except SystemError:
+        return ast.parse(text)
+
+
+TREES = {path: tree_of(path) for path in MODULES}
 GENERATED = "store/migrations/versions"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -215,7 +226,7 @@ def test_every_test_of_a_trap_names_it() -> None:
     names = [
         node.name
         for path in sorted((ROOT / "tests").glob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, Function) and node.name.startswith("test_t")
     ]
     sprung = {match[1] for name in names if (match := re.match(r"test_(t\d\d)_", name))}

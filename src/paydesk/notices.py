@@ -108,7 +108,7 @@ def price_of(bill: Bill) -> tuple[int, str] | None:
 
     `None` when that is not known: never billed, or with a discount, tax or balance that changes what has to be paid.
     """
-    newest = max(bill.invoices.values(), key=lambda one: (one.created_at, one.id), default=None)
+    newest = max(bill.invoices.values(), key=subscriptions.age, default=None)
     if newest is None or newest.total != sum(line.amount for line in newest.lines):
         return None
     prices = [item.amount for item in bill.subscription.items]

@@ -174,7 +174,7 @@ class Shown:
     @property
     def newest(self) -> Invoice | None:
         """Return its newest invoice."""
-        return max(self.bill.invoices.values(), key=lambda one: (one.created_at, one.id), default=None)
+        return max(self.bill.invoices.values(), key=subscriptions.age, default=None)
 
     @property
     def unpaid(self) -> Invoice | None:

@@ -288,7 +288,7 @@ def _never_paid(bill: Bill) -> bool:
 
 def _money_gone(bill: Bill, *, waits: bool) -> bool:
     """Say whether all the money of the newest paid cycle went back, that of its plan changes too."""
-    paid = sorted((one for one in bill.invoices.values() if one.status == "paid"), key=_age)
+    paid = sorted((one for one in bill.invoices.values() if one.status == "paid"), key=age)
     begun = next((place for place, one in reversed(list(enumerate(paid))) if one.bills_a_cycle), None)
     if begun is None:
         return False
@@ -297,15 +297,16 @@ def _money_gone(bill: Bill, *, waits: bool) -> bool:
     return bool(cost) and all(one.id in gone for one in cost)
 
 
-def _age(invoice: Invoice) -> tuple[datetime, str]:
-    return invoice.created_at, invoice.id
+def age(invoice: Invoice) -> tuple[datetime, bool, str]:
+    """Return what orders invoices from the oldest to the newest: Stripe tells whole seconds, and the first is the first."""
+    return invoice.created_at, invoice.billing_reason != FIRST, invoice.id
 
 
 def _newer_unpaid(bill: Bill) -> list[Invoice]:
     """Return the unpaid invoices made after the newest paid one: what was written off before that counts no more."""
-    paid = max((_age(one) for one in bill.invoices.values() if one.status == "paid"), default=None)
+    paid = max((age(one) for one in bill.invoices.values() if one.status == "paid"), default=None)
     unpaid = (one for one in bill.invoices.values() if one.status in UNPAID)
-    return sorted((one for one in unpaid if paid is None or _age(one) > paid), key=_age)
+    return sorted((one for one in unpaid if paid is None or age(one) > paid), key=age)
 
 
 def _grace_ends(bill: Bill) -> datetime | None:
