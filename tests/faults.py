@@ -325,7 +325,7 @@ def kill_at(number: int, passed: list[str], journal: Journal) -> Callable[[str],
     return observer
 
 
-def moments(names: Sequence[str], inside: tuple[str, ...] = INSIDE) -> list[int]:
+def moments(names: Sequence[str], inside: tuple[str, ...] = INSIDE, one_of: int = ONE_OF) -> list[int]:
     """Return which points are cut: all around a commit, a call to Stripe and a send, and a few of those in between.
 
     Right after one thing and right before the next are one moment for the world, so the latter is left out. Of what is
@@ -336,7 +336,7 @@ def moments(names: Sequence[str], inside: tuple[str, ...] = INSIDE) -> list[int]
         within = name.startswith(inside)
         again = name.endswith(":before") and last.endswith(":after") and name != "commit:before"
         passed += within or again
-        if name not in met or not (within or again) or passed % ONE_OF == 0:
+        if name not in met or not (within or again) or passed % one_of == 0:
             chosen.append(number)
         met.add(name)
         last = name
@@ -344,7 +344,7 @@ def moments(names: Sequence[str], inside: tuple[str, ...] = INSIDE) -> list[int]
 
 
 def killed_at_every_moment(
-    run: Run, capsys: pytest.CaptureFixture[str], inside: tuple[str, ...] = INSIDE
+    run: Run, capsys: pytest.CaptureFixture[str], inside: tuple[str, ...] = INSIDE, *, one_of: int = ONE_OF
 ) -> tuple[list[str], Counter[str]]:
     """Cut the flow at every moment there is: nothing may be untrue after any.
 
@@ -352,7 +352,7 @@ def killed_at_every_moment(
     leaves no trace when it is cut.
     """
     names = run.points()
-    chosen = moments(names, inside)
+    chosen = moments(names, inside, one_of)
     for number in chosen:
         run.at(number)
     run.end()
