@@ -31,6 +31,7 @@ def running(name: str, folder: Path, **environ: str) -> Iterator[subprocess.Pope
     process = subprocess.Popen(
         [sys.executable, str(EXAMPLES / name)], cwd=folder, text=True, stdin=subprocess.PIPE, stdout=log, stderr=log,
         env={**clean_environ(), "PYTHONPATH": source, "USER": "ada", **environ},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell in the background lets it be ignored
     )  # fmt: skip
     try:
         yield process
