@@ -15,7 +15,7 @@ from paydesk.app import open_service
 from paydesk.config import load
 from sandbox_fixtures import Receiver, running_sandbox
 
-SHUFFLES = int(os.environ.get("PAYDESK_SHUFFLES", "100"))
+SHUFFLES = int(os.environ.get("PAYDESK_SHUFFLES", "200"))
 """`make soak` tells twenty times as many, and ten times as many permutations."""
 
 PERMUTATIONS = int(os.environ.get("PAYDESK_PERMUTATIONS", "72"))

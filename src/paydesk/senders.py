@@ -112,7 +112,9 @@ class Sender:
     async def step(self) -> int:
         """Begin what may be sent now; return how many."""
         room = 1 if self._failures >= FAILURES_MAX else self._limits.at_once
-        free = min(room - len(self._under_way), self._pace.left(), self._limits.at_once_each or room)
+        free = min(room - len(self._under_way), self._pace.left())
+        if self._limits.at_once_each:  # one at a time, so that each claim knows how much every address has under way
+            free = min(free, 1)
         if (
             self._lease is not None and not await self._lease.hold()
         ):  # also while it rests: nobody else need find out why

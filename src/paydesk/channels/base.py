@@ -383,7 +383,7 @@ Command = Said | Asked | Here | Away | Mended | Undelivered | Paying | PaidThere
 class Limits:
     """How fast the platform may be asked: actions a second in all, at once, and seconds between two in one chat.
 
-    With `at_once_each` about so many at once to one address, never twice as many.
+    With `at_once_each` not more than so many at once to one address.
     """
 
     per_s: float = 50.0
