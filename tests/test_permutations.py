@@ -84,7 +84,8 @@ class Copy:
 def copied(purchase: dict[str, bytes], number: int, kinds: tuple[str, ...]) -> Copy:
     """Return a copy whose events have these types in this order; event ids sort in that order too.
 
-    As if a second had passed between one event and the next: then it shows whose time is taken.
+    As if a second had passed between one event and the next, and all lay in the past: then it shows whose time is
+    taken, and no pass is still to begin when the state is read.
     """
     found = sorted({id_ for body in purchase.values() for id_ in _IDS.findall(body)})
     ids = {id_: id_[:-6] + f"{number:06d}".encode() for id_ in found}
@@ -94,7 +95,7 @@ def copied(purchase: dict[str, bytes], number: int, kinds: tuple[str, ...]) -> C
         for original, copy in ids.items():
             body = body.replace(original, copy)
         event = json.loads(body)
-        event |= {"id": f"evt_{number:06d}{position:02d}", "created": event["created"] + KINDS.index(kind)}
+        event |= {"id": f"evt_{number:06d}{position:02d}", "created": event["created"] - len(KINDS) + KINDS.index(kind)}
         bodies.append(json.dumps(event).encode())
     return Copy(number, kinds, tuple(bodies), ids)
 
