@@ -395,3 +395,11 @@ def keys_revoke(key_id: str) -> None:
     if not with_store(lambda store: auth.revoke(store, key_id)):
         raise PaydeskError(f"no valid key {key_id}; paydesk keys list shows them")
     click.echo(f"{key_id} is revoked")
+
+
+# --- commands in modules of their own --------------------------------------------------------------------------------
+
+from paydesk import cli_agents  # noqa: E402 - it uses what stands above
+
+for _command in cli_agents.commands():
+    main.add_command(_command)

@@ -19,6 +19,7 @@ from paydesk.service import Service
 from paydesk.telemetry import exposition
 from paydesk.web import (
     access,
+    agents_api,
     credits_api,
     endpoints_api,
     pages,
@@ -52,6 +53,7 @@ def build(service: Service) -> FastAPI:
     app.include_router(topup_api.router)
     app.include_router(people_api.router)
     app.include_router(endpoints_api.router)
+    app.include_router(agents_api.router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_api_route("/metrics", _metrics, include_in_schema=False)
