@@ -436,3 +436,11 @@ def _show_new_key(shown: dict[str, Any], key: str, as_json: bool) -> None:
         click.echo(json.dumps({**shown, "key": key}))
     else:
         click.echo(f"{shown['id']}  {key}\nKeep it now: it is not shown again.")
+
+
+# --- commands in modules of their own --------------------------------------------------------------------------------
+
+from paydesk import cli_agents  # noqa: E402 - it uses what stands above
+
+for _command in cli_agents.commands():
+    main.add_command(_command)

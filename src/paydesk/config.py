@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from paydesk import money
 from paydesk.errors import SettingError
 
 STRIPE_API_BASE = "https://api.stripe.com"
@@ -66,6 +67,10 @@ class Settings:
     """Everything that was set, secrets too: each channel reads its own settings from it."""
     texts: Path | None = None
     language: str = "en"
+    refund_max: Mapping[str, int] = field(default_factory=dict)
+    """How much a program may ask to give back at once, in the smallest unit of each currency; none: not at all."""
+    refund_day_max: Mapping[str, int] = field(default_factory=dict)
+    """How much all of them together within 24 hours."""
 
     @property
     def livemode(self) -> bool:
@@ -105,6 +110,8 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         environ=values,
         texts=_texts(values, folder, catalog),
         language=values.get("PAYDESK_LANGUAGE", "en"),
+        refund_max=_amounts(values, "PAYDESK_MCP_REFUND_MAX"),
+        refund_day_max=_amounts(values, "PAYDESK_MCP_REFUND_DAY_MAX"),
     )
 
 
@@ -139,13 +146,23 @@ def remote(url: str | None = None, api_key: str | None = None, *, folder: Path |
     return Remote(address, key)
 
 
+def log_style(*, folder: Path | None = None) -> str:
+    """Return how to log, whatever the other settings say: `text` or `json`; raises `SettingError`."""
+    return _choice(told(None, folder or here()), "PAYDESK_LOG", ("text", "json"))
+
+
+def mcp_key(*, folder: Path | None = None) -> Secret | None:
+    """Return the key that bounds what `paydesk mcp` may do, `None` when none is set; raises `SettingError`."""
+    return _key(told(None, folder or here()), "PAYDESK_MCP_KEY")
+
+
 def _api_key(values: Mapping[str, str]) -> Secret | None:
-    return _secret(
-        values,
-        "PAYDESK_API_KEY",
-        r"pdk_(?!pub_)[A-Za-z0-9_]{16,}",
-        "pdk_ and at least 16 letters or digits, not pdk_pub_",
-    )
+    return _key(values, "PAYDESK_API_KEY")
+
+
+def _key(values: Mapping[str, str], name: str) -> Secret | None:
+    good = "pdk_ and at least 16 letters or digits, not pdk_pub_"
+    return _secret(values, name, r"pdk_(?!pub_)[A-Za-z0-9_]{16,}", good)
 
 
 def here() -> Path:
@@ -243,6 +260,22 @@ def _texts(values: Mapping[str, str], folder: Path, catalog: Path) -> Path | Non
     if text is not None:
         raise SettingError(f"PAYDESK_TEXTS: {path} is no folder: PAYDESK_TEXTS=./texts with en.toml, pl.toml, … in it")
     return None
+
+
+def _amounts(values: Mapping[str, str], name: str) -> dict[str, int]:
+    """Return amounts by currency, in the smallest unit: `50.00 usd, 200 pln`; raises `SettingError`."""
+    found: dict[str, int] = {}
+    for part in values.get(name, "0").split(","):
+        amount, _, currency = part.strip().lower().partition(" ")
+        try:
+            if not currency and money.to_minor(amount, "usd") == 0:
+                continue  # off, whatever the currency
+            if not money.is_currency(currency) or currency in found:
+                raise ValueError(f"{part.strip()!r} is no amount with its currency")
+            found[currency] = money.to_minor(amount, currency)
+        except ValueError as error:
+            raise SettingError(f"{name} is malformed: {name}=50.00 usd, 200.00 pln ({error})") from None
+    return found
 
 
 def _choice(values: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

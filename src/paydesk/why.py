@@ -54,6 +54,11 @@ SELECT * FROM (
                               'version', m.version)
     FROM membership m WHERE m.customer_id = $1
   UNION ALL
+    SELECT coalesce(q.decided_at, q.created_at), 5, 'refund_request', q.id,
+           jsonb_build_object('order', q.order_id, 'status', q.state, 'amount', q.amount, 'currency', q.currency,
+                              'asked_by', q.key_id, 'agent', q.agent, 'decided_by', q.decided_by, 'refund', q.refund_id)
+    FROM refund_request q JOIN orders o ON o.id = q.order_id WHERE o.customer_id = $1
+  UNION ALL
     SELECT coalesce(b.finished_at, b.created_at), 6, 'delivery', b.id::text,
            jsonb_build_object('channel', b.channel, 'template', b.template, 'state', b.state, 'attempts', b.attempts,
                               'detail', b.detail, 'key', b.dedup_key)

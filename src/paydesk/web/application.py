@@ -19,6 +19,7 @@ from paydesk.service import Service
 from paydesk.telemetry import exposition
 from paydesk.web import (
     access,
+    agents_api,
     buyers_api,
     credits_api,
     endpoints_api,
@@ -57,6 +58,7 @@ def build(service: Service) -> FastAPI:
     app.include_router(endpoints_api.router)
     app.include_router(keys_api.router)
     app.include_router(buyers_api.router)
+    app.include_router(agents_api.router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_api_route("/metrics", _metrics, include_in_schema=False)

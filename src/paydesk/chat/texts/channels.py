@@ -15,5 +15,7 @@ TEMPLATES = {
     "alert_parked": "⚠️ {number} events have been waiting for more than an hour for something that they are about. "
     "Look with paydesk events list.",
     "alert_errors": "⚠️ {number} errors within five minutes. The log tells of each; paydesk check looks at everything.",
+    "alert_refund_wanted": "⚠️ {name} asks to give back {price} of {resource}: “{because}” Nothing goes back before you say so: "
+    "paydesk approvals approve {number}, or paydesk approvals refuse {number}.",
     "alert_drift": "{channel} was not as it should be. Roles given again: {given_number}, taken away: {taken_number}.",
 }

@@ -1,0 +1,68 @@
+"""The API for programs that act for people: what a key may do, and refunds that wait for a person's approval.
+
+There is no call that approves: that is done on the command line (`paydesk approvals`), where no key reaches.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from paydesk import ids, money, refund_requests
+from paydesk.refund_requests import Ask, Limits
+from paydesk.web import shapes
+from paydesk.web.api import Here, Reader, Seller
+from paydesk.web.auth import SCOPES, Caller
+from paydesk.web.once import once
+
+router = APIRouter(prefix="/v1")
+
+
+async def _anybody(request: Request) -> Caller:
+    caller: Caller = await request.app.state.keys.caller(request.headers.get("Authorization"))
+    return caller
+
+
+Anybody = Annotated[Caller, Depends(_anybody)]
+
+
+class RefundRequestGiven(shapes.Given):
+    """What to give back of an order, all that is left without an amount; why, in words; and who asks."""
+
+    order: str = Field(max_length=200, examples=["ord_…"])
+    amount: int | None = Field(None, ge=1, le=money.AMOUNT_MAX, description="in the smallest unit")
+    reason: str = Field(min_length=1, max_length=500, description="what a person reads before they decide")
+    agent: str = Field("a program", min_length=1, max_length=100, description="what the asking program calls itself")
+
+
+@router.get("/agent", tags=["Agents"])
+async def get_agent(here: Here, caller: Anybody) -> dict[str, Any]:
+    """Return what this key may do, and how much it may ask to give back. Every valid key may ask this."""
+    scopes = [scope for scope in SCOPES if scope in caller.scopes or "admin" in caller.scopes]
+    return {"key": caller.key_id, "scopes": scopes, "refunds": Limits.of(here.settings).shown()}
+
+
+@router.post("/refund_requests", tags=["Agents"], status_code=201)
+async def create_refund_request(request: Request, here: Here, caller: Seller, given: RefundRequestGiven) -> Response:
+    """Ask a person to give money back: nothing moves before they approve it by `paydesk approvals`.
+
+    409 `refund_limit` for more than the settings allow to ask for. Needs the scope `sell`.
+    """
+    ask = Ask(given.order, given.amount, given.reason, caller.key_id, given.agent)
+
+    async def work(operation: str) -> dict[str, Any]:
+        id_ = ids.derived("rrq", operation)
+        row = await refund_requests.ask(here.store, ask, Limits.of(here.settings), id_=id_)
+        here.bell.ring("outbox")
+        return refund_requests.shown(row)
+
+    return await once(here.store, caller.key_id, request, work, status=201)
+
+
+@router.get("/refund_requests/{refund_request}", tags=["Agents"])
+async def get_refund_request(here: Here, _caller: Reader, refund_request: str) -> dict[str, Any]:
+    """Return a request as it is now: `waiting`, `expired`, `refused`, `approved`, `refunded` or `failed`."""
+    return refund_requests.shown(await refund_requests.get(here.store, refund_request))
