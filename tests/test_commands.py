@@ -27,7 +27,7 @@ from sandbox_fixtures import Sandbox, free_port, new_key, until
 COMMANDS = [
     "demo", "init", "serve", "work", "sandbox", "check", "catalog plan", "catalog push", "events list", "events show",
     "events replay", "deliveries list", "deliveries retry", "why", "ledger check", "keys create", "keys list", "keys rotate",
-    "keys revoke",
+    "keys revoke", "mcp", "approvals list", "approvals approve", "approvals refuse",
 ]  # fmt: skip
 
 

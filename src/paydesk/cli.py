@@ -8,101 +8,23 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from paydesk.arguments import Address, Place, SigningSecret, Span, Text
-from paydesk.errors import Invalid, PaydeskError, SettingError
-
-T = TypeVar("T")
+from paydesk import cli_agents, cli_keys
+from paydesk.arguments import Address, Place, SigningSecret, Text
+from paydesk.console import Lines, json_option, progress, settings_here, show, with_service, with_store
+from paydesk.errors import PaydeskError, SettingError
 
 PORT = click.IntRange(1, 65535)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
 
-
-class _Lines(click.Group):
-    """A group whose errors are single lines with the right exit status."""
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().main(*args, **kwargs)
-        except (SettingError, Invalid) as error:
-            click.echo(f"paydesk: {error.message}", err=True)
-            sys.exit(2)
-        except PaydeskError as error:
-            click.echo(f"paydesk: {error.message}", err=True)
-            sys.exit(1)
-        except OSError as error:  # a full disk, a file that is gone: the machine's trouble, not a mistake in the code
-            where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"paydesk: {where}{error.strerror or error}", err=True)
-            sys.exit(1)
-
-
-@click.group(cls=_Lines, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Lines, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="paydesk", prog_name="paydesk")
 def main() -> None:
     """Paydesk, the pay desk for chat products. Try: paydesk demo"""
-
-
-def settings_here(port: int = 8000) -> Any:
-    """Return the settings of this folder, and log as they say."""
-    from paydesk import config, telemetry
-
-    settings = config.load(port=port)
-    telemetry.set_up_logging(settings.log, debug_stripe=settings.stripe_debug)
-    return settings
-
-
-def with_service(work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run `work` with a service that is open for as long as it takes."""
-    from paydesk.app import open_service
-
-    settings = settings_here()
-
-    async def run() -> T:
-        async with open_service(settings) as service:
-            return await work(service)
-
-    return asyncio.run(run())
-
-
-def with_store(work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run `work` with the store alone: for commands that need neither Stripe nor a catalogue."""
-    from paydesk.app import open_store
-
-    settings = settings_here()
-
-    async def run() -> T:
-        async with open_store(settings) as store:
-            return await work(store)
-
-    return asyncio.run(run())
-
-
-def show(rows: list[dict[str, Any]], as_json: bool, line: Callable[[dict[str, Any]], str], nothing: str) -> None:
-    """Print rows as JSON or a line each."""
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        click.echo(line(row))
-    if not rows:
-        click.echo(nothing)
-
-
-@contextmanager
-def progress(label: str) -> Iterator[Callable[[float], None]]:
-    """Give a function to call with how much is done, from 0 to 1; it is shown where standard error is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _done: None
-        return
-    with click.progressbar(length=1000, label=label, file=sys.stderr) as bar:
-        yield lambda done: bar.update(int(done * 1000) - bar.pos)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -348,99 +270,7 @@ def ledger_check(as_json: bool) -> None:
     sys.exit(0 if result.ok else 1)
 
 
-@main.group()
-def keys() -> None:
-    """API keys."""
-
-
-@keys.command("create", epilog="Example: paydesk keys create my-bot --scope read --scope sell")
-@click.argument("name", type=Text(100))
-@click.option("--scope", "scopes", multiple=True, help="read, sell, spend, refund or admin; repeat it.")
-@click.option("--publishable", is_flag=True, help="A key for web pages: it has no scope, and may do what a buyer may.")
-@click.option("--expires", "expires_in_s", type=Span(), help="When it ends, such as 90d; never without.")
-@click.option("--rate", "rate_per_s", type=click.IntRange(1), help="Requests a second, instead of the usual.")
-@json_option
-def keys_create(
-    name: str,
-    scopes: tuple[str, ...],
-    publishable: bool,
-    expires_in_s: int | None,
-    rate_per_s: int | None,
-    as_json: bool,
-) -> None:
-    """Make a key and show it, this once."""
-    from paydesk import keys as kept
-
-    if not scopes and not publishable:
-        raise click.UsageError("give at least one --scope, or --publishable for a key that stands in web pages")
-    kind = kept.PUBLISHABLE if publishable else kept.SECRET
-    wish = kept.checked(kept.Wish(name, scopes, kind, expires_in_s, rate_per_s))
-    key = kept.fresh(kind)
-    made = with_store(lambda store: kept.create(store, wish, key, actor="cli"))
-    _show_new_key(kept.shown(made), key, as_json)
-
-
-@keys.command("list", epilog="Example: paydesk keys list")
-@json_option
-def keys_list(as_json: bool) -> None:
-    """List keys, newest first, without what they are."""
-    from paydesk import keys as kept
-
-    async def run(store: Any) -> list[dict[str, Any]]:
-        return [kept.shown(one) for one in await kept.listed(store)]
-
-    show(
-        with_store(run), as_json,
-        lambda k: f"{k['id']}  {k['prefix'] or '':<16} {k['name']:<20} {','.join(k['scopes']) or k['kind']:<24} "
-        f"{k['status']:<8} {'used ' + k['last_used_at'] if k['last_used_at'] else 'never used'}"
-        f"{', until ' + k['expires_at'] if k['expires_at'] and k['status'] == 'valid' else ''}",
-        "No keys. Make one: paydesk keys create my-bot --scope read --scope sell",
-    )  # fmt: skip
-
-
-@keys.command("rotate", epilog="Example: paydesk keys rotate key_… --overlap 24h")
-@click.argument("key_id", type=Text())
-@click.option("--overlap", "overlap_s", type=Span(), default="24h", show_default=True,
-              help="For how long the old key goes on working: 0s, 90m, 24h, 7d.")  # fmt: skip
-@json_option
-def keys_rotate(key_id: str, overlap_s: int, as_json: bool) -> None:
-    """Make a key's successor, with its name, scopes and limit, and let the old one end."""
-    from paydesk import keys as kept
-
-    async def run(store: Any) -> tuple[kept.Key, str]:
-        key = kept.fresh((await kept.get(store, key_id)).kind)
-        return await kept.rotate(store, key_id, key, overlap_s=overlap_s, actor="cli"), key
-
-    made, key = with_store(run)
-    _show_new_key(kept.shown(made), key, as_json)
-
-
-@keys.command("revoke", epilog="Example: paydesk keys revoke key_…")
-@click.argument("key_id", type=Text())
-@json_option
-def keys_revoke(key_id: str, as_json: bool) -> None:
-    """Revoke a key; it stops working within five seconds."""
-    from paydesk import keys as kept
-
-    async def run(store: Any) -> kept.Key:
-        if not any(one.id == key_id and one.status != "revoked" for one in await kept.listed(store)):
-            raise PaydeskError(f"no valid key {key_id}; paydesk keys list shows them")
-        return await kept.revoke(store, key_id, actor="cli")
-
-    gone = with_store(run)
-    click.echo(json.dumps(kept.shown(gone), indent=2) if as_json else f"{key_id} is revoked")
-
-
-def _show_new_key(shown: dict[str, Any], key: str, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({**shown, "key": key}))
-    else:
-        click.echo(f"{shown['id']}  {key}\nKeep it now: it is not shown again.")
-
-
 # --- commands in modules of their own --------------------------------------------------------------------------------
 
-from paydesk import cli_agents  # noqa: E402 - it uses what stands above
-
-for _command in cli_agents.commands():
+for _command in (cli_keys.keys, *cli_agents.COMMANDS):
     main.add_command(_command)

@@ -12,12 +12,7 @@ from typing import Any
 import click
 
 from paydesk.arguments import Place, Text
-from paydesk.cli import json_option, show, with_service, with_store
-
-
-def commands() -> tuple[click.Command, ...]:
-    """Return the commands of this module."""
-    return (mcp, approvals)
+from paydesk.console import json_option, show, with_service, with_store
 
 
 @click.command(epilog="Example: paydesk mcp --read-only")
@@ -106,3 +101,6 @@ def _me() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return "somebody at the command line"
+
+
+COMMANDS = (mcp, approvals)
