@@ -81,6 +81,11 @@ class Conversation:
             **(more or {}),
         }
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Return the languages that it speaks."""
+        return self._spoken.languages
+
     async def answer(self, where: Address, text: str, *, locale: str | None = None) -> list[Reply]:
         """Return the answers to what somebody said. A person nobody knows yet is made.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,17 +20,22 @@ from paydesk.service import Service
 from paydesk.telemetry import exposition
 from paydesk.web import (
     access,
+    buyers_api,
     credits_api,
+    documented_paths,
     endpoints_api,
+    keys_api,
     pages,
     payments_api,
     people_api,
+    stats_api,
     subscriptions_api,
     topup_api,
     wallet,
 )
 from paydesk.web.api import router, service_of
 from paydesk.web.auth import Keys
+from paydesk.web.limits import told
 from paydesk.web.merging_api import router as merging_router
 
 log = logging.getLogger("paydesk.api")
@@ -43,7 +49,7 @@ def build(service: Service) -> FastAPI:
         title="Paydesk", version="1", description="The pay desk for chat products.", docs_url=None, redoc_url=None
     )
     app.state.service = service
-    app.state.keys = Keys(service.store, service.settings.api_key)
+    app.state.keys = Keys(service.store, service.vault, service.settings.api_key)
     app.include_router(router)
     app.include_router(credits_api.router)
     app.include_router(payments_api.router)
@@ -52,6 +58,10 @@ def build(service: Service) -> FastAPI:
     app.include_router(topup_api.router)
     app.include_router(people_api.router)
     app.include_router(endpoints_api.router)
+    app.include_router(keys_api.router)
+    app.include_router(buyers_api.router)
+    app.include_router(stats_api.router)
+    app.include_router(documented_paths.router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_api_route("/metrics", _metrics, include_in_schema=False)
@@ -98,7 +108,8 @@ class Numbered:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Request-Id"] = number
-                if scope["path"].startswith("/v1"):
+                headers.raw.extend(told(scope))
+                if _is_call(scope["path"]):
                     headers["Cache-Control"] = "no-store"
                     headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
@@ -106,7 +117,7 @@ class Numbered:
         try:
             _refuse_early(scope)
         except PaydeskError as error:
-            await JSONResponse(error.body(number), error.status)(scope, receive, numbered)
+            await _told(scope["path"], error.body(number), error.status)(scope, receive, numbered)
             return
         await self._app(scope, _counted(receive), numbered)
 
@@ -158,11 +169,22 @@ async def _metrics(request: Request) -> Response:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
+def _is_call(path: str) -> bool:
+    """Say whether a path is meant for programs, which are told everything as JSON."""
+    return path.startswith("/v1") or documented_paths.tells(path)
+
+
 def _wants_page(request: Request) -> bool:
-    return not request.url.path.startswith("/v1") and "text/html" in request.headers.get("accept", "")
+    return not _is_call(request.url.path) and "text/html" in request.headers.get("accept", "")
 
 
-def _body(code: str, message: str, request: Request, param: str | None = None) -> dict[str, object]:
+def _told(path: str, body: dict[str, Any], status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return an error as JSON, in the words of whoever calls that path."""
+    told = documented_paths.refusal(path, body) if documented_paths.tells(path) else body
+    return JSONResponse(told, status, headers=headers)
+
+
+def _body(code: str, message: str, request: Request, param: str | None = None) -> dict[str, Any]:
     return PaydeskError(message, param=param, code=code).body(request.state.id)
 
 
@@ -171,7 +193,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     if error.status >= 500:
         log.warning("%s %s: %s", request.state.id, request.url.path, error.message)
     headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}
-    return JSONResponse(error.body(request.state.id), error.status, headers=headers)
+    return _told(request.url.path, error.body(request.state.id), error.status, headers)
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
@@ -179,7 +201,8 @@ async def _malformed(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
     param = ".".join(where) or None
-    return JSONResponse(_body("invalid_request", f"{param or 'the body'}: {first['msg']}", request, param), 422)
+    body = _body("invalid_request", f"{param or 'the body'}: {first['msg']}", request, param)
+    return _told(request.url.path, body, 422)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -187,11 +210,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if _wants_page(request):
         return await pages.not_found(request, error)
     code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
-    return JSONResponse(_body(code, str(error.detail), request), error.status_code, headers=error.headers)
+    return _told(request.url.path, _body(code, str(error.detail), request), error.status_code, error.headers)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.state.id, request.url.path, exc_info=error)
     if _wants_page(request):
         return await pages.failed(request, error)
-    return JSONResponse(_body("internal_error", "something went wrong here; it is in the log", request), 500)
+    body = _body("internal_error", "something went wrong here; it is in the log", request)
+    return _told(request.url.path, body, 500)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -166,6 +167,34 @@ class ChatGiven(Given):
     text: str = Field(max_length=4000, examples=["/buy credits-10"])
     locale: str | None = Field(None, max_length=12)
     conversation: str | None = Field(None, max_length=200)
+
+
+# --- what a buyer may say and see ------------------------------------------------------------------------------------
+
+CHECKOUT_OF_BUYER = (
+    "customer", "items", "success_url", "cancel_url", "save_card", "promotion_code", "allow_promotion_codes",
+)  # fmt: skip
+ITEM_OF_BUYER = ("price", "quantity")
+PAYMENT_OF_BUYER = ("customer", "items", "return_url", "setup_future_usage")
+SUBSCRIPTION_OF_BUYER = ("customer", "price", "quantity", "promotion_code")
+CHANGE_OF_BUYER = ("cancel_at_period_end",)
+_INTERNAL: dict[str, Any] = {
+    "metadata": {},
+    "stripe_customer": None,
+    "fee": None,
+    "net": None,
+    "settlement_currency": None,
+}
+
+
+def fields_of(items: Iterable[BaseModel]) -> set[str]:
+    """Return which fields were sent in any of these."""
+    return {name for item in items for name in item.model_fields_set}
+
+
+def for_buyer(shown: dict[str, Any], buyer: bool) -> dict[str, Any]:
+    """Return something as its buyer sees it: what the shop has noted, and what it pays, is left empty."""
+    return {name: _INTERNAL.get(name, value) for name, value in shown.items()} if buyer else shown
 
 
 # --- out -------------------------------------------------------------------------------------------------------------
