@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from desk import Buyer, Desk
-from sandbox_fixtures import until
+from conftest import settings_for
+from desk import Buyer, Desk, running_desk
+from sandbox_fixtures import Sandbox, until
 
 Json = dict[str, Any]
 
@@ -254,3 +256,13 @@ def test_the_portal_has_an_address_for_who_is_known(desk: Desk) -> None:
         ({}, (422, "invalid_request", "customer")),
     ):  # fmt: skip
         assert refusal(desk.call("POST", "/v1/portal", json=body)) == expected
+
+
+def test_what_has_begun_is_shown_also_while_nobody_settles_it(
+    new_database: Callable[[], str], stripe_sandbox: Sandbox
+) -> None:
+    with running_desk(settings_for(new_database(), stripe_sandbox.url), stripe_sandbox, "--no-work") as desk:
+        buyer, card = with_card(desk)
+        begun = begin(desk, buyer, payment_method=card)
+        assert (begun["status"], begun["items"][0]["price"]) == ("active", "plus")
+        assert begun["latest_invoice"]["total"] == 1_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from paydesk import calls, customers
+from paydesk.errors import NotFound
 from paydesk.store import Store, Tx
 from paydesk.stripe.gateway import Gateway
 
@@ -15,6 +16,14 @@ async def stripe_customer(store: Store, gateway: Gateway, customer: str) -> str:
     """Return the person's default Stripe customer, made once."""
     known: str | None = await store.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", customer)
     return known if known is not None else await _make(store, gateway, customer, instead_of=None)
+
+
+async def person_of(store: Store, id_: str) -> str:
+    """Return who pays as this Stripe customer; raises `NotFound`."""
+    found: str | None = await store.fetchval("SELECT customer_id FROM stripe_customer WHERE id = $1", id_)
+    if found is None:
+        raise NotFound(f"no customer {id_}", param="customer")
+    return found
 
 
 async def replace(store: Store, gateway: Gateway, customer: str, gone: str) -> str:

@@ -90,8 +90,9 @@ async def _planned(tx: Tx, ids: Iterable[str]) -> dict[str, Planned]:
 
 async def fresh(store: Store, gateway: Gateway, clock: Clock, id_: str) -> Shown:
     """Return a subscription as Stripe shows it now, in our terms; nothing is written. Raises `NotFound`."""
+    asked_at = await store.fetchval("SELECT clock_timestamp()")
     found = await gateway.look("subscription", id_)
-    fact = readers.subscription_is(found, clock.now())
+    fact = readers.subscription_is({**found, "asked_at": asked_at}, clock.now())
     prices, keys = billing.wanted_keys([fact])
     orders = {one for one in (fact.order, *(invoice.order for invoice in fact.invoices)) if one is not None}
     async with store.transaction() as tx:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -22,11 +23,13 @@ from paydesk.web import (
     agents_api,
     buyers_api,
     credits_api,
+    documented_paths,
     endpoints_api,
     keys_api,
     pages,
     payments_api,
     people_api,
+    stats_api,
     subscriptions_api,
     topup_api,
     wallet,
@@ -59,6 +62,8 @@ def build(service: Service) -> FastAPI:
     app.include_router(keys_api.router)
     app.include_router(buyers_api.router)
     app.include_router(agents_api.router)
+    app.include_router(stats_api.router)
+    app.include_router(documented_paths.router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_api_route("/metrics", _metrics, include_in_schema=False)
@@ -106,7 +111,7 @@ class Numbered:
                 headers = MutableHeaders(scope=message)
                 headers["Request-Id"] = number
                 headers.raw.extend(told(scope))
-                if scope["path"].startswith("/v1"):
+                if _is_call(scope["path"]):
                     headers["Cache-Control"] = "no-store"
                     headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
@@ -114,7 +119,7 @@ class Numbered:
         try:
             _refuse_early(scope)
         except PaydeskError as error:
-            await JSONResponse(error.body(number), error.status)(scope, receive, numbered)
+            await _told(scope["path"], error.body(number), error.status)(scope, receive, numbered)
             return
         await self._app(scope, _counted(receive), numbered)
 
@@ -166,11 +171,22 @@ async def _metrics(request: Request) -> Response:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
+def _is_call(path: str) -> bool:
+    """Say whether a path is meant for programs, which are told everything as JSON."""
+    return path.startswith("/v1") or documented_paths.tells(path)
+
+
 def _wants_page(request: Request) -> bool:
-    return not request.url.path.startswith("/v1") and "text/html" in request.headers.get("accept", "")
+    return not _is_call(request.url.path) and "text/html" in request.headers.get("accept", "")
 
 
-def _body(code: str, message: str, request: Request, param: str | None = None) -> dict[str, object]:
+def _told(path: str, body: dict[str, Any], status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return an error as JSON, in the words of whoever calls that path."""
+    told = documented_paths.refusal(path, body) if documented_paths.tells(path) else body
+    return JSONResponse(told, status, headers=headers)
+
+
+def _body(code: str, message: str, request: Request, param: str | None = None) -> dict[str, Any]:
     return PaydeskError(message, param=param, code=code).body(request.state.id)
 
 
@@ -179,7 +195,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     if error.status >= 500:
         log.warning("%s %s: %s", request.state.id, request.url.path, error.message)
     headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}
-    return JSONResponse(error.body(request.state.id), error.status, headers=headers)
+    return _told(request.url.path, error.body(request.state.id), error.status, headers)
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
@@ -187,7 +203,8 @@ async def _malformed(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
     param = ".".join(where) or None
-    return JSONResponse(_body("invalid_request", f"{param or 'the body'}: {first['msg']}", request, param), 422)
+    body = _body("invalid_request", f"{param or 'the body'}: {first['msg']}", request, param)
+    return _told(request.url.path, body, 422)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -195,11 +212,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if _wants_page(request):
         return await pages.not_found(request, error)
     code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
-    return JSONResponse(_body(code, str(error.detail), request), error.status_code, headers=error.headers)
+    return _told(request.url.path, _body(code, str(error.detail), request), error.status_code, error.headers)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.state.id, request.url.path, exc_info=error)
     if _wants_page(request):
         return await pages.failed(request, error)
-    return JSONResponse(_body("internal_error", "something went wrong here; it is in the log", request), 500)
+    body = _body("internal_error", "something went wrong here; it is in the log", request)
+    return _told(request.url.path, body, 500)

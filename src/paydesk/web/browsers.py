@@ -13,7 +13,7 @@ from typing import Any
 from paydesk.keys import MARKS, PUBLISHABLE
 from paydesk.web.hooks import Receive, Scope, Send
 
-PREFIX = "/v1/"
+PREFIXES = ("/v1/", "/api/")
 MAX_AGE_S = 86_400
 METHODS = b"GET, POST, PATCH, DELETE"
 SENT = b"Authorization, Content-Type, Idempotency-Key, Paydesk-Customer"
@@ -33,7 +33,7 @@ _OPEN = b"bearer " + MARKS[PUBLISHABLE].encode()
 
 def is_page(scope: Scope) -> bool:
     """Say whether a request for the API comes from a page of another origin."""
-    if scope["path"].startswith(PREFIX):
+    if scope["path"].startswith(PREFIXES):
         for name, _ in scope["headers"]:
             if name == b"origin":
                 return True

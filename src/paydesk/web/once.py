@@ -28,6 +28,15 @@ from paydesk.store import Record, Store, Tx
 LOCK_S = 60
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
+DESCRIBED: dict[str, Any] = {
+    "parameters": [{
+        "name": "Idempotency-Key", "in": "header", "required": False,
+        "description": "a word of yours for this request: repeated with the same, it takes effect once",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    }]
+}  # fmt: skip
+"""What the description of a call says of the key that it takes: FastAPI's `openapi_extra`."""
+
 Operation = Callable[[str], Awaitable[Any]]
 """Does the work under a name; the same name again goes on where it stopped. Returns what is answered as JSON."""
 
@@ -54,7 +63,7 @@ async def once(
     if key is None:
         return _response(orjson.dumps(await work(ids.new("op"))), status)
     checked_key(key)
-    fingerprint = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).digest()
+    fingerprint = hashlib.sha256(f"{request.method} {_target(request)}\n".encode() + await request.body()).digest()
     started = await store.run(lambda tx: _start(tx, scope, key, fingerprint))
     if started.body is not None:
         return _response(started.body, status, replayed=True)
@@ -71,6 +80,11 @@ async def once(
         None if personal else body,
     )
     return _response(body, status, replayed=started.done)
+
+
+def _target(request: Request) -> str:
+    """Return what a request is about besides its body: two that differ in their query are two requests."""
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
 
 
 def checked_key(key: str) -> str:
