@@ -1,4 +1,7 @@
-"""Idempotency keys of money belong to the person it is about: they hold when an API key is exchanged, and for ever."""
+"""API keys come and go: each ends when it is to, and the idempotency keys of money hold when one is exchanged.
+
+Those belong to the person whom the money is about, for ever.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import httpx
 import pytest
 
 from desk import Buyer, Desk
+from sandbox_fixtures import until
 from story_holds import end, held, wallet_of
 from story_payments import PAID, at_stripe, refused
 from story_wallet import ann, ask, done
@@ -30,6 +34,11 @@ def post(desk: Desk, path: str, body: dict[str, Any], key: str, api_key: str | N
 def payments_of(desk: Desk, buyer: Buyer) -> list[dict[str, Any]]:
     whose = desk.sql("SELECT stripe_customer FROM customer WHERE id = $1", buyer.id)[0]["stripe_customer"]
     return at_stripe(desk, "payment_intents", customer=whose)
+
+
+def refused_soon(desk: Desk, key: str, path: str = "/v1/status") -> None:
+    """Wait until an API key is refused: for some seconds it is believed as it was looked up."""
+    until(lambda: desk.call("GET", path, key=key).status_code == 401, what="a key's end")
 
 
 def replays(again: httpx.Response, first: httpx.Response) -> bool:
@@ -209,6 +218,64 @@ def test_settling_nothing_releases(desk: Desk, ann: Buyer, held: dict[str, Any])
     for again in (end(desk, held, "settle", 0), end(desk, held, "release")):
         assert done(again) == first
         assert again.headers["Idempotent-Replayed"] == "true"
+
+
+# --- API keys that end ---------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_changed_for_its_successor_while_both_work(desk: Desk) -> None:
+    old = desk.post("/v1/keys", {"name": "bot", "scopes": ["sell", "read"], "rate_per_s": 7})
+    path, once = f"/v1/keys/{old['id']}/rotate", {"Idempotency-Key": secrets.token_hex(8)}
+    first = desk.call("POST", path, json={"overlap_s": 2}, headers=once)
+    new = first.json()
+    same = ("kind", "name", "scopes", "rate_per_s")
+    assert [new[name] for name in same] == [old[name] for name in same]
+    assert (new["status"], new["expires_at"], desk.get(f"/v1/keys/{old['id']}")["rotated_to"]) == (
+        "valid",
+        None,
+        new["id"],
+    )
+    assert new["key"].startswith(new["prefix"])
+    assert new["key"] != old["key"]
+    assert [desk.call("GET", "/v1/status", key=one["key"]).status_code for one in (old, new)] == [200, 200]
+    refused_soon(desk, old["key"])
+    assert desk.get(f"/v1/keys/{old['id']}")["status"] == "expired"
+    again = desk.call("POST", path, json={"overlap_s": 2}, headers=once).json()
+    assert {**again, "last_used_at": None} == new
+    refused(desk.call("POST", path, json={}), 409, "conflict")
+    assert desk.call("GET", "/v1/status", key=new["key"]).status_code == 200
+
+
+def test_a_key_is_shown_once_and_made_once(desk: Desk) -> None:
+    once = {"Idempotency-Key": secrets.token_hex(8)}
+    body = {"name": "made-once", "scopes": ["read"]}
+    first, again = (desk.call("POST", "/v1/keys", json=body, headers=once).json() for _ in range(2))
+    assert first == again
+    listed = [one for one in desk.get("/v1/keys", limit=100)["data"] if one["name"] == "made-once"]
+    assert [one["id"] for one in listed] == [first["id"]]
+    assert first["key"] not in str(listed) + str(desk.sql("SELECT * FROM api_key, idempotency_key"))
+    assert first["key"].startswith(listed[0]["prefix"])
+    page = desk.get("/v1/keys", limit=1)
+    assert page["has_more"] is True
+    assert desk.get("/v1/keys", limit=1, starting_after=page["data"][0]["id"])["data"][0] != page["data"][0]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"name": "x"}, "scopes"),
+        ({"name": "x", "scopes": ["all"]}, "scopes.0"),
+        ({"name": "x", "kind": "publishable", "scopes": ["read"]}, "scopes"),
+        ({"name": " ", "scopes": ["read"]}, "name"),
+        ({"name": "x", "scopes": ["read"], "rate_per_s": 0}, "rate_per_s"),
+        ({"name": "x", "scopes": ["read"], "expires_in_s": 0}, "expires_in_s"),
+        ({"name": "x", "scopes": ["read"], "colour": "red"}, "colour"),
+    ],
+)
+def test_a_wish_for_a_key_that_cannot_be_granted_is_named(desk: Desk, body: dict[str, Any], param: str) -> None:
+    answer = desk.call("POST", "/v1/keys", json=body)
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.json()["error"]["param"] == param
 
 
 # --- what is not there -----------------------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ from sandbox_fixtures import Sandbox, free_port, new_key, until
 
 COMMANDS = [
     "demo", "init", "serve", "work", "sandbox", "check", "catalog plan", "catalog push", "events list", "events show",
-    "events replay", "deliveries list", "deliveries retry", "why", "ledger check", "keys create", "keys list", "keys revoke",
+    "events replay", "deliveries list", "deliveries retry", "why", "ledger check", "keys create", "keys list", "keys rotate",
+    "keys revoke",
 ]  # fmt: skip
 
 
@@ -126,7 +127,7 @@ def test_every_command_has_help_with_an_example_and_json_where_it_prints_data(co
     assert result.exit_code == 0
     assert "Example: " in result.output
     assert f"paydesk {command}" in result.output
-    prints_data = command.split()[-1] in ("list", "plan", "push", "check", "why", "create")
+    prints_data = command.split()[-1] in ("list", "plan", "push", "check", "why", "create", "rotate", "revoke")
     assert ("--json" in result.output) == prints_data
 
 
@@ -405,6 +406,34 @@ def test_a_key_is_shown_once_works_and_dies_when_revoked(sold: tuple[Shop, Buyer
     unknown = shop.run("keys", "create", "my-bot", "--scope", "everything")
     assert unknown.status == 2
     assert "scopes are read, sell, spend, refund, admin; unknown: everything" in unknown.complaint
+
+
+def test_a_key_is_changed_for_its_successor_by_command(sold: tuple[Shop, Buyer]) -> None:
+    shop, buyer = sold
+    old = shop.run("keys", "create", "bot", "--scope", "read", "--rate", "50", "--expires", "90d", "--json").data
+    assert (old["rate_per_s"], old["status"], old["expires_at"][:2]) == (50, "valid", "20")
+    new = shop.run("keys", "rotate", old["id"], "--overlap", "90m", "--json").data
+    assert (new["name"], new["scopes"], new["rate_per_s"], new["expires_at"]) == ("bot", ["read"], 50, None)
+    for key in (old["key"], new["key"]):
+        assert buyer.desk.call("GET", "/v1/status", key=key).status_code == 200
+    again = shop.run("keys", "rotate", old["id"])
+    assert (again.status, again.complaint) == (1, f"paydesk: {old['id']} has a successor already: {new['id']}")
+    assert shop.run("keys", "rotate", "key_nothing").complaint == "paydesk: no key key_nothing"
+    wrong = shop.run("keys", "rotate", new["id"], "--overlap", "soon")
+    assert wrong.status == 2
+    assert "write it like 90s, 30m, 24h or 7d" in wrong.err
+    assert shop.run("keys", "rotate", new["id"], "--overlap", "31d").status == 2
+
+
+def test_a_publishable_key_by_command_has_no_scope_and_is_seen_to_be_one(sold: tuple[Shop, Buyer]) -> None:
+    shop, buyer = sold
+    made = shop.run("keys", "create", "shop-page", "--publishable", "--json").data
+    assert made["key"].startswith("pdk_pub_")
+    assert buyer.desk.call("GET", "/v1/config", key=made["key"]).status_code == 200
+    line = next(one for one in shop.run("keys", "list").out.splitlines() if made["id"] in one)
+    assert all(word in line for word in ("shop-page", "publishable", "valid", made["prefix"]))
+    both = shop.run("keys", "create", "page", "--publishable", "--scope", "read")
+    assert (both.status, "has no scopes" in both.complaint) == (2, True)
 
 
 # --- the doctor ------------------------------------------------------------------------------------------------------

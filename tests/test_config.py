@@ -25,6 +25,7 @@ GOOD = {
 BAD = [
     ("PAYDESK_API_KEY", "secret", "pdk_ and at least 16"),
     ("PAYDESK_API_KEY", "pdk_short", "pdk_ and at least 16"),
+    ("PAYDESK_API_KEY", "pdk_pub_0123456789abcdef", "not pdk_pub_"),
     ("STRIPE_API_KEY", "pk_test_0123456789", "sk_test_51Abc…"),
     ("STRIPE_API_KEY", "sk_test_", "sk_test_51Abc…"),
     ("STRIPE_API_KEY", "sk_test_with a space", "sk_test_51Abc…"),

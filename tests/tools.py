@@ -32,6 +32,14 @@ def python_with(package: str, version: str) -> Path:
     return python
 
 
+def node() -> str:
+    """Node.js of this machine."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("Node.js is not installed")
+    return found
+
+
 def node_package(name: str, version: str) -> Path:
     """The folder in which `npm install` put one version of a package."""
     if shutil.which("npm") is None or shutil.which("node") is None:

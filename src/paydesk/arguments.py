@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import click
 from click.types import StringParamType
 
+_SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SECRET = re.compile(r"whsec_[!-~]{8,}", re.ASCII)
 
 
@@ -70,3 +72,16 @@ class SigningSecret(StringParamType):
         if not _SECRET.fullmatch(str(value)):
             self.fail("a signing secret is whsec_ and at least 8 more letters or digits", param, ctx)
         return str(value)
+
+
+class Span(StringParamType):
+    """A length of time such as 90s, 30m, 24h or 7d, as whole seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seconds, or fail with what is expected."""
+        found = _SPAN.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no length of time: write it like 90s, 30m, 24h or 7d", param, ctx)
+        return int(found[1]) * _SECONDS[found[2]]

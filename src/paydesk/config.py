@@ -140,7 +140,12 @@ def remote(url: str | None = None, api_key: str | None = None, *, folder: Path |
 
 
 def _api_key(values: Mapping[str, str]) -> Secret | None:
-    return _secret(values, "PAYDESK_API_KEY", r"pdk_[A-Za-z0-9_]{16,}", "pdk_ and at least 16 letters or digits")
+    return _secret(
+        values,
+        "PAYDESK_API_KEY",
+        r"pdk_(?!pub_)[A-Za-z0-9_]{16,}",
+        "pdk_ and at least 16 letters or digits, not pdk_pub_",
+    )
 
 
 def here() -> Path:

@@ -270,14 +270,21 @@ async def resolve(store: Store, who: Any) -> str:
     if isinstance(who, Identity):
         found = await find(store, who)
         if found is None:
-            raise NotFound(f"nobody is known as {who.channel} {who.external_id}", param="customer")
+            raise unknown(who)
         return found
     known = isinstance(who, str) and ID.fullmatch(who) is not None
     found = await store.fetchval("SELECT coalesce(merged_into, id) FROM customer WHERE id = $1", who) if known else None
     if found is None:
-        named = who if isinstance(who, str) and who.isprintable() else "of that id"
-        raise NotFound(f"no customer {named}", param="customer")
+        raise unknown(who)
     return str(found)
+
+
+def unknown(who: Any) -> NotFound:
+    """Return the error that says that there is nobody of an id or `Identity`."""
+    if isinstance(who, Identity):
+        return NotFound(f"nobody is known as {who.channel} {who.external_id}", param="customer")
+    named = who if isinstance(who, str) and who.isprintable() else "of that id"
+    return NotFound(f"no customer {named}", param="customer")
 
 
 async def locale_of(store: Store, id_: str) -> str | None:

@@ -8,7 +8,7 @@ Concurrency lives here: in unique keys, checks and partial indexes, not in Pytho
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, LargeBinary, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from paydesk.store import schema_channels, schema_money, schema_subscriptions
@@ -240,14 +240,21 @@ api_key = Table(
     "api_key",
     metadata,
     text("id"),
+    text("kind", default="secret"),
     text("name"),
+    text("prefix", default=""),
     Column("hash", LargeBinary, nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
+    Column("rate_per_s", Integer, nullable=True),
     time("created_at", default="now()"),
     time("last_used_at", nullable=True),
+    time("expires_at", nullable=True),
     time("revoked_at", nullable=True),
+    text("rotated_to", nullable=True),
     sa.PrimaryKeyConstraint("id"),
     sa.UniqueConstraint("hash"),
+    sa.CheckConstraint("kind IN ('secret','publishable')", name="kind"),
+    comment="who may call the API: a hash of each key, how it begins, what it may do, when it ends (database's real time)",
 )
 
 idempotency_key = Table(

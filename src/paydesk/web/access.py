@@ -12,9 +12,10 @@ from paydesk.clock import iso
 from paydesk.customers import ID
 from paydesk.errors import Invalid, NotFound, PaydeskError
 from paydesk.service import Service
-from paydesk.web.auth import Keys
+from paydesk.web.auth import Keys, person_of
 from paydesk.web.hooks import Receive, Scope, Send
-from paydesk.web.wallet import Malformed, answer
+from paydesk.web.limits import told
+from paydesk.web.wallet import Malformed, answer, headers_of
 
 log = logging.getLogger("paydesk.api")
 
@@ -50,23 +51,23 @@ class AccessCalls:
         except PaydeskError as error:
             if error.status >= 500:
                 log.warning("%s %s: %s", number, scope["path"], error.message)
-            more = ((b"allow", b"GET"),) if error.status == 405 else ()
-            await answer(send, error.status, number, error.body(number), more)
+            await answer(send, error.status, number, error.body(number), (*headers_of(error, b"GET"), *told(scope)))
         except Exception as error:  # whatever it is, it is told as every error is
             log.error("%s %s failed", number, scope["path"], exc_info=error)
             unknown = PaydeskError("something went wrong here; it is in the log")
             await answer(send, unknown.status, number, unknown.body(number), ())
         else:
-            await answer(send, 200, number, content, ())
+            await answer(send, 200, number, content, told(scope))
 
     async def _look(self, scope: Scope) -> dict[str, Any]:
         if scope["method"] != "GET":
             raise NotRead("Method Not Allowed")
-        header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
-        caller = await self._keys.caller(header.decode("latin-1") if header is not None else None)
-        caller.require("read")
+        caller = await self._keys.caller(scope)
+        caller.require_buyer_or("read")
         feature = _feature(scope["query_string"])
         customer = scope["path"][len(HEAD) : -len(TAIL)]
+        if caller.publishable:
+            customer = await person_of(self._service.store, caller, customer)
         reasons = await self._service.checks.submit((customer, feature)) if ID.fullmatch(customer) else None
         if reasons is None:
             raise NotFound(f"no customer {customer if customer.isprintable() else 'of that id'}", param="customer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -28,7 +29,7 @@ from paydesk.customers import Identity, Thread
 from paydesk.errors import Invalid, NotFound, StripeRefused
 from paydesk.service import Service
 from paydesk.web import shapes
-from paydesk.web.auth import Caller
+from paydesk.web.auth import Caller, person_of
 from paydesk.web.once import once
 from paydesk.web.returns import checked_return
 
@@ -44,13 +45,13 @@ def service_of(request: Request) -> Service:
     return service
 
 
-def allowed(scope: str) -> Any:
-    """Return a dependency: the caller, whose key has `scope`."""
+def allowed(scope: str, require: Callable[[Caller, str], None] = Caller.require) -> Any:
+    """Return a dependency: the caller, a secret key that has `scope`; `require` says who else may."""
 
     async def check(request: Request) -> Caller:
-        caller = await request.app.state.keys.caller(request.headers.get("Authorization"))
-        caller.require(scope)
-        return caller  # type: ignore[no-any-return]
+        caller: Caller = await request.app.state.keys.caller(request.scope)
+        require(caller, scope)
+        return caller
 
     return Depends(check)
 
@@ -58,15 +59,23 @@ def allowed(scope: str) -> Any:
 Here = Annotated[Service, Depends(service_of)]
 Reader = Annotated[Caller, allowed("read")]
 Seller = Annotated[Caller, allowed("sell")]
+Spender = Annotated[Caller, allowed("spend")]
 Refunder = Annotated[Caller, allowed("refund")]
 Admin = Annotated[Caller, allowed("admin")]
+
+# A publishable key is refused by all of the above. A route that lets a buyer in has to ask whose things it touches:
+# `person_of` for whom a caller names, `caller.must_be` for whose an object is, `caller.must_send_only` for what is sent.
+BuyerOrReader = Annotated[Caller, allowed("read", Caller.require_buyer_or)]
+BuyerOrSeller = Annotated[Caller, allowed("sell", Caller.require_buyer_or)]
+BuyerOrSpender = Annotated[Caller, allowed("spend", Caller.require_buyer_or)]
+AnybodyOrReader = Annotated[Caller, allowed("read", Caller.require_anybody_or)]
 
 
 # --- catalogue and people --------------------------------------------------------------------------------------------
 
 
 @router.get("/products", tags=["Catalogue"])
-async def list_products(here: Here, _caller: Reader) -> dict[str, Any]:
+async def list_products(here: Here, _caller: AnybodyOrReader) -> dict[str, Any]:
     """List what is sold, as the catalogue says now."""
     return shapes.products(here.catalog)
 
@@ -98,20 +107,21 @@ async def find_customer(
 
 
 @router.get("/customers/{customer}", tags=["Customers"])
-async def get_customer(here: Here, _caller: Reader, customer: str) -> dict[str, Any]:
-    """Return a person."""
-    return shapes.customer(await customers.get(here.store, here.vault, customer))
+async def get_customer(here: Here, caller: BuyerOrReader, customer: str) -> dict[str, Any]:
+    """Return a person. A buyer sees themselves, without what is noted about them."""
+    person = await person_of(here.store, caller, customer)
+    return shapes.for_buyer(shapes.customer(await customers.get(here.store, here.vault, person)), caller.publishable)
 
 
 @router.get("/customers/{customer}/credits", tags=["Credits"])
 async def get_credits(
-    here: Here, _caller: Reader, customer: str, unit: Annotated[str, Query(max_length=64)] = CREDITS
+    here: Here, caller: BuyerOrReader, customer: str, unit: Annotated[str, Query(max_length=64)] = CREDITS
 ) -> dict[str, Any]:
     """Return what can be spent now, with the lots it is in; other units are under `units`.
 
     A `unit` that neither the catalogue nor the customer has is refused with 400.
     """
-    id_ = await customers.resolve(here.store, customer)
+    id_ = await person_of(here.store, caller, customer)
     async with here.store.transaction() as tx:
         wallets = await books.wallets(tx, id_, here.clock.now())
     if unit not in wallets and unit not in here.catalog.units():
@@ -132,22 +142,28 @@ async def get_timeline(here: Here, _caller: Reader, customer: str) -> dict[str, 
 
 
 @router.post("/checkouts", tags=["Checkouts"], status_code=201)
-async def create_checkout(request: Request, here: Here, _caller: Seller, given: shapes.CheckoutGiven) -> Response:
-    """Make an order and its Checkout session at once. Prices come from the catalogue, never from the caller."""
+async def create_checkout(request: Request, here: Here, caller: BuyerOrSeller, given: shapes.CheckoutGiven) -> Response:
+    """Make an order and its Checkout session at once. Prices come from the catalogue, never from the caller.
+
+    With `form` no session is made: the buyer pays on the payment form, at `form`.
+    """
+    caller.must_send_only(given.model_fields_set, *shapes.CHECKOUT_OF_BUYER)
+    caller.must_send_only(shapes.fields_of(given.items), *shapes.ITEM_OF_BUYER)
     lines = tuple([await line_of(here, item) for item in given.items])
     metadata = {**given.metadata, **await _cheaper(here, given)}
     success_url = checked_return(given.success_url, "success_url", here.settings)
     cancel_url = checked_return(given.cancel_url, "cancel_url", here.settings)
-    customer, thread = await buyer_of(here, given)
+    customer, thread = await buyer_of(here, caller, given)
 
     async def work(operation: str) -> dict[str, Any]:
         new = checkout.NewOrder(customer, lines, thread, success_url, cancel_url, metadata, save_card=given.save_card)
         id_ = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=id_)
-        await _open(here, id_)
-        return await _order(here, id_)
+        if not given.form:
+            await _open(here, id_)
+        return await _order(here, caller, id_)
 
-    return await once(here.store, customer, request, work, status=201)
+    return await once(here.store, caller.keys_of(customer), request, work, status=201)
 
 
 async def _open(here: Service, order: str) -> None:
@@ -200,37 +216,41 @@ def ad_hoc(name: str, quantity: int, amount: int, currency: str, param: str) -> 
 
 
 async def buyer_of(
-    here: Service, given: shapes.CheckoutGiven | shapes.PaymentGiven | shapes.SubscriptionGiven
+    here: Service, caller: Caller, given: shapes.CheckoutGiven | shapes.PaymentGiven | shapes.SubscriptionGiven
 ) -> tuple[str, Thread | None]:
-    """Return who buys, made when nobody knows them yet, and where they are told."""
+    """Return who buys, made when nobody knows them yet, and where they are told. A buyer buys for themselves."""
     if isinstance(given.customer, str):
-        customer = await customers.resolve(here.store, given.customer)
+        customer = await person_of(here.store, caller, given.customer)
         return customer, await customers.thread_of(here.store, customer, given.conversation)
     who: Identity = customers.identity(given.customer.channel, given.customer.external_id)
+    if caller.publishable:
+        return await person_of(here.store, caller, who), Thread(who.channel, who.external_id, given.conversation)
     customer = await customers.find_or_make(here.store, who)
     return customer, Thread(who.channel, who.external_id, given.conversation)
 
 
-async def _order(here: Service, id_: str) -> dict[str, Any]:
+async def _order(here: Service, caller: Caller, id_: str) -> dict[str, Any]:
     row = await checkout.get(here.store, id_)
-    return shapes.order(row, await checkout.lines(here.store, id_), here.settings.public_url)
+    caller.must_be(row["customer_id"], "order", id_)
+    shown = shapes.order(row, await checkout.lines(here.store, id_), here.settings.public_url)
+    return shapes.for_buyer(shown, caller.publishable)
 
 
 @router.get("/orders/{order}", tags=["Orders"])
-async def get_order(here: Here, _caller: Reader, order: str) -> dict[str, Any]:
+async def get_order(here: Here, caller: BuyerOrReader, order: str) -> dict[str, Any]:
     """Return an order."""
-    return await _order(here, order)
+    return await _order(here, caller, order)
 
 
 @router.post("/orders/{order}/cancel", tags=["Orders"])
-async def cancel_order(request: Request, here: Here, _caller: Seller, order: str) -> Response:
+async def cancel_order(request: Request, here: Here, caller: Seller, order: str) -> Response:
     """Cancel an unpaid order; its session is expired, or its payment canceled first: nobody can pay it any more."""
     customer = (await checkout.get(here.store, order))["customer_id"]
 
     async def work(_operation: str) -> dict[str, Any]:
         await payments.cancel_of_order(here.store, here.gateway, order)
         await checkout.cancel(here.store, here.gateway, order)
-        return await _order(here, order)
+        return await _order(here, caller, order)
 
     return await once(here.store, customer, request, work)
 

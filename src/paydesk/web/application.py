@@ -19,8 +19,10 @@ from paydesk.service import Service
 from paydesk.telemetry import exposition
 from paydesk.web import (
     access,
+    buyers_api,
     credits_api,
     endpoints_api,
+    keys_api,
     pages,
     payments_api,
     people_api,
@@ -30,6 +32,7 @@ from paydesk.web import (
 )
 from paydesk.web.api import router, service_of
 from paydesk.web.auth import Keys
+from paydesk.web.limits import told
 from paydesk.web.merging_api import router as merging_router
 
 log = logging.getLogger("paydesk.api")
@@ -43,7 +46,7 @@ def build(service: Service) -> FastAPI:
         title="Paydesk", version="1", description="The pay desk for chat products.", docs_url=None, redoc_url=None
     )
     app.state.service = service
-    app.state.keys = Keys(service.store, service.settings.api_key)
+    app.state.keys = Keys(service.store, service.vault, service.settings.api_key)
     app.include_router(router)
     app.include_router(credits_api.router)
     app.include_router(payments_api.router)
@@ -52,6 +55,8 @@ def build(service: Service) -> FastAPI:
     app.include_router(topup_api.router)
     app.include_router(people_api.router)
     app.include_router(endpoints_api.router)
+    app.include_router(keys_api.router)
+    app.include_router(buyers_api.router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_api_route("/metrics", _metrics, include_in_schema=False)
@@ -98,6 +103,7 @@ class Numbered:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Request-Id"] = number
+                headers.raw.extend(told(scope))
                 if scope["path"].startswith("/v1"):
                     headers["Cache-Control"] = "no-store"
                     headers["X-Content-Type-Options"] = "nosniff"

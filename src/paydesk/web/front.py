@@ -9,6 +9,7 @@ from typing import Any
 
 from paydesk.config import Settings
 from paydesk.service import Service
+from paydesk.web import browsers
 from paydesk.web.hooks import STRIPE_PATHS, Receive, Scope, Send, StripeHook
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Service]]
@@ -35,6 +36,11 @@ class Front:
         if scope["type"] == "http":
             if self._inner is None:
                 raise RuntimeError("Paydesk is mounted but does not run: give your own app lifespan=desk.running")
+            if browsers.is_page(scope):
+                if browsers.asks_first(scope):
+                    await browsers.preflight(scope, receive, send)
+                    return
+                send = browsers.readable(scope, send)
             if self._hook is not None and scope["path"] in STRIPE_PATHS:
                 await self._hook(scope, receive, send)
             elif self._access.takes(scope["path"]):

@@ -10,7 +10,19 @@ from starlette.responses import Response
 from paydesk import checkout, ids, money, payments, refunds
 from paydesk.errors import Invalid
 from paydesk.web import shapes
-from paydesk.web.api import After, Here, Limit, Reader, Refunder, Seller, ad_hoc, buyer_of, line_of
+from paydesk.web.api import (
+    After,
+    BuyerOrReader,
+    BuyerOrSeller,
+    Here,
+    Limit,
+    Reader,
+    Refunder,
+    Seller,
+    ad_hoc,
+    buyer_of,
+    line_of,
+)
 from paydesk.web.once import once
 from paydesk.web.returns import checked_return
 
@@ -21,12 +33,14 @@ router = APIRouter(prefix="/v1")
 
 
 @router.post("/payments", tags=["Payments"], status_code=201)
-async def create_payment(request: Request, here: Here, _caller: Seller, given: shapes.PaymentGiven) -> Response:
+async def create_payment(request: Request, here: Here, caller: BuyerOrSeller, given: shapes.PaymentGiven) -> Response:
     """Make an order and its payment intent, and pay it at once with `confirm`.
 
     A payment that needs the buyer says `requires_action`, with a `client_secret` to go on with on your page. A declined
     card is 402 with Stripe's code and message; `payment` names the payment, which can still be paid.
     """
+    caller.must_send_only(given.model_fields_set, *shapes.PAYMENT_OF_BUYER)
+    caller.must_send_only(shapes.fields_of(given.items or ()), *shapes.ITEM_OF_BUYER)
     ask = payments.checked(
         payments.Ask(
             payment_method=given.payment_method,
@@ -38,7 +52,7 @@ async def create_payment(request: Request, here: Here, _caller: Seller, given: s
         )
     )
     lines = await _lines(here, given)
-    customer, thread = await buyer_of(here, given)
+    customer, thread = await buyer_of(here, caller, given)
 
     async def work(operation: str) -> dict[str, Any]:
         new = checkout.NewOrder(customer, lines, thread, metadata=given.metadata, capture=given.capture_method)
@@ -46,9 +60,9 @@ async def create_payment(request: Request, here: Here, _caller: Seller, given: s
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=order)
         made = await payments.make(here.store, here.gateway, order, ask)
         here.bell.ring("inbox")
-        return shapes.payment(made)
+        return shapes.for_buyer(shapes.payment(made), caller.publishable)
 
-    return await once(here.store, customer, request, work, status=201)
+    return await once(here.store, caller.keys_of(customer), request, work, status=201)
 
 
 async def _lines(here: Here, given: shapes.PaymentGiven) -> tuple[checkout.Line, ...]:
@@ -72,9 +86,11 @@ async def _lines(here: Here, given: shapes.PaymentGiven) -> tuple[checkout.Line,
 
 
 @router.get("/payments/{payment}", tags=["Payments"])
-async def get_payment(here: Here, _caller: Reader, payment: str) -> dict[str, Any]:
+async def get_payment(here: Here, caller: BuyerOrReader, payment: str) -> dict[str, Any]:
     """Return a payment as it is now, with what Stripe kept of it (`fee`) and left (`net`) once that is known."""
-    return shapes.payment(await payments.get(here.store, here.gateway, payment))
+    caller.must_be(await payments.payer_of(here.store, payment), "payment", payment)
+    found = shapes.payment(await payments.get(here.store, here.gateway, payment))
+    return shapes.for_buyer(found, caller.publishable)
 
 
 @router.post("/payments/{payment}/cancel", tags=["Payments"])

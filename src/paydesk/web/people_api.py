@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -12,13 +12,11 @@ from paydesk import claims, customers, linking, memberships
 from paydesk.clock import iso
 from paydesk.memberships import Membership
 from paydesk.web import shapes
-from paydesk.web.api import Admin, Here, Reader, Seller, allowed
-from paydesk.web.auth import Caller
+from paydesk.web.api import Admin, BuyerOrSpender, Here, Reader, Seller
+from paydesk.web.auth import person_of
 from paydesk.web.once import once
 
 router = APIRouter(prefix="/v1")
-
-Spender = Annotated[Caller, allowed("spend")]
 
 
 class ClaimGiven(shapes.Given):
@@ -29,10 +27,10 @@ class ClaimGiven(shapes.Given):
 
 @router.post("/customers/{customer}/claims", tags=["Access"])
 async def claim(
-    request: Request, here: Here, caller: Spender, customer: str, given: ClaimGiven | None = None
+    request: Request, here: Here, caller: BuyerOrSpender, customer: str, given: ClaimGiven | None = None
 ) -> Response:
     """Start what was sold to run from when it is claimed. Asked again, it starts nothing. Needs the scope `spend`."""
-    person = await customers.resolve(here.store, customer)
+    person = await person_of(here.store, caller, customer)
     feature = given.feature if given is not None else None
 
     async def work(_operation: str) -> dict[str, Any]:
@@ -50,7 +48,7 @@ async def claim(
         ]
         return {"data": data, "has_more": False}
 
-    return await once(here.store, person, request, work)
+    return await once(here.store, caller.keys_of(person), request, work)
 
 
 @router.get("/customers/{customer}/memberships", tags=["Access"])

@@ -26,6 +26,7 @@ from paydesk.service import Service
 from paydesk.wallet import AMOUNT_MAX, HOLD_S, HOLD_S_MAX, Done, EndHold, Give, Operation, Reserve, Spend
 from paydesk.web.auth import Keys
 from paydesk.web.hooks import Receive, Scope, Send
+from paydesk.web.limits import Headers, told
 from paydesk.web.once import checked_key
 from paydesk.web.shapes import Given
 
@@ -187,20 +188,21 @@ class WalletCalls:
         except PaydeskError as error:
             if error.status >= 500:
                 log.warning("%s %s: %s", number, scope["path"], error.message)
-            await answer(send, error.status, number, error.body(number), _headers_of(error))
+            await answer(send, error.status, number, error.body(number), (*headers_of(error, b"POST"), *told(scope)))
         except Exception as error:  # whatever it is, it is told as every error is
             log.error("%s %s failed", number, scope["path"], exc_info=error)
             unknown = PaydeskError("something went wrong here; it is in the log")
             await answer(send, unknown.status, number, unknown.body(number), ())
         else:
-            await answer(send, 200, number, shown(done), _REPLAYED if done.replayed else ())
+            limit = told(scope)
+            await answer(send, 200, number, shown(done), (*_REPLAYED, *limit) if done.replayed else limit)
 
     async def _carry_out(self, call: Call, scope: Scope, receive: Receive) -> Done:
         """Check everything that can be checked without the ledger, then run the operation."""
         if scope["method"] != "POST":
             raise NotAllowed("Method Not Allowed")
         headers = _read_headers(scope["headers"])
-        caller = await self._keys.caller(headers.get(b"authorization"))
+        caller = await self._keys.caller(scope)
         caller.require(call.scope)
         given_key = headers.get(b"idempotency-key")
         key = ids.new("op") if given_key is None else checked_key(given_key)
@@ -236,7 +238,7 @@ def _read_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, str]:
     """Return the headers that count, the first of each name; refuse a body that says itself that it is too large."""
     found: dict[bytes, str] = {}
     for name, value in headers:
-        if name in (b"authorization", b"idempotency-key"):
+        if name == b"idempotency-key":
             found.setdefault(name, value.decode("latin-1"))
         elif name == b"content-length" and (not value.isdigit() or int(value[:20]) > BODY_BYTES_MAX):
             raise TooLarge(f"this request has at most {BODY_BYTES_MAX} bytes")
@@ -296,7 +298,6 @@ def shown(done: Done) -> dict[str, Any]:
     return {**answer, "expires_at": iso(done.expires_at)} if done.kind == "grant" else answer
 
 
-Headers = tuple[tuple[bytes, bytes], ...]
 _ALWAYS: Headers = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
@@ -305,11 +306,11 @@ _ALWAYS: Headers = (
 _REPLAYED: Headers = ((b"idempotent-replayed", b"true"),)
 
 
-def _headers_of(error: PaydeskError) -> Headers:
-    """Return what an error says besides its body."""
-    if error.status == 503:
-        return ((b"retry-after", b"5"),)
-    return ((b"allow", b"POST"),) if error.status == 405 else ()
+def headers_of(error: PaydeskError, method: bytes) -> Headers:
+    """Return what an error says besides its body: when to come again, or which method is meant."""
+    if error.retry_after_s is not None:
+        return ((b"retry-after", b"%d" % error.retry_after_s),)
+    return ((b"allow", method),) if error.status == 405 else ()
 
 
 async def answer(send: Send, status: int, number: str, content: dict[str, Any], more: Headers) -> None:

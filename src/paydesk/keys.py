@@ -1,0 +1,243 @@
+"""API keys as they are kept: made, listed, rotated, revoked. Only a hash is stored, so a key can be shown once.
+
+A **secret** key is for servers and has scopes. A **publishable** key stands in web pages for everybody to read: it has no
+scope, and opens what everybody may see and, together with a buyer's token, what that buyer may do. Keys end by the
+database's own clock, which no sandbox moves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from paydesk import audit, ids
+from paydesk.clock import iso
+from paydesk.errors import Conflict, Invalid, NotFound
+from paydesk.privacy import Vault
+from paydesk.store import Record, Store, Tx
+
+SCOPES = ("read", "sell", "spend", "refund", "admin")
+SECRET, PUBLISHABLE = "secret", "publishable"
+MARKS = {SECRET: "pdk_", PUBLISHABLE: "pdk_pub_"}
+"""How keys begin. What follows is hexadecimal, so no secret key begins like a publishable one."""
+
+NAME_MAX = 100
+KEYS_MAX = 1000
+RATE_MAX = 10_000
+LIFE_S_MAX = 3660 * 86_400
+OVERLAP_S = 86_400
+OVERLAP_S_MAX = 30 * 86_400
+SHOWN_DIGITS = 8
+COLUMNS = (
+    "id, kind, name, prefix, scopes, rate_per_s, created_at, last_used_at, expires_at, revoked_at, rotated_to, "
+    "CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired' ELSE 'valid' END AS status"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key, without what it is: `prefix` is how it begins, so that a person recognises it.
+
+    `status` is `valid`, `expired` or `revoked`; `rate_per_s` is `None` for the usual limit.
+    """
+
+    id: str
+    kind: str
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    rate_per_s: int | None
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    rotated_to: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a new key is to be like: checked by `checked`."""
+
+    name: str
+    scopes: tuple[str, ...] = ()
+    kind: str = SECRET
+    expires_in_s: int | None = None
+    rate_per_s: int | None = None
+
+
+def checked(wish: Wish) -> Wish:
+    """Return a wish that can be granted; raises `Invalid` that names what cannot."""
+    if not 0 < len(wish.name.strip()) <= NAME_MAX or not wish.name.isprintable():
+        raise Invalid(f"a key's name has 1 to {NAME_MAX} printable characters", param="name")
+    if wish.kind not in MARKS:
+        raise Invalid(f"a key is {SECRET} or {PUBLISHABLE}", param="kind")
+    if wish.kind == PUBLISHABLE and wish.scopes:
+        raise Invalid("a publishable key has no scopes: it may do what a buyer may", param="scopes")
+    unknown = sorted(set(wish.scopes) - set(SCOPES))
+    if unknown or (wish.kind == SECRET and not wish.scopes):
+        raise Invalid(f"scopes are {', '.join(SCOPES)}; unknown: {', '.join(unknown) or 'none given'}", param="scopes")
+    if wish.expires_in_s is not None and not 0 < wish.expires_in_s <= LIFE_S_MAX:
+        raise Invalid(f"a key lasts 1 to {LIFE_S_MAX} seconds, or for ever", param="expires_in_s")
+    if wish.rate_per_s is not None and not 0 < wish.rate_per_s <= RATE_MAX:
+        raise Invalid(f"a key's rate is 1 to {RATE_MAX} requests a second", param="rate")
+    return wish
+
+
+def digest(key: str) -> bytes:
+    """Return what is stored of a key: a plain hash is enough for 256 random bits."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def fresh(kind: str = SECRET) -> str:
+    """Return a new key of 256 random bits."""
+    return MARKS[kind] + secrets.token_hex(32)
+
+
+def derived(vault: Vault, kind: str, operation: str) -> str:
+    """Return the key that an operation makes, always the same: nobody without our keys can make it."""
+    halves = (vault.signatures("api_key", f"{operation}:{half}")[-1] for half in ("left", "right"))
+    return MARKS[kind] + "".join(halves)
+
+
+async def create(store: Store, wish: Wish, key: str, *, actor: str, operation: str | None = None) -> Key:
+    """Keep a new key, and return it; the same operation makes one, however often it is repeated.
+
+    Raises `Invalid`, and `Conflict` when there are too many.
+    """
+    checked(wish)
+    id_ = ids.derived("key", operation) if operation is not None else ids.new("key")
+
+    async def work(tx: Tx) -> Key:
+        known = await _find(tx, id_)
+        if known is not None:
+            return known
+        if await tx.fetchval("SELECT count(*) FROM api_key WHERE revoked_at IS NULL") >= KEYS_MAX:
+            raise Conflict(f"there are {KEYS_MAX} keys already: revoke some first")
+        await _insert(tx, id_, wish, key)
+        await audit.note(tx, actor, "key.create", [id_], {"kind": wish.kind, "scopes": list(wish.scopes)})
+        return await _get(tx, id_)
+
+    return await store.run(work)
+
+
+async def rotate(
+    store: Store, id_: str, key: str, *, overlap_s: int = OVERLAP_S, actor: str, operation: str | None = None
+) -> Key:
+    """Keep `key` as the successor of a key, with its name, scopes and limit; the old one ends after the overlap.
+
+    The same operation does it once. Raises `NotFound`, and `Conflict` for a key that is over or has a successor.
+    """
+    if not 0 <= overlap_s <= OVERLAP_S_MAX:
+        raise Invalid(f"the overlap is 0 to {OVERLAP_S_MAX} seconds", param="overlap_s")
+    next_id = ids.derived("key", operation) if operation is not None else ids.new("key")
+
+    async def work(tx: Tx) -> Key:
+        await tx.execute("SELECT FROM api_key WHERE id = $1 FOR UPDATE", id_)
+        old = await _get(tx, id_)
+        if old.rotated_to == next_id:
+            return await _get(tx, next_id)
+        if old.rotated_to is not None:
+            raise Conflict(f"{id_} has a successor already: {old.rotated_to}")
+        if old.status != "valid":
+            raise Conflict(f"{id_} is {old.status}: make a new key instead")
+        await _insert(tx, next_id, Wish(old.name, old.scopes, old.kind, None, old.rate_per_s), key)
+        await tx.execute(
+            "UPDATE api_key SET rotated_to = $2, expires_at = least(expires_at, now() + make_interval(secs => $3)) "
+            "WHERE id = $1",
+            id_,
+            next_id,
+            overlap_s,
+        )
+        await audit.note(tx, actor, "key.rotate", [id_], {"to": next_id, "overlap_s": overlap_s})
+        return await _get(tx, next_id)
+
+    return await store.run(work)
+
+
+async def _insert(tx: Tx, id_: str, wish: Wish, key: str) -> None:
+    await tx.execute(
+        "INSERT INTO api_key (id, kind, name, prefix, hash, scopes, rate_per_s, expires_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))",
+        id_,
+        wish.kind,
+        wish.name,
+        key[: len(MARKS[wish.kind]) + SHOWN_DIGITS],
+        digest(key),
+        sorted(set(wish.scopes)),
+        wish.rate_per_s,
+        wish.expires_in_s,
+    )
+
+
+async def get(store: Store, id_: str) -> Key:
+    """Return a key; raises `NotFound`."""
+    async with store.transaction() as tx:
+        return await _get(tx, id_)
+
+
+async def listed(store: Store, *, starting_after: str | None = None, limit: int | None = None) -> list[Key]:
+    """Return keys, newest first, after the one named: all of them without a limit."""
+    async with store.transaction() as tx:
+        before = await _find(tx, starting_after) if starting_after is not None else None
+        if starting_after is not None and before is None:
+            raise Invalid(f"no key {starting_after}", param="starting_after")
+        rows = await tx.fetch(
+            f"SELECT {COLUMNS} FROM api_key WHERE $1::timestamptz IS NULL OR (created_at, id) < ($1, $2) "
+            "ORDER BY created_at DESC, id DESC LIMIT $3",
+            before.created_at if before is not None else None,
+            starting_after,
+            limit,
+        )
+        return [_key(row) for row in rows]
+
+
+async def revoke(store: Store, id_: str, *, actor: str) -> Key:
+    """Revoke a key, and return it; again, nothing changes. Raises `NotFound`."""
+
+    async def work(tx: Tx) -> Key:
+        done = await tx.execute("UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL", id_)
+        if done:
+            await audit.note(tx, actor, "key.revoke", [id_])
+        return await _get(tx, id_)
+
+    return await store.run(work)
+
+
+def shown(of: Key) -> dict[str, Any]:
+    """Show a key, without what it is."""
+    return {
+        "id": of.id,
+        "object": "key",
+        "kind": of.kind,
+        "name": of.name,
+        "prefix": of.prefix,
+        "scopes": list(of.scopes),
+        "rate_per_s": of.rate_per_s,
+        "status": of.status,
+        "created_at": iso(of.created_at),
+        "last_used_at": iso(of.last_used_at),
+        "expires_at": iso(of.expires_at),
+        "revoked_at": iso(of.revoked_at),
+        "rotated_to": of.rotated_to,
+    }
+
+
+async def _find(tx: Tx, id_: str) -> Key | None:
+    row = await tx.fetchrow(f"SELECT {COLUMNS} FROM api_key WHERE id = $1", id_)
+    return None if row is None else _key(row)
+
+
+async def _get(tx: Tx, id_: str) -> Key:
+    found = await _find(tx, id_)
+    if found is None:
+        raise NotFound(f"no key {id_}", param="key")
+    return found
+
+
+def _key(row: Record) -> Key:
+    values: dict[str, Any] = dict(row.items())
+    return Key(**{**values, "scopes": tuple(values["scopes"])})
