@@ -375,6 +375,16 @@ def test_t36_a_refund_that_failed_is_the_desks_business_too() -> None:
     assert (step.say, step.alert, step.about) == ("refund_failed", "refund_failed", "re_1")
 
 
+def test_a_payment_in_our_own_form_is_on_its_way_although_the_page_at_stripe_was_closed_for_it() -> None:
+    closed, on_its_way = session("expired", "unpaid", intent=None), intent("processing", intent="pi_form")
+    for facts in ([closed, on_its_way], [on_its_way, closed]):
+        case, _ = told(facts)
+        assert case.order.status == "pending"
+        case, _ = told([*facts, intent(intent="pi_form")])
+        assert case.order.status == "fulfilled"
+        assert told([*facts, intent("failed", intent="pi_form")])[0].order.status == "expired"
+
+
 def test_a_refund_heard_of_before_the_payment_was_is_what_is_told() -> None:
     case, said = told([intent("processing"), refund("re_1", 999), intent()])
     assert (case.order.status, said) == ("refunded", ["refunded"])

@@ -306,7 +306,7 @@ async def open_session(store: Store, gateway: Gateway, order_id: str, *, public_
     if row["status"] not in PAYABLE:
         await _close_canceled(store, gateway, row)
         return Link(row["status"])
-    if row["session"] is None and await has_payment(store, order_id):
+    if await has_payment(store, order_id):
         return Link("pending")
     bill = await hosted.page(store, gateway, row)
     if bill is not None:
@@ -361,8 +361,8 @@ async def _plan_session(store: Store, row: Record, stripe_customer: str, public_
 
     async def work(tx: Tx) -> Record | None:
         await customers.lock_person(tx, row["customer_id"])
-        now = await tx.fetchrow("SELECT status, session, session_count FROM orders WHERE id = $1", row["id"])
-        if now is None or now["status"] not in PAYABLE or now["session"] != row["session"]:
+        now = await tx.fetchrow(sessions.STANDING, row["id"])
+        if now is None or now["status"] not in PAYABLE or now["session"] != row["session"] or now["paid_apart"]:
             return None
         under_way = await calls.pending(tx, "session", row["id"])
         if under_way is not None:
@@ -386,7 +386,7 @@ async def _make_session(store: Store, gateway: Gateway, row: Record, call: Recor
     session = await _send(gateway, row, call)
     status = await _keep_session(store, row, call["key"], session)
     if status == "canceled":  # somebody canceled while we asked: nobody shall pay it
-        await _close(gateway, session["id"])
+        await close_session(gateway, session["id"])
         return Link("canceled")
     return Link("open", session["url"])
 
@@ -440,7 +440,7 @@ async def cancel(store: Store, gateway: Gateway, order_id: str) -> Record:
     if row["status"] not in PAYABLE:
         raise Conflict(f"{order_id} is {row['status']} and cannot be canceled", param="order")
     known = row["session"] if row["session_status"] != "expired" else None
-    if known is not None and await _close(gateway, known) == "complete":
+    if known is not None and await close_session(gateway, known) == "complete":
         raise Conflict(f"{order_id}: its payment is on the way", param="order")
     await store.run(lambda tx: _note_canceled(tx, row))
     now = await get(store, order_id)
@@ -477,10 +477,10 @@ async def _close_canceled(store: Store, gateway: Gateway, row: Record) -> None:
         except StripeRefused as refused:
             await calls.refuse(store, under_way["key"], refused.message)
     elif row["session"] is not None and row["session_status"] == "open":
-        await _close(gateway, row["session"])
+        await close_session(gateway, row["session"])
 
 
-async def _close(gateway: Gateway, session: str) -> str:
+async def close_session(gateway: Gateway, session: str) -> str:
     """Let nobody pay a session any more; return how it ended: `expired`, or `complete` when somebody was quicker."""
     found = await gateway.session(session)
     if found["status"] == "open":

@@ -102,7 +102,9 @@ def status_of(case: Case) -> str:
         return "canceled"
     if order.session_status == "complete" and (order.billed or order.session_payment_status == "unpaid"):
         return "pending"
-    if order.session is None and any(payment.status in UNDER_WAY for payment in case.payments.values()):
+    if order.session_status in (None, "expired") and any(
+        payment.status in UNDER_WAY for payment in case.payments.values()
+    ):
         return "pending"
     return "expired" if order.session_status == "expired" else "open"
 

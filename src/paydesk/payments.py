@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from paydesk import asking, calls, checkout, customers, fanout, inbox, payers, stars
+from paydesk import asking, calls, checkout, customers, fanout, inbox, payers, sessions, stars
 from paydesk.asking import Call, Object
 from paydesk.clock import from_unix
 from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeRefused
@@ -104,6 +104,7 @@ async def _plan(tx: Tx, order: Record, ask: Ask, stripe_customer: str) -> Call:
     name = f"payment:{order['id']}"
     call = await asking.known(tx, name, "payment", order["id"])
     if call is None:
+        await sessions.refuse_other(tx, order)
         await _paid_by(tx, order["id"], stripe_customer)
         call = await asking.written(tx, name, "payment", order["id"], _params(order, ask, stripe_customer))
     if call.state == "refused":
@@ -225,6 +226,13 @@ async def get(store: Store, gateway: Gateway, id_: str) -> Payment:
     return await _shown(store, row, None if row["status"] in FINAL else await gateway.intent(id_))
 
 
+async def look(store: Store, gateway: Gateway, order: str) -> None:
+    """Ask Stripe how the payment of an order stands and put that into the inbox; nothing to do where there is none."""
+    id_ = await store.fetchval(MADE, order)
+    if id_ is not None:
+        await _told(store, gateway, await gateway.intent(id_))
+
+
 async def capture(store: Store, gateway: Gateway, id_: str, amount: int | None) -> Payment:
     """Take what a payment has reserved, or a part of it: the rest is let go.
 
@@ -286,7 +294,7 @@ async def cancel_of_order(store: Store, gateway: Gateway, order: str) -> None:
     One that was asked for and never heard of is made first: nobody may find it later and pay it.
     """
     row = await checkout.get(store, order)
-    if row["status"] not in ("open", "pending") or not await checkout.has_payment(store, order):
+    if row["status"] not in (*checkout.PAYABLE, "pending") or not await checkout.has_payment(store, order):
         return
     intent = await _made(store, gateway, row, Ask())
     await cancel(store, gateway, intent["id"])
@@ -322,11 +330,15 @@ async def _told(store: Store, gateway: Gateway, intent: Object, call: Call | Non
 
 
 ROW = """
-SELECT p.*, o.customer_id, o.session, o.amount AS ordered, o.capture, o.metadata, o.livemode,
+SELECT p.*, o.customer_id, o.amount AS ordered, o.capture, o.metadata, o.livemode,
+       CASE WHEN EXISTS (SELECT FROM stripe_call c WHERE c.subject = o.id AND c.kind = 'payment' AND c.object_id = p.id)
+            THEN NULL ELSE o.session END AS session,
        (SELECT coalesce(sum(amount), 0) FROM refund r
         WHERE r.payment_id = p.id AND r.status NOT IN ('failed', 'canceled'))::bigint AS refunded
 FROM payment p JOIN orders o ON o.id = p.order_id WHERE p.id = $1
 """
+
+MADE = "SELECT object_id FROM stripe_call WHERE subject = $1 AND kind = 'payment' AND state = 'done' LIMIT 1"
 
 COSTS = """
 SELECT currency, sum(fee)::bigint AS fee, sum(net)::bigint AS net FROM balance_transaction

@@ -5,11 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from paydesk.store import Record
+from paydesk.errors import Conflict
+from paydesk.store import Record, Tx
 
 COUPON, CODE, CODES, CARD = "paydesk_coupon", "paydesk_promotion_code", "paydesk_promotion_codes", "paydesk_card"
 """Keys of an order's metadata: the coupon or promotion code it was made with, whether its page takes codes, and whether
 a trial needs a card."""
+
+STANDING = """
+SELECT status, session, session_count,
+    EXISTS (SELECT FROM stripe_call c WHERE c.subject = o.id AND c.kind IN ('payment', 'subscription')
+            AND c.state <> 'refused') AS paid_apart,
+    EXISTS (SELECT FROM stripe_call c WHERE c.subject = o.id AND c.kind = 'session' AND c.state = 'pending') AS asked
+FROM orders o WHERE id = $1
+"""
+"""How an order stands towards its session: `paid_apart` never gets one, `asked` has one under way."""
+
+
+async def refuse_other(tx: Tx, order: Record) -> None:
+    """Raise `Conflict` `changed` when a locked order has got a session since it was read, or can be paid no more.
+
+    Whoever lets an order be paid by an intent of its own first closes its session: it must not be paid twice.
+    """
+    now = await tx.fetchrow(STANDING, order["id"])
+    if now is None or now["status"] not in ("open", "expired") or now["session"] != order["session"] or now["asked"]:
+        raise Conflict(f"{order['id']} has changed meanwhile: look again", param="order", code="changed")
 
 
 def params_of(

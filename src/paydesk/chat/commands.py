@@ -86,6 +86,11 @@ class Conversation:
         """Return the languages that it speaks."""
         return self._spoken.languages
 
+    @property
+    def texts(self) -> Texts:
+        """Return the texts of every language."""
+        return self._spoken
+
     async def answer(self, where: Address, text: str, *, locale: str | None = None) -> list[Reply]:
         """Return the answers to what somebody said. A person nobody knows yet is made.
 

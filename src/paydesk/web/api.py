@@ -143,7 +143,10 @@ async def get_timeline(here: Here, _caller: Reader, customer: str) -> dict[str, 
 
 @router.post("/checkouts", tags=["Checkouts"], status_code=201)
 async def create_checkout(request: Request, here: Here, caller: BuyerOrSeller, given: shapes.CheckoutGiven) -> Response:
-    """Make an order and its Checkout session at once. Prices come from the catalogue, never from the caller."""
+    """Make an order and its Checkout session at once. Prices come from the catalogue, never from the caller.
+
+    With `form` no session is made: the buyer pays on the payment form, at `form`.
+    """
     caller.must_send_only(given.model_fields_set, *shapes.CHECKOUT_OF_BUYER)
     caller.must_send_only(shapes.fields_of(given.items), *shapes.ITEM_OF_BUYER)
     lines = tuple([await line_of(here, item) for item in given.items])
@@ -156,7 +159,8 @@ async def create_checkout(request: Request, here: Here, caller: BuyerOrSeller, g
         new = checkout.NewOrder(customer, lines, thread, success_url, cancel_url, metadata, save_card=given.save_card)
         id_ = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=id_)
-        await _open(here, id_)
+        if not given.form:
+            await _open(here, id_)
         return await _order(here, caller, id_)
 
     return await once(here.store, caller.keys_of(customer), request, work, status=201)

@@ -83,6 +83,7 @@ class CheckoutGiven(Given):
     conversation: str | None = Field(None, max_length=200)
     metadata: Metadata = {}
     save_card: bool = Field(False, description="keep the card for paying later, when the buyer is not there")
+    form: bool = Field(False, description="paid in the payment form at `form`: no page at Stripe is made yet")
     coupon: str | None = Field(None, pattern=COUPON, description="a coupon's id in Stripe")
     promotion_code: str | None = Field(None, pattern=COUPON, description="as buyers type it, or its id in Stripe")
     allow_promotion_codes: bool = Field(False, description="let the buyer type a code on Stripe's page")
@@ -173,6 +174,7 @@ class ChatGiven(Given):
 
 CHECKOUT_OF_BUYER = (
     "customer", "items", "success_url", "cancel_url", "save_card", "promotion_code", "allow_promotion_codes",
+    "form",
 )  # fmt: skip
 ITEM_OF_BUYER = ("price", "quantity")
 PAYMENT_OF_BUYER = ("customer", "items", "return_url", "setup_future_usage")
@@ -240,9 +242,15 @@ def customer(of: Customer) -> dict[str, Any]:
 
 
 def order(row: Record, lines: list[Record], public_url: str) -> dict[str, Any]:
-    """Show an order: `url` is Stripe's page, `link` is ours and never dies."""
+    """Show an order: `url` is Stripe's page, `link` is ours and never dies, `form` is the payment form."""
     url = row["session_url"] if row["status"] == "open" else None
-    return {**showing.order(row, lines), "url": url, "link": f"{public_url}/r/{row['link_token']}"}
+    token = row["link_token"]
+    return {
+        **showing.order(row, lines),
+        "url": url,
+        "link": f"{public_url}/r/{token}",
+        "form": f"{public_url}/pay/{token}",
+    }
 
 
 def wallet(unit: str, of: Wallet) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from paydesk.web.pages import assets, billing, chat, docs, home, link
+from paydesk.web.pages import assets, billing, chat, docs, home, link, pay
 from paydesk.web.pages.home import failed, not_found
 from paydesk.web.pages.render import ServiceOf
 from paydesk.web.pages.stream import end_streams
@@ -21,6 +21,7 @@ def routes(service_of: ServiceOf) -> list[BaseRoute]:
         *home.routes(service_of),
         *chat.routes(service_of),
         *link.routes(service_of),
+        *pay.routes(service_of),
         *billing.routes(service_of),
         *docs.routes(service_of),
         *assets.routes(),

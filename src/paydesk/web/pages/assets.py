@@ -1,4 +1,4 @@
-"""Files that never change while we run: styles, scripts, pictures. Read once, served with their own hash as version.
+"""Files that never change while we run: styles, scripts, pictures, types. Read once, served with their own hash as version.
 
 `address` gives the versioned address, which browsers may keep for a year; without the version they ask each time.
 """
@@ -20,7 +20,11 @@ MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".ts": "application/typescript; charset=utf-8",
 }
+FOR_OTHERS = ("paydesk.js", "paydesk-client.js", "paydesk.d.ts", "paydesk-client.d.ts", "paydesk-react.d.ts")
+"""What pages of other origins may load: the client, the elements, and their types."""
+
 KEPT = "public, max-age=31536000, immutable"
 ASKED = "public, no-cache"
 
@@ -74,7 +78,8 @@ def _answer(request: Request, name: str) -> Response:
         "ETag": etag,
         "Cache-Control": KEPT if request.query_params.get("v") == asset.version else ASKED,
         "X-Content-Type-Options": "nosniff",
-        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "cross-origin" if name in FOR_OTHERS else "same-origin",
+        **({"Access-Control-Allow-Origin": "*"} if name in FOR_OTHERS else {}),
     }
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from paydesk import books, checkout
+from paydesk import books, checkout, form
 from paydesk.chat.texts import given, short
 from paydesk.config import STRIPE_API_BASE, Settings
 from paydesk.errors import NotFound, PaydeskError, StripeRefused, TooMany
@@ -31,9 +31,6 @@ ORIGINS = ["https://checkout.stripe.com", "https://invoice.stripe.com", "https:/
 """Where Stripe has its pages: Checkout, bills, and the customer portal."""
 
 HEADERS = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
-STATES = {"expired": "open", "fulfilled": "paid", "partially_refunded": "paid"}
-"""Statuses of an order that its buyer sees as another."""
-
 PRESSES = Rate(burst=10, per_s=0.2)
 PRESSES_OF_ADDRESS = Rate(burst=60, per_s=1)
 
@@ -62,7 +59,7 @@ class PayLink:
         """Show what is bought and how it stands. Makes nothing."""
         here = self._service_of(request)
         try:
-            order = await _order(here, request)
+            order = await order_of(here, request)
         except NotFound:
             return _page(here, 404, {"state": "unknown"})
         return _page(here, 200, await _seen(here, order))
@@ -76,7 +73,7 @@ class PayLink:
         except TooMany as error:
             return refusal(error, request.url.path)
         try:
-            order = await _order(here, request)
+            order = await order_of(here, request)
         except NotFound:
             return _page(here, 404, {"state": "unknown"})
         try:
@@ -90,12 +87,13 @@ class PayLink:
     async def status(self, request: Request) -> Response:
         """Return the state that the page shows, for the page to notice a change."""
         here = self._service_of(request)
-        order = await _order(here, request)
+        order = await order_of(here, request)
         body = {"state": await _state(here, order), "session": order["session"] is not None}
         return JSONResponse(body, headers={**HEADERS, "Cache-Control": "no-store"})
 
 
-async def _order(here: Service, request: Request) -> Record:
+async def order_of(here: Service, request: Request) -> Record:
+    """Return the order whose token stands in the address; raises `NotFound`."""
     token = request.path_params["token"]
     if not _TOKEN.fullmatch(token):
         raise NotFound("this link leads nowhere: ask for a new one in the chat")
@@ -105,7 +103,7 @@ async def _order(here: Service, request: Request) -> Record:
 async def _state(here: Service, order: Record) -> str:
     """Return how an order stands to its buyer; `elsewhere` is paid on a page of the shop's, by a payment of its own."""
     status: str = order["status"]
-    state = STATES.get(status, status)
+    state = form.STATES.get(status, status)
     return "elsewhere" if state == "open" and await checkout.has_payment(here.store, order["id"]) else state
 
 
@@ -124,6 +122,7 @@ async def _seen(here: Service, order: Record) -> dict[str, Any]:
         "gave": await _gave(here, order["id"]) if state == "paid" else "",
         "watch": f"/r/{order['link_token']}" if watch else "",
         "chat": order["channel"] == "web",
+        "form": form.publishable_key(here.settings) is not None and not form.hosted_only(order, here.settings),
     }
 
 
@@ -145,7 +144,7 @@ async def _trouble(here: Service, order: Record, error: PaydeskError) -> Respons
 
 
 def _page(here: Service, status: int, values: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    values = {"test": not here.gateway.livemode, "bill": False, "watch": "", **values}
+    values = {"test": not here.gateway.livemode, "bill": False, "watch": "", "form": False, **values}
     every = {**HEADERS, **(headers or {})}
     return render("link.html", status=status, headers=every, form_targets=payment_origins(here.settings), **values)
 

@@ -41,20 +41,24 @@ _environment.filters["money"] = money.display
 _environment.filters["iso"] = iso
 
 
-def policy(form_targets: Sequence[str] = ()) -> str:
-    """Return the content policy. `form_targets` are origins that a form's answer may redirect to, besides our own."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            "img-src 'self' data:",
-            "connect-src 'self'",
-            " ".join(("form-action 'self'", *form_targets)),
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        )
-    )
+def policy(form_targets: Sequence[str] = (), more: Mapping[str, str] | None = None) -> str:
+    """Return the content policy. `form_targets` are origins that a form's answer may redirect to, besides our own.
+
+    `more` has sources to allow besides, by directive.
+    """
+    allowed = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "connect-src": "'self'",
+        "form-action": " ".join(("'self'", *form_targets)),
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    for directive, sources in (more or {}).items():
+        allowed[directive] = f"{allowed.get(directive, '')} {sources}".strip()
+    return "; ".join(f"{directive} {sources}" for directive, sources in allowed.items())
 
 
 def render(

@@ -1,0 +1,342 @@
+"""The payment form: on our own page, and as an element in plain HTML on another origin, as buyers meet it."""
+
+# ruff: noqa: F401, F811 (fixtures are imported and then named as arguments)
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser import browser, page, served
+from conftest import settings_for
+from desk import Buyer, Desk, running_desk
+from paydesk.web.pages.assets import FOLDER
+from sandbox_fixtures import Sandbox
+from tools import node_package
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "react"
+REACT, ESBUILD, AXE = "19.3.1", "0.28.2", "4.14.1"
+VISA, DECLINED, POOR, SECURED = "4242424242424242", "4000000000000002", "4000000000009995", "4000002760003184"
+
+_SHOP = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Shop</title>
+<meta name="viewport" content="width=device-width"><body><h1>Shop</h1><div id="shop"></div>
+<script type="module">
+import { Paydesk } from "DESK/static/paydesk.js";
+const query = new URLSearchParams(location.search);
+sessionStorage.token = query.get("token") ?? sessionStorage.token;
+sessionStorage.made = query.get("element") ? location.search : sessionStorage.made;
+const wanted = new URLSearchParams(sessionStorage.made);
+window.told = [];
+window.Paydesk = Paydesk;
+for (const name of ["ready", "paid", "failed", "pending", "closed", "error", "balance", "changed", "portal"]) {
+  document.addEventListener(`paydesk-${name}`, (event) => {
+    window.told.push([name, event.detail.code ?? event.detail.state ?? event.detail.balance ?? null]);
+    if (name === "portal") { window.portal = event.detail.url; event.preventDefault(); }
+  });
+}
+for (const kind of wanted.get("element").split(",")) {
+  const made = document.createElement(`paydesk-${kind}`);
+  made.setAttribute("publishable-key", "KEY");
+  made.setAttribute("customer-token", sessionStorage.token);
+  for (const name of ["price", "order", "locale", "quantity"]) if (wanted.get(name)) made.setAttribute(name, wanted.get(name));
+  document.getElementById("shop").append(made);
+}
+</script></body></html>"""
+
+
+@pytest.fixture(scope="module")
+def shop(desk: Desk) -> Iterator[str]:
+    """Somebody's own site on another origin, with a publishable key of this desk in its page."""
+    key = desk.post("/v1/keys", {"name": "shop", "kind": "publishable"})["key"]
+    with served(_SHOP.replace("DESK", desk.url).replace("KEY", key)) as address:
+        yield address
+
+
+CATALOGUE = """
+[products.lesson]
+name = "Lesson"
+payment_methods = ["card", "blik", "p24"]
+prices = [{ currency = "pln", amount = "60.00" }]
+grants = [{ kind = "credits", amount = 1, unit = "lessons" }]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def polish_desk(
+    desk: Desk, new_database: Callable[[], str], stripe_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Desk]:
+    """A desk that takes BLIK. Made before the browser starts, whose event loop lets no other one run."""
+    path: Path = tmp_path_factory.mktemp("polish") / "catalog.toml"
+    path.write_text(CATALOGUE)
+    settings = settings_for(new_database(), stripe_sandbox.url, PAYDESK_CATALOG=str(path))
+    with running_desk(settings, stripe_sandbox) as running:
+        yield running
+
+
+def token_of(desk: Desk, buyer: Buyer) -> str:
+    return str(desk.post("/v1/customer_sessions", {"customer": buyer.who})["token"])
+
+
+def fill(page: Page, number: str) -> None:
+    expect(page.get_by_label("Card number")).to_be_visible(timeout=15_000)
+    page.get_by_label("Card number").fill("")
+    page.get_by_label("Card number").press_sequentially(number)
+    page.get_by_label("Expiration date").fill("12 / 40")
+    page.get_by_label("Security code").fill("123")
+
+
+def form_of(order: dict[str, Any]) -> str:
+    return str(order["link"]).replace("/r/", "/pay/")
+
+
+def pay(page: Page) -> None:
+    page.get_by_role("button", name=re.compile("^(Pay|Zapłać|Betaal)")).click()
+
+
+def told(page: Page) -> list[list[Any]]:
+    return [list(one) for one in page.evaluate("window.told")]
+
+
+def orders_of(desk: Desk, buyer: Buyer) -> list[str]:
+    """The orders that somebody has, by what is kept about them."""
+    told = desk.get(f"/v1/customers/{buyer.id}/timeline")["data"]
+    return [row["id"] for row in told if row["what"] == "order"]
+
+
+def intents_of(desk: Desk, order: dict[str, Any]) -> list[dict[str, Any]]:
+    """The intents that Stripe has for an order; those of its sessions bear its id as well."""
+    listed = desk.at_stripe("GET", "/v1/payment_intents", {"limit": 100}).json()["data"]
+    return [one for one in listed if one["metadata"].get("paydesk_order") == order["id"]]
+
+
+# --- on our own page -------------------------------------------------------------------------------------------------
+
+
+def test_opening_makes_nothing_and_a_card_that_is_declined_is_followed_by_one_that_pays(desk: Desk, page: Page) -> None:
+    buyer = desk.buyer()
+    order = buyer.checkout("credits-10")
+    page.goto(form_of(order))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your order")
+    expect(page.get_by_label("Card number")).to_be_visible()
+    assert intents_of(desk, order) == []
+    fill(page, DECLINED)
+    pay(page)
+    expect(page.get_by_role("alert").filter(has_text="declined")).to_have_text(
+        "Your card was declined. Nothing was charged. You can try again, or pay another way."
+    )
+    fill(page, VISA)
+    pay(page)
+    page.get_by_role("button", name=re.compile("Pay|Paying")).click(force=True)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=20_000)
+    expect(page.get_by_text("You got 10 credits.")).to_be_visible()
+    expect(page.get_by_text("Already paid: this link takes no second payment.")).to_be_visible()
+    desk.settled(order["id"])
+    assert [one["status"] for one in intents_of(desk, order)] == ["succeeded"]
+    assert buyer.balance() == 10
+    session = desk.at_stripe("GET", f"/v1/checkout/sessions/{order['session']}").json()
+    assert session["status"] == "expired"
+    page.goto(order["link"])
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid")
+
+
+@pytest.mark.parametrize(
+    ("button", "ends"), [("Complete authentication", "Paid"), ("Fail authentication", "Your order")]
+)
+def test_3d_secure_leads_there_and_back_to_what_is_true(desk: Desk, page: Page, button: str, ends: str) -> None:
+    order = desk.buyer().checkout("credits-10")
+    page.goto(form_of(order))
+    fill(page, SECURED)
+    pay(page)
+    page.get_by_role("button", name=button).click()
+    page.wait_for_url(re.compile("/pay/"))
+    expect(page.get_by_role("heading", level=1)).to_have_text(ends, timeout=20_000)
+    if ends == "Paid":
+        desk.settled(order["id"])
+        return
+    expect(page.get_by_role("alert").filter(has_text="charged")).to_be_visible()
+    expect(page).to_have_url(form_of(order))
+    fill(page, VISA)
+    pay(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=20_000)
+
+
+def test_a_subscription_begins_here_and_a_trial_is_sold_on_stripes_page(desk: Desk, page: Page) -> None:
+    buyer = desk.buyer()
+    order = buyer.checkout("plus")
+    page.goto(form_of(order))
+    expect(page.get_by_text("$10.00 a month")).to_be_visible()
+    fill(page, VISA)
+    pay(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=20_000)
+    desk.settled(order["id"])
+    assert buyer.access("plus")["allowed"]
+    trial = desk.buyer().checkout("vip-month")
+    page.goto(form_of(trial))
+    expect(page).to_have_url(trial["link"])
+
+
+def test_a_buyer_is_told_in_their_language_and_can_go_on(desk: Desk, page: Page) -> None:
+    order = desk.buyer().checkout("credits-10")
+    page.goto(form_of(order) + "?locale=pl")
+    expect(page.locator("html")).to_have_attribute("lang", "pl")
+    fill(page, POOR)
+    pay(page)
+    expect(page.get_by_role("alert").filter(has_text="Nic nie pobrano")).to_contain_text("środków")
+    desk.post(f"/v1/orders/{order['id']}/cancel", {})
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("To zamówienie anulowano")
+    expect(page.get_by_role("link", name="Wróć do sklepu")).to_be_visible()
+    page.goto(f"{desk.url}/pay/0000000000000000nothing")
+    expect(page.get_by_role("heading", level=1)).to_have_text("This link leads nowhere")
+
+
+def test_blik_is_offered_after_one_step_more_and_a_bank_page_leads_back(polish_desk: Desk, page: Page) -> None:
+    for method in ("BLIK", "Przelewy24"):
+        order = polish_desk.buyer().checkout("lesson")
+        page.goto(form_of(order))
+        assert intents_of(polish_desk, order) == []
+        page.get_by_role("button", name="Continue to payment").click()
+        page.get_by_role("tab", name=method).click()
+        if method == "BLIK":
+            page.get_by_label("BLIK code").fill("123456")
+        page.get_by_role("button", name="60.00").click()
+        if method == "Przelewy24":
+            page.get_by_role("button", name="Authorize test payment").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=20_000)
+        polish_desk.settled(order["id"])
+
+
+def test_without_scripts_the_page_leads_to_stripe(desk: Desk, page: Page) -> None:
+    order = desk.buyer().checkout("credits-10")
+    context = page.context.browser.new_context(java_script_enabled=False)  # type: ignore[union-attr]
+    plain = context.new_page()
+    plain.goto(form_of(order))
+    plain.get_by_role("link", name="Go to Stripe’s page").click()
+    expect(plain).to_have_url(order["link"])
+    context.close()
+
+
+# --- as elements on another origin -----------------------------------------------------------------------------------
+
+
+def test_the_elements_sell_on_a_page_of_another_origin(desk: Desk, shop: str, page: Page) -> None:
+    buyer = desk.buyer()
+    page.goto(f"{shop}/?element=payment-form,balance&price=credits-10&token={token_of(desk, buyer)}")
+    expect(page.get_by_text("$9.99").first).to_be_visible()
+    assert orders_of(desk, buyer) == []
+    expect(page.locator("paydesk-balance")).to_contain_text("0 credits")
+    fill(page, DECLINED)
+    pay(page)
+    expect(page.get_by_role("alert").filter(has_text="declined")).to_be_visible()
+    fill(page, VISA)
+    pay(page)
+    expect(page.get_by_text("Thank you! Your payment has arrived.")).to_be_visible(timeout=20_000)
+    expect(page.locator("paydesk-balance")).to_contain_text("10 credits")
+    (order,) = orders_of(desk, buyer)
+    assert desk.settled(order)["amount"] == 999
+    names = [name for name, _ in told(page)]
+    assert [name for name in names if name in ("failed", "paid")] == ["failed", "paid"]
+
+
+@pytest.mark.parametrize("button", ["Complete authentication", "Fail authentication"])
+def test_the_element_finds_its_order_again_after_3d_secure(desk: Desk, shop: str, page: Page, button: str) -> None:
+    buyer = desk.buyer()
+    page.goto(f"{shop}/?element=payment-form&price=credits-10&token={token_of(desk, buyer)}")
+    fill(page, SECURED)
+    pay(page)
+    page.get_by_role("button", name=button).click()
+    if button.startswith("Fail"):
+        expect(page.get_by_role("alert").filter(has_text="charged")).to_be_visible(timeout=20_000)
+        fill(page, VISA)
+        pay(page)
+    expect(page.get_by_text("Thank you! Your payment has arrived.")).to_be_visible(timeout=20_000)
+    assert "payment_intent" not in page.url
+    assert len(orders_of(desk, buyer)) == 1
+
+
+def test_subscriptions_are_ended_and_kept_where_they_are_listed(desk: Desk, shop: str, page: Page) -> None:
+    buyer = desk.buyer()
+    buyer.buy("plus")
+    page.goto(f"{shop}/?element=subscriptions&token={token_of(desk, buyer)}")
+    expect(page.get_by_role("heading", name="Plus")).to_be_visible()
+    expect(page.get_by_text("Renews on")).to_be_visible()
+    page.get_by_role("button", name="Cancel subscription").click()
+    expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Cancel subscription").click()
+    page.get_by_role("button", name="Yes, cancel it").click()
+    expect(page.get_by_text("Ends on")).to_be_visible()
+    page.get_by_role("button", name="Go on with it").click()
+    expect(page.get_by_text("Renews on")).to_be_visible()
+    page.get_by_role("button", name="Change plan or card").click()
+    page.wait_for_function("window.portal")
+    assert page.evaluate("window.portal").startswith(desk.sandbox.url)
+
+
+# --- in React, and for everybody -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def react(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of examples/react, built as its own package.json says."""
+    folder = tmp_path_factory.mktemp("react")
+    for name in ("main.tsx", "Shop.tsx"):
+        shutil.copy(EXAMPLE / name, folder)
+    modules = folder / "node_modules"
+    shutil.copytree(FOLDER, modules / "paydesk")
+    for name in ("react", "react-dom", "scheduler"):
+        (modules / name).symlink_to(node_package("react-dom", REACT) / "node_modules" / name)
+    build = json.loads((EXAMPLE / "package.json").read_text())["scripts"]["build"].split()
+    assert build[0] == "esbuild"
+    command = [str(node_package("esbuild", ESBUILD) / "node_modules" / ".bin" / "esbuild"), *build[1:]]
+    built = subprocess.run([*command, "--preserve-symlinks"], cwd=folder, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return (folder / "public" / "main.js").read_text()
+
+
+def test_the_react_example_sells(desk: Desk, react: str, page: Page) -> None:
+    buyer = desk.buyer()
+    key = desk.post("/v1/keys", {"name": "react", "kind": "publishable"})["key"]
+    data = {"url": desk.url, "publishable-key": key, "customer-token": token_of(desk, buyer), "price": "credits-10"}
+    shown = " ".join(f'data-{name}="{value}"' for name, value in data.items())
+    html = f'<!doctype html><html lang="en"><title>Shop</title><div id="shop" {shown}></div><script type="module">'
+    with served(html + react.replace("</script", "<\\/script") + "</script>") as address:
+        page.goto(address)
+        fill(page, DECLINED)
+        pay(page)
+        expect(page.get_by_role("status").filter(has_text="generic_decline")).to_be_visible()
+        fill(page, VISA)
+        pay(page)
+        expect(page.get_by_text("Thank you for ord_")).to_be_visible(timeout=20_000)
+        expect(page.locator("paydesk-balance")).to_contain_text("10 credits")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_shut_out(desk: Desk, shop: str, page: Page, scheme: str) -> None:
+    axe = node_package("axe-core", AXE) / "node_modules" / "axe-core" / "axe.min.js"
+    buyer = desk.buyer()
+    buyer.buy("plus")
+    order = buyer.checkout("credits-10")
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": 360, "height": 780})
+    everything = f"{shop}/?element=payment-form,balance,subscriptions&price=credits-10&token={token_of(desk, buyer)}"
+    for address in (form_of(order), everything):
+        page.goto(address)
+        fill(page, DECLINED)
+        pay(page)
+        expect(page.get_by_role("alert").filter(has_text="declined")).to_be_visible()
+        page.evaluate(axe.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] })")
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        on_ours = address == form_of(order)  # whose page follows the light; the shop's is always light
+        theme = page.evaluate("document.querySelector('paydesk-payment-form').appearance.theme")
+        assert theme == ("night" if on_ours and scheme == "dark" else "stripe")

@@ -1,0 +1,114 @@
+// The client in Node against a running desk: `node client_story.mjs FOLDER DESK SECRET_KEY PUBLISHABLE_KEY SANDBOX`. Prints what it saw.
+import { createServer } from "node:http";
+import { strict as assert } from "node:assert";
+import { pathToFileURL } from "node:url";
+
+const [folder, url, secret, publishable, sandbox] = process.argv.slice(2);
+const { Paydesk, PaydeskError, STRIPE_API_VERSION, STRIPE_DEBUG } = await import(pathToFileURL(`${folder}/paydesk.js`).href);
+
+const server = new Paydesk({ url: `${url}/`, key: secret });
+const who = { channel: "app", external_id: String(process.pid) };
+const refused = async (work) => {
+  const error = await work().then(() => null, (caught) => caught);
+  assert.ok(error instanceof PaydeskError, String(error));
+  return error;
+};
+
+// What a server does.
+const products = await server.products.list();
+assert.ok(products.data.some((product) => product.key === "credits-10"));
+const { token, customer } = await server.customerSessions.create({ customer: who });
+const once = { idempotencyKey: `order-${process.pid}` };
+const wanted = { customer: who, items: [{ price: "credits-10" }] };
+const order = await server.checkouts.create(wanted, once);
+assert.equal((await server.checkouts.create(wanted, once)).id, order.id);
+const paying = await fetch(`${sandbox}/v1/payment_pages/${order.session}/confirm`, {
+  method: "POST",
+  body: new URLSearchParams({ payment_method: "pm_card_visa", expected_amount: String(order.amount) }),
+});
+assert.equal(paying.status, 200, await paying.text());
+const deadline = Date.now() + 20_000;
+while ((await server.orders.retrieve(order.id)).status !== "fulfilled" && Date.now() < deadline) await new Promise((go) => setTimeout(go, 50));
+await server.credits.grant(customer, { amount: 5, reason: "a gift" });
+const spent = await server.credits.spend(customer, { amount: 3 });
+assert.equal(spent.balance, 12);
+const hold = await server.credits.hold(customer, { amount: 4 });
+const settled = await server.holds.settle(hold.id, { amount: 1 });
+assert.equal(settled.status, "settled");
+const poor = await refused(() => server.credits.spend(customer, { amount: 1000 }));
+const wrong = await refused(() => server.checkouts.create({ customer: who, items: [{ price: "no-such" }] }));
+const gone = await refused(() => server.orders.retrieve("ord_0"));
+assert.equal((await server.access.check("premium", { customer })).allowed, false);
+const payment = await server.payments.create({ customer: who, amount: 500, currency: "usd" });
+assert.equal((await server.payments.cancel(payment.id)).status, "canceled");
+const begun = await server.subscriptions.create({ customer: who, price: "plus" });
+assert.match(begun.client_secret, /^pi_/);
+
+// What the page of a buyer does, with a token that is fetched when it is needed.
+let asked = 0;
+const page = new Paydesk({ url, key: publishable, customer: async () => { asked += 1; return token; } });
+assert.equal((await page.credits.retrieve()).balance, 11);
+assert.equal((await page.config()).livemode, false);
+assert.equal((await page.orders.retrieve(order.id)).id, order.id);
+assert.equal((await page.subscriptions.list()).data.length, 1);
+assert.match((await page.portal.create({ return_url: "https://shop.example/account" })).url, /^http/);
+const forbidden = await refused(() => page.credits.spend("me", { amount: 1 }));
+const preview = await page.forms.preview({ price: "plus", locale: "nl" });
+
+// What happens on a bad line, at a server that fails first.
+const seen = [];
+const answers = [];
+const bad = createServer((request, response) => {
+  seen.push({ method: request.method, url: request.url, key: request.headers["idempotency-key"] ?? null });
+  const next = answers.shift();
+  if (next === "cut") return request.socket.destroy();
+  if (next === "hang") return undefined;
+  const [status, body, headers] = next;
+  return response.writeHead(status, { "Content-Type": "application/json", ...headers }).end(JSON.stringify(body));
+});
+await new Promise((ready) => bad.listen(0, "127.0.0.1", ready));
+const line = new Paydesk({ url: `http://127.0.0.1:${bad.address().port}`, key: "pdk_0", timeoutMs: 300 });
+const away = { error: { code: "store_unavailable", message: "away" } };
+answers.push("cut", [503, away, { "Retry-After": "0" }], [201, { id: "ord_1" }]);
+assert.equal((await line.checkouts.create(wanted)).id, "ord_1");
+assert.equal(new Set(seen.map((one) => one.key)).size, 1);
+const tries = seen.length;
+answers.push([429, away, { "Retry-After": "3600" }]);
+const later = await refused(() => line.products.list());
+answers.push([503, away, { "Retry-After": "0" }], [503, away, { "Retry-After": "0" }], [503, away, { "Retry-After": "0" }]);
+assert.equal((await refused(() => line.products.list())).status, 503);
+answers.push([400, { error: { code: "invalid_request", message: "no", param: "items" } }]);
+assert.equal((await refused(() => line.checkouts.create({}))).param, "items");
+answers.push("hang", "hang", "hang");
+const slow = await refused(() => line.request("GET", "/v1/products", { timeoutMs: 50 }));
+const stop = new AbortController();
+answers.push("hang");
+const stopped = line.products.list({ signal: stop.signal }).catch((error) => error.name);
+setTimeout(() => stop.abort(), 20);
+assert.equal(await stopped, "AbortError");
+answers.length = 0;
+answers.push([200, { success: true, data: { url: "https://checkout.example/c" } }], [404, { success: false, error: { code: "not_found", message: "no price" } }]);
+const checkoutData = { user_id: 123, price_id: "price_1", success_url: "https://a.example", cancel_url: "https://a.example", mode: "subscription" };
+const result = await line.stripeService.createCheckoutSession(checkoutData);
+assert.equal(result.success && result.data.url, "https://checkout.example/c");
+const failed = await line.stripeService.products();
+assert.equal(failed.success, false);
+bad.closeAllConnections();
+bad.close();
+
+console.log(
+  JSON.stringify({
+    version: STRIPE_API_VERSION,
+    debug: STRIPE_DEBUG,
+    asked: asked > 3,
+    poor: [poor.code, poor.status, Boolean(poor.requestId)],
+    wrong: [wrong.status, wrong.code],
+    gone: gone.status,
+    forbidden: forbidden.status,
+    preview: [preview.price_text, preview.elements.mode],
+    tries,
+    later: [later.status, later.retryAfter],
+    slow: slow.code,
+    failed: failed.error.code,
+  }),
+);
