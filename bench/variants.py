@@ -43,7 +43,7 @@ def server_env(dsn: str | None, folder: Path) -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}/src:{ROOT}",  # what is measured is what lies here, whatever is installed
         **({"DATABASE_URL": dsn} if dsn is not None else {}),
         "PAYDESK_DATA": str(folder / "paydesk"),
         "PAYDESK_CATALOG": str(ROOT / "bench" / "catalog.toml"),

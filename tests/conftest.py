@@ -7,6 +7,7 @@ import base64
 import os
 import secrets
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -55,7 +56,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Embedd
     yield running
     os.kill(running.pid, signal.SIGQUIT)  # all that tests wrote is thrown away: nobody waits until it is on the disk
     running.release()
-    embedded.remove(data)  # as root the cluster lies outside the folder
+    _remove_later(data)
+
+
+def _remove_later(data: Path) -> None:
+    """Delete a cluster without waiting for it: these are a hundred thousand files. As root they lie outside the folder."""
+    code = (
+        "import sys; from pathlib import Path; from paydesk.store import embedded; embedded.remove(Path(sys.argv[1]))"
+    )
+    silent = [(os.POSIX_SPAWN_OPEN, output, os.devnull, os.O_WRONLY, 0) for output in (1, 2)]
+    os.posix_spawn(
+        sys.executable, [sys.executable, "-c", code, str(data)], os.environ, file_actions=silent, setsid=True
+    )
 
 
 @pytest.fixture(scope="session")

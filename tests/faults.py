@@ -11,7 +11,6 @@ sends again.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import json
@@ -30,6 +29,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 
 from invariants import not_stored, violations
 from paydesk import edge
@@ -107,7 +107,7 @@ def fork(life: Life, journal: Journal) -> int:
         warnings.simplefilter("ignore")  # pytest would raise what libraries only remark
         logger = logging.getLogger("paydesk")
         logger.handlers, logger.propagate = [_Errors(journal)], False
-        asyncio.run(_lived(life))
+        uvloop.run(_lived(life))  # as the service runs
         journal.note("imported", str(os.getpid()), sorted(sys.modules))
         status = 0
     except BaseException:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paydesk.entitlements import Access, Held, access, end_of, held_by, turns
+from paydesk.entitlements import EVER, NEVER, Access, Held, access, access_by, end_of, held_by, spans, stretch, turns
 from paydesk.ledger import Source
 
 DAY_S = 86_400
@@ -163,3 +163,21 @@ def test_between_two_turns_access_stays_as_it_is(found: list[tuple[int, int]]) -
             assert moment in known
         elif moment in known:
             assert moment == max(known), "the last end is told in any case"
+
+
+@settings(deadline=None)
+@given(SPANS, PASSES, st.integers(-40, 130))
+def test_within_a_stretch_the_whole_answer_is_the_same_and_at_its_ends_something_turns(
+    found: list[tuple[int, int]], bought: list[tuple[int, int]], day: int
+) -> None:
+    reasons = [span(f"s{n}", start, start + days) for n, (start, days) in enumerate(found)]
+    reasons += [a_pass(f"p{n}", days, START + timedelta(days=start)) for n, (start, days) in enumerate(bought)]
+    laid, now = spans(reasons), START + timedelta(days=day, hours=1)
+    since, until = stretch(laid, now)
+    assert since <= now < until
+    answer = access_by(laid, now)
+    ends = {moment for _, *both in laid for moment in both}
+    for moment in (since, until - MOMENT):
+        assert access_by(laid, moment) == answer
+    assert {since, until} <= ends | {EVER, NEVER}
+    assert not [moment for moment in ends if since < moment < until]

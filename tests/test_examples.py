@@ -187,5 +187,5 @@ def test_an_agent_says_what_is_wrong_with_its_key(desk: Desk, tmp_path: Path) ->
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert ended.returncode == 1
-    assert "unknown or revoked" in ended.stderr
+    assert "API key is unknown" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -573,7 +573,7 @@ def test_limits_are_exact_in_every_currency(tmp_path: Path) -> None:
 def test_a_key_that_may_not_look_is_told_so(shop: Desk) -> None:
     for settings, said in (
         (far(shop, "sell"), "lacks the scope read"),
-        ({"PAYDESK_URL": shop.url, "PAYDESK_MCP_KEY": f"pdk_{'a' * 32}"}, "unknown or revoked"),
+        ({"PAYDESK_URL": shop.url, "PAYDESK_MCP_KEY": f"pdk_{'a' * 32}"}, "API key is unknown"),
     ):
         with process(settings) as running:
             _, err = running.communicate(timeout=30)

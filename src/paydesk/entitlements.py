@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from paydesk.ledger import Source
 from paydesk.store import Tx
 
 KINDS = ("pass", "feature", "role", "member")
 """Kinds of sources that are reasons to have something."""
+
+EVER, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+"""The ends of all time."""
 
 Span = tuple[str, datetime, datetime | None]
 """A source and from when to when it is a reason; `None`: no end is known."""
@@ -55,6 +58,13 @@ def access_by(laid: Sequence[Span], now: datetime) -> Access:
     if running:
         return Access(True, end, running)
     return Access(False, end if end is not None and end <= now else None, ())
+
+
+def stretch(laid: Sequence[Span], now: datetime) -> tuple[datetime, datetime]:
+    """Return from when (inclusive) to when (exclusive) the same is so as at `now`: nothing begins or ends in between."""
+    turning = [moment for _, start, end in laid for moment in (start, end) if moment is not None]
+    since = max((moment for moment in turning if moment <= now), default=EVER)
+    return since, min((moment for moment in turning if moment > now), default=NEVER)
 
 
 def end_of(reasons: Iterable[Held]) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import secrets
 
 LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -13,6 +14,11 @@ _LETTERS = LETTERS.encode() * 8  # a letter for each byte, each letter for as ma
 def new(prefix: str) -> str:
     """Return a fresh id such as `ord_7h3k…` with 130 random bits: two never collide."""
     return f"{prefix}_{secrets.token_bytes(26).translate(_LETTERS).decode()}"
+
+
+def request() -> str:
+    """Return an id for a request: it names, and keeps no secret, so it need not ask the system for chance."""
+    return f"req_{random.randbytes(26).translate(_LETTERS).decode()}"  # noqa: S311 - a name, guarding nothing
 
 
 def derived(prefix: str, seed: str) -> str:

@@ -96,7 +96,7 @@ LOAD = "SELECT customer_id, channel, space, role, wanted, version FROM membershi
 
 SAVE = """
 INSERT INTO membership (customer_id, channel, space, role, wanted, version, changed_at)
-SELECT n.*, desk_now() FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::int[]) n
+SELECT n.*, (SELECT desk_now()) FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::int[]) n
 ON CONFLICT (customer_id, channel, space, role) DO UPDATE SET wanted = excluded.wanted, version = excluded.version,
     changed_at = excluded.changed_at
 """

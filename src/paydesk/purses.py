@@ -40,7 +40,7 @@ WITH person AS MATERIALIZED (
 ), written AS (
     INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, customer_id, memo,
                        balance_after, at)
-    SELECT n.source, 0, 'spend', n.unit, n.wallet, n.spent, n.amount, n.person, n.memo, n.after, desk_now()
+    SELECT n.source, 0, 'spend', n.unit, n.wallet, n.spent, n.amount, n.person, n.memo, n.after, (SELECT desk_now())
     FROM unnest($9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[],
                 $16::bigint[]) AS n (source, unit, wallet, spent, amount, person, memo, after)
 )
@@ -53,6 +53,8 @@ SELECT require((SELECT count(*) FROM changed_lot) = cardinality($2::text[])
 """Locks first: nothing is changed before every person is locked. Then all of it, or an error and nothing.
 
 Where somebody wants to hear of what is spent, nobody is found: the long way tells them (`w.id` lets an index be used).
+
+The time is asked for once, not for every row: the function that tells it reads a table.
 
 A name or key that something else has done before (a hold and its end, a gift, a payment) is none for a spend; a name that
 has spent is taken anyway.

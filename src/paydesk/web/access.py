@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
+import orjson
+
 from paydesk import ids
-from paydesk.checks import Running, running
+from paydesk.checks import Asked, Row, Running, reasons, standing
 from paydesk.clock import iso
 from paydesk.customers import ID
 from paydesk.errors import Invalid, NotFound, PaydeskError
@@ -15,13 +19,14 @@ from paydesk.service import Service
 from paydesk.web.auth import Keys, person_of
 from paydesk.web.hooks import Receive, Scope, Send
 from paydesk.web.limits import told
-from paydesk.web.wallet import Malformed, answer, headers_of
+from paydesk.web.wallet import Malformed, answer, answer_json, headers_of
 
 log = logging.getLogger("paydesk.api")
 
 PATH = "/v1/customers/{customer}/access"
 HEAD, TAIL = PATH.split("{customer}")
 FEATURE_MAX = 64
+SAID_MAX = 10_000
 RESPONSES = {"200": {"description": "The answer, as of now"}, "404": {"description": "Nobody has this id"}}
 
 
@@ -32,12 +37,35 @@ class NotRead(PaydeskError):
     code = "method_not_allowed"
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer, what it follows from, and from when to when it does: time alone changes it too."""
+
+    rows: tuple[Row, ...]
+    since: datetime
+    until: datetime
+    body: bytes
+
+
+def say(asked: Asked, rows: tuple[Row, ...], now: datetime) -> Said:
+    """Answer what access these rows amount to at `now`."""
+    stands = standing(reasons(rows, *asked), now)
+    content = {
+        "allowed": stands.access.allowed,
+        "until": iso(stands.access.until),
+        "because": list(stands.access.because),
+        "reasons": [_shown(one) for one in stands.running],
+    }
+    return Said(rows, stands.since, stands.until, orjson.dumps(content))
+
+
 class AccessCalls:
     """Answers `GET /v1/customers/{customer}/access?feature=` and nothing else."""
 
     def __init__(self, service: Service, keys: Keys) -> None:
         self._service = service
         self._keys = keys
+        self._said: dict[Asked, Said] = {}
 
     def takes(self, path: str) -> bool:
         """Say whether a path is this call's."""
@@ -45,9 +73,9 @@ class AccessCalls:
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer one request."""
-        number = ids.new("req")
+        number = ids.request()
         try:
-            content = await self._look(scope)
+            body = await self._look(scope)
         except PaydeskError as error:
             if error.status >= 500:
                 log.warning("%s %s: %s", number, scope["path"], error.message)
@@ -57,9 +85,9 @@ class AccessCalls:
             unknown = PaydeskError("something went wrong here; it is in the log")
             await answer(send, unknown.status, number, unknown.body(number), ())
         else:
-            await answer(send, 200, number, content, told(scope))
+            await answer_json(send, 200, number, body, told(scope))
 
-    async def _look(self, scope: Scope) -> dict[str, Any]:
+    async def _look(self, scope: Scope) -> bytes:
         if scope["method"] != "GET":
             raise NotRead("Method Not Allowed")
         caller = await self._keys.caller(scope)
@@ -68,16 +96,20 @@ class AccessCalls:
         customer = scope["path"][len(HEAD) : -len(TAIL)]
         if caller.publishable:
             customer = await person_of(self._service.store, caller, customer)
-        reasons = await self._service.checks.submit((customer, feature)) if ID.fullmatch(customer) else None
-        if reasons is None:
+        asked = (customer, feature)
+        rows = await self._service.checks.submit(asked) if ID.fullmatch(customer) else None
+        if rows is None:
             raise NotFound(f"no customer {customer if customer.isprintable() else 'of that id'}", param="customer")
-        access, run = running(reasons, self._service.clock.now())
-        return {
-            "allowed": access.allowed,
-            "until": iso(access.until),
-            "because": list(access.because),
-            "reasons": [_shown(one) for one in run],
-        }
+        return self._answer(asked, rows, self._service.clock.now())
+
+    def _answer(self, asked: Asked, rows: tuple[Row, ...], now: datetime) -> bytes:
+        """Return the answer in JSON. Who asks again gets the same words, as long as what is stored and the time allow."""
+        said = self._said.get(asked)
+        if said is None or said.rows != rows or not said.since <= now < said.until:
+            if said is None and len(self._said) >= SAID_MAX:
+                del self._said[next(iter(self._said))]
+            said = self._said[asked] = say(asked, rows, now)
+        return said.body
 
 
 def _feature(query: bytes) -> str:

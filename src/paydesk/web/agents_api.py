@@ -5,28 +5,20 @@ There is no call that approves: that is done on the command line (`paydesk appro
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from paydesk import ids, money, refund_requests
+from paydesk.keys import SCOPES
 from paydesk.refund_requests import Ask, Limits
 from paydesk.web import shapes
-from paydesk.web.api import Here, Reader, Seller
-from paydesk.web.auth import SCOPES, Caller
+from paydesk.web.api import AnySecret, Here, Reader, Seller
 from paydesk.web.once import once
 
 router = APIRouter(prefix="/v1")
-
-
-async def _anybody(request: Request) -> Caller:
-    caller: Caller = await request.app.state.keys.caller(request.headers.get("Authorization"))
-    return caller
-
-
-Anybody = Annotated[Caller, Depends(_anybody)]
 
 
 class RefundRequestGiven(shapes.Given):
@@ -39,7 +31,7 @@ class RefundRequestGiven(shapes.Given):
 
 
 @router.get("/agent", tags=["Agents"])
-async def get_agent(here: Here, caller: Anybody) -> dict[str, Any]:
+async def get_agent(here: Here, caller: AnySecret) -> dict[str, Any]:
     """Return what this key may do, and how much it may ask to give back. Every valid key may ask this."""
     scopes = [scope for scope in SCOPES if scope in caller.scopes or "admin" in caller.scopes]
     return {"key": caller.key_id, "scopes": scopes, "refunds": Limits.of(here.settings).shown()}

@@ -62,6 +62,7 @@ Seller = Annotated[Caller, allowed("sell")]
 Spender = Annotated[Caller, allowed("spend")]
 Refunder = Annotated[Caller, allowed("refund")]
 Admin = Annotated[Caller, allowed("admin")]
+AnySecret = Annotated[Caller, allowed("", Caller.require_secret)]
 
 # A publishable key is refused by all of the above. A route that lets a buyer in has to ask whose things it touches:
 # `person_of` for whom a caller names, `caller.must_be` for whose an object is, `caller.must_send_only` for what is sent.

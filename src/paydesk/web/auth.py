@@ -27,7 +27,7 @@ from paydesk.web.limits import Buckets, Meter, Meters, Rate, address_of, tell
 
 CACHE_S = 5.0
 CACHE_MAX = 10_000
-FIRST_RATE = Rate(burst=20_000, per_s=10_000)
+FIRST_RATE = Rate(burst=200_000, per_s=100_000)
 KEY_RATE = Rate(burst=200, per_s=100)
 """What a secret key may do unless it has a rate of its own."""
 PAGE_RATE = Rate(burst=100, per_s=20)
@@ -66,6 +66,11 @@ class Caller:
         """Raise `Forbidden` unless this is a publishable key, or a secret one with `scope`."""
         if not self.publishable:
             self.require(scope)
+
+    def require_secret(self, _scope: str) -> None:
+        """Raise `Forbidden` unless this is a secret key, whatever its scopes."""
+        if self.publishable:
+            raise Forbidden("this is for secret keys alone")
 
     def must_be(self, owner: str, what: str, named: str) -> None:
         """Raise `NotFound`, as for an unknown `what` of the id `named`, when a buyer asks for what is `owner`'s."""

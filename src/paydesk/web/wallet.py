@@ -182,7 +182,7 @@ class WalletCalls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request whose path is one of these calls."""
-        number = ids.new("req")
+        number = ids.request()
         try:
             done = await self._carry_out(_BY_SHAPE[_shape(scope["path"])], scope, receive)
         except PaydeskError as error:
@@ -315,7 +315,11 @@ def headers_of(error: PaydeskError, method: bytes) -> Headers:
 
 async def answer(send: Send, status: int, number: str, content: dict[str, Any], more: Headers) -> None:
     """Send one answer of the API, as JSON."""
-    body = orjson.dumps(content)
+    await answer_json(send, status, number, orjson.dumps(content), more)
+
+
+async def answer_json(send: Send, status: int, number: str, body: bytes, more: Headers) -> None:
+    """Send one answer of the API that is JSON already."""
     length = (b"content-length", str(len(body)).encode())
     headers = [*_ALWAYS, (b"request-id", number.encode()), length, *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
