@@ -67,6 +67,7 @@ orders = Table(
     sa.UniqueConstraint("session"),
     sa.CheckConstraint("amount >= 0", name="amount"),
     Index("ix_orders_customer_id", "customer_id", "created_at"),
+    Index("ix_orders_created_at", "created_at", "id"),
     comment="what somebody wants to buy, with one live Checkout session at most; or an invoice of a subscription",
 )
 
@@ -104,6 +105,7 @@ payment = Table(
     time("created_at", default="now()"),
     sa.PrimaryKeyConstraint("id"),
     sa.UniqueConstraint("charge"),
+    Index("ix_payment_created_at", "created_at", "id"),
     comment="a Stripe payment intent of an order, with the newest facts about it",
 )
 
@@ -120,6 +122,7 @@ refund = Table(
     time("created_at"),
     sa.PrimaryKeyConstraint("id"),
     sa.CheckConstraint("amount > 0", name="amount"),
+    Index("ix_refund_created_at", "created_at", "id"),
     comment="a Stripe refund with its newest status; what is refunded is the sum of those neither failed nor canceled",
 )
 
@@ -136,6 +139,7 @@ dispute = Table(
     time("created_at"),
     sa.PrimaryKeyConstraint("id"),
     sa.CheckConstraint("amount >= 0", name="amount"),
+    Index("ix_dispute_created_at", "created_at", "id"),
     comment="a Stripe dispute with its newest status",
 )
 
@@ -287,7 +291,7 @@ hold = Table(
     "hold",
     metadata,
     text("id"),
-    Column("customer_id", Text, ForeignKey("customer.id"), nullable=False, index=True),
+    Column("customer_id", Text, ForeignKey("customer.id"), nullable=False),
     text("unit"),
     Column("amount", BigInteger, nullable=False),
     Column("used", BigInteger, nullable=True),
@@ -300,6 +304,7 @@ hold = Table(
     sa.PrimaryKeyConstraint("id"),
     sa.CheckConstraint("state IN ('held','settled','released','lapsed')", name="state"),
     sa.CheckConstraint("amount > 0 AND used BETWEEN 0 AND amount", name="amount"),
+    Index("ix_hold_customer_id", "customer_id", "created_at", "id"),
     comment="credits reserved for something whose price is known only afterwards; `parts` says from which lots",
 )
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from paydesk import changes, checkout, customers, discounts, ids, portal, subscribed, subscribing
 from paydesk.subscriptions import LIVE
 from paydesk.web import shapes
-from paydesk.web.api import After, Here, Limit, Reader, Seller, buyer_of, line_of
+from paydesk.web.api import Here, Reader, Seller, buyer_of, line_of
 from paydesk.web.once import once
 from paydesk.web.returns import checked_return
 
 router = APIRouter(prefix="/v1")
-
-Status = Literal[
-    "live", "incomplete", "incomplete_expired", "trialing", "active", "past_due", "unpaid", "paused", "canceled"
-]
 
 
 @router.post("/subscriptions", tags=["Subscriptions"], status_code=201)
@@ -50,21 +46,6 @@ async def _after(here: Here, id_: str, because: str | None) -> dict[str, Any]:
     """Show a subscription after a change of ours."""
     here.bell.ring("inbox")
     return shapes.subscription(await subscribed.after(here.store, here.gateway, here.clock, id_, because))
-
-
-@router.get("/subscriptions", tags=["Subscriptions"])
-async def list_subscriptions(
-    here: Here,
-    _caller: Reader,
-    customer: Annotated[str, Query(max_length=200)],
-    status: Status | None = None,
-    limit: Limit = 20,
-    starting_after: After = None,
-) -> dict[str, Any]:
-    """List a person's subscriptions, newest first; `live` are those that are not over."""
-    id_ = await customers.resolve(here.store, customer)
-    found = await subscribed.listed(here.store, id_, status=status, starting_after=starting_after, limit=limit + 1)
-    return shapes.page([shapes.subscription(one) for one in found], limit)
 
 
 @router.get("/subscriptions/{subscription}", tags=["Subscriptions"])
