@@ -16,9 +16,10 @@ import pytest
 from conftest import settings_for
 from desk import Buyer, Desk, running_desk
 from load import Bought, buy
-from paydesk import payments, refunds
+from paydesk import listing, payments
 from paydesk.app import open_service
 from paydesk.config import Settings
+from paydesk.paging import Cut
 from paydesk.service import Service
 from paydesk.stripe.envelope import envelope
 from sandbox_fixtures import running_sandbox, until
@@ -172,7 +173,7 @@ async def test_what_went_back_in_the_buyers_currency_takes_its_share(
         assert await service.store.fetchval("SELECT status FROM orders") == "partially_refunded"
         assert await credits_left(service) == 5
         assert await booked(service) == {"money:usd": 940 - 510, "money:eur": 0}
-        (found,) = await refunds.listed(service.store, payment=None, order=one.order, starting_after=None, limit=5)
+        ((found,), _) = await listing.refunds(service.store, listing.About(order=one.order), Cut())
         assert (found[0].amount, found[0].currency) == (461, "eur")
         payment = await payments.get(service.store, service.gateway, f"pi_{tail}")
         assert (payment.amount_refunded, payment.fee, payment.net) == (461, 59, 940 - 510)

@@ -533,7 +533,7 @@ def test_events_are_listed_a_page_at_a_time_and_replayed_without_a_second_effect
     desk.quiet()
     assert buyer.balance() == 10
     assert len([text for text in buyer.told() if "Paid" in text]) == 1
-    assert error_of(desk.call("GET", "/v1/events", params={"state": "odd"}), 400, "invalid_request")["param"] == "state"
+    assert error_of(desk.call("GET", "/v1/events", params={"state": "odd"}), 422, "invalid_request")["param"] == "state"
     unknown = desk.call("GET", "/v1/events", params={"starting_after": "evt_nothing"})
     assert error_of(unknown, 400, "invalid_request")["param"] == "starting_after"
     for limit in (0, 101, "x"):

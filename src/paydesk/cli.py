@@ -159,7 +159,7 @@ def events_list(state: str | None, limit: int, as_json: bool) -> None:
     from paydesk.web import shapes
 
     async def run(store: Any) -> list[dict[str, Any]]:
-        return [shapes.event(row) for row in await lists.events(store, state=state, limit=limit)]
+        return [shapes.event(row) for row in (await lists.events(store, lists.Cut(limit), state=state)).rows]
 
     show(
         with_store(run), as_json,
@@ -208,7 +208,7 @@ def deliveries_list(state: str | None, limit: int, as_json: bool) -> None:
     from paydesk.web import shapes
 
     async def run(store: Any) -> list[dict[str, Any]]:
-        return [shapes.delivery(row) for row in await lists.deliveries(store, state=state, limit=limit)]
+        return [shapes.delivery(row) for row in (await lists.deliveries(store, lists.Cut(limit), state=state)).rows]
 
     show(
         with_store(run), as_json,

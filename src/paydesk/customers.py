@@ -244,13 +244,29 @@ async def get(store: Store, vault: Vault, id_: str) -> Customer:
         )
         if row is None:
             raise NotFound(f"no customer {id_}", param="customer")
-        met = await tx.fetch(
-            "SELECT channel, external_id FROM identity WHERE customer_id = $1 ORDER BY created_at, channel, external_id",
-            row["id"],
-        )
+        met = await identities(tx, [row["id"]])
+    return of_row(vault, row, met.get(row["id"], ()))
+
+
+IDENTITIES = """
+SELECT customer_id, channel, external_id FROM identity WHERE customer_id = ANY($1::text[])
+ORDER BY created_at, channel, external_id
+"""
+
+
+async def identities(tx: Tx, people: list[str]) -> dict[str, tuple[Identity, ...]]:
+    """Return where people can be met, those who can be met somewhere."""
+    found: dict[str, tuple[Identity, ...]] = {}
+    for person, channel, external_id in await tx.fetch(IDENTITIES, people):
+        found[person] = (*found.get(person, ()), Identity(channel, external_id))
+    return found
+
+
+def of_row(vault: Vault, row: Record, met: tuple[Identity, ...]) -> Customer:
+    """Return a person from their row, and where they can be met."""
     return Customer(
         id=row["id"],
-        identities=tuple(Identity(*identity_) for identity_ in met),
+        identities=met,
         email=_opened(vault, row, "email"),
         name=_opened(vault, row, "name"),
         locale=row["locale"],

@@ -3,7 +3,8 @@
 ```
 PaydeskError                    status 500  something we know how to name
 ├── SettingError                exit 2      a setting or the catalogue is missing or malformed
-│   └── CatalogError
+│   ├── CatalogError
+│   └── StripeKeyRefused        503         Stripe does not take our key: whoever runs Paydesk mends it
 ├── Invalid                     400         the caller sent something we refuse, `param` names it
 ├── Unauthorized                401         no key, or one we do not know
 ├── InsufficientCredits         402         spending more than there is; nothing changed
@@ -14,8 +15,10 @@ PaydeskError                    status 500  something we know how to name
 ├── TooMany                     429         more than we take at once: wait as long as it says
 ├── StoreUnavailable            503         the database is away: nothing was stored, try again
 ├── StripeRefused               402         Stripe said no
-│   └── PaymentRefused                      the card or bank did; the payment can still be paid
+│   ├── PaymentRefused                      the card or bank did; the payment can still be paid
+│   └── StripeClash             409         one of our own keys at Stripe stands for something else
 ├── StripeUnavailable           503         Stripe did not answer: the same call is safe to repeat
+│   ├── StripeBusy                          Stripe takes no more calls just now, and has done nothing
 │   └── StripeFailed                        Stripe failed, and will say so again under the same key
 └── Unreachable                 503         the library did not reach the Paydesk that it speaks to
 ```
@@ -50,9 +53,14 @@ class PaydeskError(Exception):
         error: dict[str, object] = {"code": self.code, "message": self.message}
         if self.param is not None:
             error["param"] = self.param
+        error |= self.details()
         if request_id is not None:
             error["request_id"] = request_id
         return {"error": error}
+
+    def details(self) -> dict[str, object]:
+        """Return what a kind of error says besides; nothing here."""
+        return {}
 
 
 class SettingError(PaydeskError):
@@ -65,6 +73,19 @@ class CatalogError(SettingError):
     """Mend the catalogue at the line that the message names."""
 
     code = "catalog_error"
+
+
+class StripeKeyRefused(SettingError):
+    """Nothing that a caller can mend: whoever runs Paydesk finds the reason in its log, and with `paydesk check`."""
+
+    status = 503
+    code = "stripe_not_configured"
+    retry_after_s = 60
+
+    def body(self, request_id: str | None = None) -> dict[str, object]:
+        """Return the error without what Stripe said of the key: that is for whoever runs Paydesk."""
+        told = "this Paydesk cannot speak to Stripe: its key is refused; whoever runs it finds more in its log"
+        return PaydeskError(told, code=self.code).body(request_id)
 
 
 class Invalid(PaydeskError):
@@ -143,6 +164,12 @@ class StripeUnavailable(PaydeskError):
     retry_after_s = 5
 
 
+class StripeBusy(StripeUnavailable):
+    """Wait for `retry_after_s` seconds, then repeat: Stripe has done nothing."""
+
+    code = "stripe_busy"
+
+
 class StripeFailed(StripeUnavailable):
     """Stripe ended the call with an error of its own, and repeats that under the same key for a day: look first."""
 
@@ -150,18 +177,44 @@ class StripeFailed(StripeUnavailable):
 class StripeRefused(PaydeskError):
     """Stripe understood and said no: the message may be shown to a buyer, repeating changes nothing.
 
-    `about` is the parameter that Stripe names (such as `customer`), `reason` its own code (such as `resource_missing`).
+    `about` is the parameter that Stripe names (such as `customer`), `reason` its own code (such as `resource_missing`),
+    `decline_code` the bank's reason (such as `insufficient_funds`) where a card was declined.
     """
 
     status = 402
     code = "stripe_refused"
+    decline_code: str | None = None
 
     def __init__(
-        self, message: str, *, about: str | None = None, reason: str | None = None, code: str | None = None
+        self,
+        message: str,
+        *,
+        about: str | None = None,
+        reason: str | None = None,
+        code: str | None = None,
+        decline_code: str | None = None,
     ) -> None:
         super().__init__(message, code=code)
         self.about = about
         self.reason = reason
+        self.decline_code = decline_code
+
+    def coded(self) -> StripeRefused:
+        """Return the same refusal under Stripe's own code."""
+        return StripeRefused(
+            self.message, about=self.about, reason=self.reason, code=self.reason, decline_code=self.decline_code
+        )
+
+    def details(self) -> dict[str, object]:
+        """Return the bank's reason, where there is one."""
+        return {} if self.decline_code is None else {"decline_code": self.decline_code}
+
+
+class StripeClash(StripeRefused):
+    """Repeat under another `Idempotency-Key`: Stripe knows the one of this operation as another request's."""
+
+    status = 409
+    code = "stripe_idempotency_clash"
 
 
 class PaymentRefused(StripeRefused):
@@ -169,14 +222,13 @@ class PaymentRefused(StripeRefused):
 
     resumable = True
 
-    def __init__(self, message: str, *, payment: str, code: str | None) -> None:
-        super().__init__(message, code=code)
+    def __init__(self, message: str, *, payment: str, code: str | None, decline_code: str | None = None) -> None:
+        super().__init__(message, code=code, decline_code=decline_code)
         self.payment = payment
 
-    def body(self, request_id: str | None = None) -> dict[str, object]:
-        """Return the error with the payment's id."""
-        error: dict[str, object] = {"code": self.code, "message": self.message, "payment": self.payment}
-        return {"error": {**error, "request_id": request_id} if request_id is not None else error}
+    def details(self) -> dict[str, object]:
+        """Return the bank's reason and the payment's id."""
+        return {**super().details(), "payment": self.payment}
 
 
 class Unreachable(PaydeskError):

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from paydesk import audit, inbox, outbox
 from paydesk.errors import Invalid, NotFound
+from paydesk.paging import ID_MAX as ID_MAX
+from paydesk.paging import Cut as Cut
+from paydesk.paging import Listed, Only, Page, number_of, plain_number, read
 from paydesk.store import Record, Store, Tx
 
 EVENT_STATES = ("ready", "parked", "done", "ignored", "quarantined")
 DELIVERY_STATES = ("waiting", "sent", "dead")
-ID_MAX = 2**63 - 1
+
+EVENTS = Listed("event", "i.*", "inbox i", ("i.id",), "i.received_at", "i.external_id")
+DELIVERIES = Listed("delivery", "d.*", "outbox d", ("d.id",), "d.created_at", "d.id", number=plain_number)
 
 
-async def events(
-    store: Store, *, state: str | None = None, starting_after: str | None = None, limit: int = 20
-) -> list[Record]:
-    """Return inbox rows, newest first, after the event named by `starting_after`."""
+async def events(store: Store, cut: Cut, *, state: str | None = None, kind: str | None = None) -> Page:
+    """Return inbox rows, newest first: of a state, of a type of event."""
     if state is not None and state not in EVENT_STATES:
         raise Invalid(f"state is one of {', '.join(EVENT_STATES)}", param="state")
-    cursor = None
-    if starting_after is not None:
-        cursor = await store.fetchval("SELECT max(id) FROM inbox WHERE external_id = $1", starting_after)
-        if cursor is None:
-            raise Invalid(f"no event {starting_after}", param="starting_after")
-    return await store.fetch(
-        "SELECT * FROM inbox WHERE ($1::text IS NULL OR state = $1) AND ($2::bigint IS NULL OR id < $2) "
-        "ORDER BY id DESC LIMIT $3",
-        state,
-        cursor,
-        limit,
-    )
+    asked = (("i.state = {}", state), ("i.kind = {}", kind))
+    async with store.transaction() as tx:
+        return await read(tx, EVENTS, [Only(where, (value,)) for where, value in asked if value is not None], cut)
 
 
 async def event(store: Store, id_: str) -> Record | None:
@@ -37,20 +31,26 @@ async def event(store: Store, id_: str) -> Record | None:
 
 
 async def deliveries(
-    store: Store, *, state: str | None = None, starting_after: str | None = None, limit: int = 20
-) -> list[Record]:
-    """Return outbox rows, newest first, after the delivery named by `starting_after`."""
+    store: Store, cut: Cut, *, state: str | None = None, customer: str | None = None, channel: str | None = None
+) -> Page:
+    """Return outbox rows, newest first: of a state, of a person, of a channel."""
     if state is not None and state not in DELIVERY_STATES:
         raise Invalid(f"state is one of {', '.join(DELIVERY_STATES)}", param="state")
-    cursor = delivery_id(starting_after, "starting_after") if starting_after is not None else None
-    states = ["ready", "leased"] if state == "waiting" else [state] if state else None
-    return await store.fetch(
-        "SELECT * FROM outbox WHERE ($1::text[] IS NULL OR state = ANY($1)) AND ($2::bigint IS NULL OR id < $2) "
-        "ORDER BY id DESC LIMIT $3",
-        states,
-        cursor,
-        limit,
-    )
+    asked = (("d.customer_id = {}", customer, True), ("d.channel = {}", channel, False))
+    wanted = [Only(where, (value,), steady) for where, value, steady in asked if value is not None]
+    if state is not None:
+        states = ["ready", "leased", "waiting"] if state == "waiting" else [state]
+        wanted.append(Only("d.state = ANY({}::text[])", (states,)))
+    async with store.transaction() as tx:
+        return await read(tx, DELIVERIES, wanted, cut)
+
+
+async def delivery(store: Store, number: int) -> Record:
+    """Return an outbox row; raises `NotFound`."""
+    row = await store.fetchrow("SELECT * FROM outbox WHERE id = $1", number)
+    if row is None:
+        raise NotFound(f"no delivery {number}", param="delivery")
+    return row
 
 
 ENTRIES = """
@@ -58,35 +58,36 @@ SELECT e.id, e.source, e.reason, e.unit, e.amount, e.balance_after, e.memo, e.cu
        giver.kind AS giver, taker.kind AS taker
 FROM (SELECT id FROM customer WHERE id = $1 OR merged_into = $1) AS person
 CROSS JOIN LATERAL (
-    SELECT * FROM entry WHERE customer_id = person.id AND ($2::bigint IS NULL OR id < $2)
-    AND ($3::text IS NULL OR unit = $3) ORDER BY id DESC LIMIT $4
+    SELECT * FROM entry WHERE customer_id = person.id AND ($2::bigint IS NULL OR id {beyond} $2)
+    AND ($3::text IS NULL OR unit = $3) AND ($4::timestamptz IS NULL OR at >= $4) AND ($5::timestamptz IS NULL OR at < $5)
+    ORDER BY id {order} LIMIT $6
 ) AS e
 JOIN account giver ON giver.id = e.from_account JOIN account taker ON taker.id = e.to_account
-ORDER BY e.id DESC LIMIT $4
+ORDER BY e.id {order} LIMIT $6
 """
 """Of each who has become this person the newest so many, and of those the newest so many."""
 
+FORWARD = ENTRIES.format(beyond="<", order="DESC")
+BACKWARD = ENTRIES.format(beyond=">", order="ASC")
 
-async def entries(
-    store: Store, person: str, *, unit: str | None = None, starting_after: str | None = None, limit: int = 20
-) -> list[Record]:
+
+async def entries(store: Store, person: str, cut: Cut, *, unit: str | None = None) -> Page:
     """Return a person's ledger entries, newest first, with the kinds of the accounts that gave and took."""
-    cursor = entry_id(starting_after) if starting_after is not None else None
-    return await store.fetch(ENTRIES, person, cursor, unit, limit)
-
-
-def entry_id(text: str) -> int:
-    """Return an entry's number; raises `Invalid`."""
-    if not text.isascii() or not text.isdigit() or int(text[:20]) > ID_MAX:
-        raise Invalid(f"no entry {text}", param="starting_after")
-    return int(text)
+    if cut.starting_after is not None and cut.ending_before is not None:
+        raise Invalid("give starting_after or ending_before, not both", param="ending_before")
+    backwards = cut.ending_before is not None
+    param, text = ("ending_before", cut.ending_before) if backwards else ("starting_after", cut.starting_after)
+    cursor = None if text is None else number_of(plain_number, text, "entry", param)
+    rows = await store.fetch(
+        BACKWARD if backwards else FORWARD, person, cursor, unit, cut.since, cut.until, cut.limit + 1
+    )
+    found = rows[: cut.limit]
+    return Page(found[::-1] if backwards else found, len(rows) > cut.limit)
 
 
 def delivery_id(text: str, param: str) -> int:
     """Return a delivery's number; raises `Invalid`."""
-    if not text.isascii() or not text.isdigit() or int(text[:20]) > ID_MAX:
-        raise Invalid(f"no delivery {text}", param=param)
-    return int(text)
+    return number_of(plain_number, text, "delivery", param)
 
 
 async def replay(store: Store, event_ids: list[str], *, actor: str) -> int:

@@ -7,6 +7,7 @@ and canceling ask Stripe how things stand before and, if it refuses, afterwards:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -15,13 +16,16 @@ from typing import Any
 from paydesk import asking, calls, checkout, customers, fanout, inbox, payers, sessions, stars
 from paydesk.asking import Call, Object
 from paydesk.clock import from_unix
-from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeRefused
+from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeClash, StripeRefused
 from paydesk.showing import Payment as Payment
 from paydesk.store import Record, Store, Tx
 from paydesk.stripe.envelope import answered
 from paydesk.stripe.gateway import Gateway
 
 FINAL = ("succeeded", "canceled")
+UNTAKEN = ("open", "failed")
+"""What we call a payment that waits for a way to pay: nobody has tried, or the bank said no."""
+
 TOLD = {
     "succeeded": "payment_intent.succeeded",
     "canceled": "payment_intent.canceled",
@@ -162,7 +166,7 @@ async def _unpayable(store: Store, order: str, refused: StripeRefused) -> Except
     await store.run(lambda tx: _cancel_order(tx, order, None))
     if refused.about in CALLERS:
         return Invalid(refused.message, param=refused.about)
-    return StripeRefused(refused.message, code=refused.reason)
+    return refused if isinstance(refused, StripeClash) else refused.coded()
 
 
 async def _confirmed(store: Store, gateway: Gateway, order: str, intent: Object, ask: Ask) -> Object:
@@ -191,7 +195,9 @@ async def _confirmed(store: Store, gateway: Gateway, order: str, intent: Object,
     except StripeRefused as refused:
         if refused.about in CALLERS and refused.reason in ("resource_missing", "parameter_missing"):
             raise Invalid(refused.message, param=refused.about) from refused
-        raise PaymentRefused(refused.message, payment=intent["id"], code=refused.reason) from refused
+        raise PaymentRefused(
+            refused.message, payment=intent["id"], code=refused.reason, decline_code=refused.decline_code
+        ) from refused
     await _told(store, gateway, confirmed, call)
     return confirmed
 
@@ -208,7 +214,8 @@ def _accepted(intent: Object) -> Object:
     error = intent["last_payment_error"]
     if intent["status"] == "requires_payment_method" and error is not None:
         message = error.get("message") or "the payment was refused"
-        raise PaymentRefused(message, payment=intent["id"], code=error.get("code"))
+        code, decline_code = error.get("code"), error.get("decline_code")
+        raise PaymentRefused(message, payment=intent["id"], code=code, decline_code=decline_code or code)
     return intent
 
 
@@ -329,21 +336,25 @@ async def _told(store: Store, gateway: Gateway, intent: Object, call: Call | Non
     await store.run(work)
 
 
-ROW = """
-SELECT p.*, o.customer_id, o.amount AS ordered, o.capture, o.metadata, o.livemode,
+COLUMNS = """p.*, o.customer_id, o.amount AS ordered, o.capture, o.metadata, o.livemode,
        CASE WHEN EXISTS (SELECT FROM stripe_call c WHERE c.subject = o.id AND c.kind = 'payment' AND c.object_id = p.id)
             THEN NULL ELSE o.session END AS session,
        (SELECT coalesce(sum(amount), 0) FROM refund r
-        WHERE r.payment_id = p.id AND r.status NOT IN ('failed', 'canceled'))::bigint AS refunded
-FROM payment p JOIN orders o ON o.id = p.order_id WHERE p.id = $1
-"""
+        WHERE r.payment_id = p.id AND r.status NOT IN ('failed', 'canceled'))::bigint AS refunded"""
+
+ROW = f"SELECT {COLUMNS} FROM payment p JOIN orders o ON o.id = p.order_id WHERE p.id = $1"
 
 MADE = "SELECT object_id FROM stripe_call WHERE subject = $1 AND kind = 'payment' AND state = 'done' LIMIT 1"
 
 COSTS = """
-SELECT currency, sum(fee)::bigint AS fee, sum(net)::bigint AS net FROM balance_transaction
-WHERE payment_id = $1 GROUP BY currency ORDER BY bool_or(about = $2) DESC, currency LIMIT 1
+SELECT DISTINCT ON (payment_id) payment_id, currency, fee, net FROM (
+    SELECT b.payment_id, b.currency, sum(b.fee)::bigint AS fee, sum(b.net)::bigint AS net,
+           bool_or(b.about = p.charge) AS own
+    FROM balance_transaction b JOIN payment p ON p.id = b.payment_id
+    WHERE b.payment_id = ANY($1::text[]) GROUP BY b.payment_id, b.currency) AS costs
+ORDER BY payment_id, own DESC NULLS LAST, currency
 """
+"""What payments cost, each in the currency in which its charge was settled."""
 
 
 async def _row(store: Store, id_: str) -> Record:
@@ -353,16 +364,28 @@ async def _row(store: Store, id_: str) -> Record:
     return row
 
 
+async def of_rows(tx: Tx, rows: Sequence[Record]) -> list[Payment]:
+    """Return payments of rows with `COLUMNS`, as we know them."""
+    costs = {row["payment_id"]: row for row in await tx.fetch(COSTS, [row["id"] for row in rows])}
+    return [_as_known(row, None, costs.get(row["id"])) for row in rows]
+
+
 async def _shown(store: Store, row: Record, intent: Object | None) -> Payment:
     """Return a payment as our rows and, where it was asked, Stripe tell it."""
-    costs = await store.fetchrow(COSTS, row["id"], row["charge"])
+    return _as_known(row, intent, await store.fetchrow(COSTS, [row["id"]]))
+
+
+def _as_known(row: Record, intent: Object | None, costs: Record | None) -> Payment:
     ours = row["session"] is None and not stars.is_one(row["id"])
     whole = row["ordered"] if ours else row["amount"]  # captured may be a part of it
     now: Object = intent or {
-        "status": row["status"],
+        "status": "requires_payment_method" if row["status"] in UNTAKEN else row["status"],
         "amount": whole,
-        "amount_capturable": 0,
+        "amount_capturable": whole if row["status"] == "requires_capture" else 0,
         "amount_received": row["amount"] if row["status"] == "succeeded" else 0,
+        "last_payment_error": {"code": row["failure_code"], "message": row["failure_message"]}
+        if row["status"] == "failed"
+        else None,
     }
     error: dict[str, Any] = now.get("last_payment_error") or {}
     ours = ours and now["status"] not in FINAL

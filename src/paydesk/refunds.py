@@ -11,13 +11,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from paydesk import asking, audit, calls, customers, inbox, stars
 from paydesk.asking import Call, Object
 from paydesk.case import Refund
 from paydesk.clock import from_unix
-from paydesk.errors import Conflict, Invalid, NotFound, StripeRefused
+from paydesk.errors import Conflict, Invalid, NotFound, StripeClash, StripeRefused
 from paydesk.store import Record, Store, Tx
 from paydesk.stripe.envelope import answered
 from paydesk.stripe.gateway import Gateway
@@ -239,7 +238,7 @@ def _refusal(refused: StripeRefused) -> Exception:
     code = CONFLICTS.get(refused.reason or "")
     if code is not None:
         return Conflict(refused.message, param="payment", code=code)
-    return StripeRefused(refused.message, about=refused.about, code=refused.reason)
+    return refused if isinstance(refused, StripeClash) else refused.coded()
 
 
 # --- look ------------------------------------------------------------------------------------------------------------
@@ -262,31 +261,6 @@ async def get(store: Store, gateway: Gateway, id_: str) -> tuple[Refund, str]:
     if paid is None:
         raise NotFound(f"no refund {id_}", param="refund")
     return _refund(_as_paid(found, paid["currency"])), str(paid["order_id"])
-
-
-async def listed(
-    store: Store, *, payment: str | None, order: str | None, starting_after: str | None, limit: int
-) -> list[tuple[Refund, str]]:
-    """Return the refunds of a payment or of an order, newest first, with their orders."""
-    if (payment is None) == (order is None):
-        raise Invalid("say whose refunds: of a payment, or of an order", param="payment")
-    at: Any = None
-    if starting_after is not None:
-        at = await store.fetchval("SELECT created_at FROM refund WHERE id = $1", starting_after)
-        if at is None:
-            raise Invalid(f"no refund {starting_after}", param="starting_after")
-    rows = await store.fetch(
-        f"SELECT {COLUMNS} FROM refund r JOIN payment p ON p.id = r.payment_id "
-        "WHERE ($1::text IS NULL OR p.id = $1) AND ($2::text IS NULL OR p.order_id = $2) "
-        "AND ($3::timestamptz IS NULL OR (r.created_at, r.id) < ($3, $4)) "
-        "ORDER BY r.created_at DESC, r.id DESC LIMIT $5",
-        payment,
-        order,
-        at,
-        starting_after,
-        limit,
-    )
-    return [_of_row(row) for row in rows]
 
 
 def _of_row(row: Record) -> tuple[Refund, str]:

@@ -34,7 +34,7 @@ def products_of(items: Iterable[Item]) -> set[str]:
 async def get(store: Store, id_: str) -> Shown:
     """Return a subscription that is known here; raises `NotFound`."""
     async with store.transaction() as tx:
-        found = await _shown(tx, [id_])
+        found = await shown(tx, [id_])
     if not found:
         raise NotFound(f"no subscription {id_}", param="subscription")
     return found[0]
@@ -56,19 +56,19 @@ async def listed(
         if starting_after is not None and at is None:
             raise Invalid(f"no subscription {starting_after}", param="starting_after")
         rows = await tx.fetch(PAGE, customer, wanted, at, starting_after, limit)
-        return await _shown(tx, [row[0] for row in rows])
+        return await shown(tx, [row[0] for row in rows])
 
 
-async def _shown(tx: Tx, ids: Sequence[str]) -> list[Shown]:
+async def shown(tx: Tx, ids: Sequence[str]) -> list[Shown]:
     """Return subscriptions in the order of their ids, those that are known."""
     found = await bills.load(tx, ids)
     planned = await _planned(tx, found)
-    shown = []
+    told = []
     for id_ in ids:
         if id_ in found:
             bill = await _with_gone(tx, found[id_])
-            shown.append(Shown(bill, subscriptions.standing(bill), planned.get(id_)))
-    return shown
+            told.append(Shown(bill, subscriptions.standing(bill), planned.get(id_)))
+    return told
 
 
 async def _with_gone(tx: Tx, bill: Bill) -> Bill:

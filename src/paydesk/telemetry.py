@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from paydesk import ids
 
 REGISTRY = CollectorRegistry()
 
@@ -29,6 +34,25 @@ REQUESTS = Counter(
     "paydesk_http_requests_total", "API requests, by route and status", ["route", "status"], registry=REGISTRY
 )
 
+_REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
+
+
+@contextmanager
+def numbered() -> Iterator[str]:
+    """Give the request that is answered within a number, which stands in every line that is logged meanwhile."""
+    number = ids.request()
+    token = _REQUEST.set(number)
+    try:
+        yield number
+    finally:
+        _REQUEST.reset(token)
+
+
+def request_id() -> str:
+    """Return the number of the request that is being answered; outside of one, a fresh number."""
+    return _REQUEST.get() or ids.request()
+
+
 _SECRET = re.compile(
     r"\b(sk|rk|pk|whsec|pdk)_[A-Za-z0-9_]{6,}|(?<!\d)\d{6,12}:[A-Za-z0-9_-]{30,}|(?<=://)[^/\s:@]+:[^@\s/]+(?=@)"
 )
@@ -43,11 +67,13 @@ class _Redacted(logging.Formatter):
     """One line per record, as text for people or JSON for machines; secrets cut out, locals never shown."""
 
     def __init__(self, *, as_json: bool) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S")
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(request)s%(message)s", datefmt="%H:%M:%S")
         self._as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
+        number = _REQUEST.get()
         if not self._as_json:
+            record.request = f"{number} " if number is not None else ""
             return redact(super().format(record))
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
@@ -55,6 +81,8 @@ class _Redacted(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if number is not None:
+            line["request_id"] = number
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return redact(orjson.dumps(line).decode())

@@ -91,6 +91,10 @@ class Conversation:
         """Return the texts of every language."""
         return self._spoken
 
+    def sentence(self, text: str, locale: str | None) -> str:
+        """Return what a bank or Stripe says, in a person's language where it is one of the things often said."""
+        return self._spoken.words(locale).sentence(text)
+
     async def answer(self, where: Address, text: str, *, locale: str | None = None) -> list[Reply]:
         """Return the answers to what somebody said. A person nobody knows yet is made.
 

@@ -101,6 +101,7 @@ customer = Table(
     sa.ForeignKeyConstraint(["merged_into"], ["customer.id"]),
     Index("ix_customer_merged_into", "merged_into", postgresql_where=sa.text("merged_into IS NOT NULL")),
     Index("ix_customer_email_index", "email_index", postgresql_where=sa.text("email_index IS NOT NULL")),
+    Index("ix_customer_created_at", "created_at", "id", postgresql_where=sa.text("merged_into IS NULL")),
     comment="a person; e-mail and name sealed with a key of their own, so that erasing is destroying the key",
 )
 

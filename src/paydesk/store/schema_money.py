@@ -294,7 +294,7 @@ hold = Table(
     "hold",
     metadata,
     text("id"),
-    Column("customer_id", Text, ForeignKey("customer.id"), nullable=False, index=True),
+    Column("customer_id", Text, ForeignKey("customer.id"), nullable=False),
     text("unit"),
     Column("amount", BigInteger, nullable=False),
     Column("used", BigInteger, nullable=True),
@@ -307,6 +307,7 @@ hold = Table(
     sa.PrimaryKeyConstraint("id"),
     sa.CheckConstraint("state IN ('held','settled','released','lapsed')", name="state"),
     sa.CheckConstraint("amount > 0 AND used BETWEEN 0 AND amount", name="amount"),
+    Index("ix_hold_customer_id", "customer_id", "created_at", "id"),
     comment="credits reserved for something whose price is known only afterwards; `parts` says from which lots",
 )
 

@@ -49,6 +49,7 @@ subscription = Table(
     sa.PrimaryKeyConstraint("id"),
     Index("ix_subscription_customer_id", "customer_id"),
     Index("ix_subscription_order_id", "order_id"),
+    Index("ix_subscription_started_at", "started_at", "id"),
     comment="a Stripe subscription as it was when somebody last looked; its items keep the terms they were first seen with",
 )
 

@@ -1,13 +1,14 @@
 """The gateway to Stripe's API: the only module that imports the SDK.
 
 Every call passes `_call`: never while a transaction is open, within the rate Stripe allows, with our own
-deterministic idempotency key on what creates something, and with Stripe's errors turned into ours. The SDK repeats
-409, 5xx and broken connections twice with the same key (measured on 16.1.0); 429 it does not, so we wait and say so.
+deterministic idempotency key on what creates something, and with Stripe's errors turned into ours (`failures`). The SDK
+repeats 409, 5xx and broken connections twice with the same key (measured on 16.1.0); 429 it does not, so we do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -20,13 +21,19 @@ import stripe
 
 from paydesk import edge
 from paydesk.config import STRIPE_API_BASE, Settings, require_stripe
-from paydesk.errors import NotFound, SettingError, StripeFailed, StripeRefused, StripeUnavailable
+from paydesk.errors import NotFound, StripeUnavailable
+from paydesk.stripe import failures
+
+log = logging.getLogger("paydesk.stripe")
 
 T = TypeVar("T")
 TIMEOUT_S = 20
 RATE_TEST_PER_S = 20.0  # Stripe allows 25 in its test sandboxes and 100 in live mode
 RATE_LIVE_PER_S = 80.0
 RATE_SANDBOX_PER_S = 500.0
+BUSY_S = (0.25, 0.5, 1.0)
+"""How long is waited before a call that Stripe was too busy for is made again: it has not been carried out."""
+
 PAYABLE_PARTS = ["latest_invoice.confirmation_secret", "pending_setup_intent"]
 """What a page needs to let a buyer pay the first invoice of a subscription, or save a card for its trial."""
 
@@ -331,12 +338,48 @@ class Gateway:
         edge.outside_transaction(f"a call to Stripe ({what})")
         await self._bucket.take()
         edge.point("stripe:before")
-        try:
-            answer = await call()
-        except stripe.StripeError as error:
-            raise translated(error, what) from error
+        answer = await self._answered(what, call)
         edge.point("stripe:after")
         return answer
+
+    async def _answered(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what Stripe answers; what it was too busy for it has not done, so that is asked again, a few times."""
+        for pause_s in (*BUSY_S, None):
+            try:
+                return await call()
+            except stripe.RateLimitError as error:
+                if pause_s is None:
+                    raise _raised(error, what) from error
+                log.info("Stripe is busy (%s): asked again in %s s", what, pause_s)
+                await asyncio.sleep(pause_s)
+            except stripe.StripeError as error:
+                raise _raised(error, what) from error
+        raise AssertionError  # the last try returns or raises
+
+
+KINDS = (
+    stripe.CardError, stripe.RateLimitError, stripe.AuthenticationError, stripe.PermissionError, stripe.IdempotencyError,
+    stripe.InvalidRequestError, stripe.APIConnectionError,
+)  # fmt: skip
+
+
+def _raised(error: stripe.StripeError, what: str) -> Exception:
+    """Return our error for one of the SDK's; Stripe's own words stand in the log."""
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    failure = failures.Failure(
+        kind=next((kind.__name__ for kind in KINDS if isinstance(error, kind)), "APIError"),
+        what=what,
+        message=f"{error.user_message or error}".strip() or type(error).__name__,
+        status=error.http_status,
+        code=error.code,
+        param=getattr(error, "param", None),
+        decline_code=getattr(error.error, "decline_code", None),
+        request=error.request_id,
+        retry_after=headers.get("retry-after"),
+        replayed=headers.get("idempotent-replayed") == "true",
+    )
+    log.info("%s", failure.line())
+    return failures.meaning(failure)
 
 
 def _flat(params: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -348,23 +391,6 @@ def _flat(params: Mapping[str, Any]) -> list[tuple[str, str]]:
         else:
             pairs.append((name, str(value)))
     return pairs
-
-
-def translated(error: stripe.StripeError, what: str) -> Exception:
-    """Return our error for one of Stripe's: repeat later, never, or mend a setting."""
-    detail = f"{error.user_message or error}".strip() or type(error).__name__
-    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
-        return SettingError(f"STRIPE_API_KEY: Stripe refuses the key: {detail}")
-    if isinstance(error, stripe.APIConnectionError | stripe.RateLimitError):
-        return StripeUnavailable(f"Stripe did not answer ({what}): {type(error).__name__}")
-    if isinstance(error, stripe.InvalidRequestError) and error.http_status == 404:
-        return NotFound(f"Stripe does not know this {what}: {detail}", param=what)
-    if isinstance(error, stripe.CardError | stripe.InvalidRequestError):
-        return StripeRefused(detail, about=error.param, reason=error.code)
-    if isinstance(error, stripe.IdempotencyError):
-        return StripeRefused(detail)
-    replayed = (error.headers or {}).get("idempotent-replayed") == "true"
-    return (StripeFailed if replayed else StripeUnavailable)(f"Stripe failed ({what}): {detail}")
 
 
 class Bucket:

@@ -10,12 +10,12 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from paydesk import ids
 from paydesk.checks import Asked, Row, Running, reasons, standing
 from paydesk.clock import iso
 from paydesk.customers import ID
 from paydesk.errors import Invalid, NotFound, PaydeskError
 from paydesk.service import Service
+from paydesk.telemetry import request_id
 from paydesk.web.auth import Keys, person_of
 from paydesk.web.hooks import Receive, Scope, Send
 from paydesk.web.limits import told
@@ -73,15 +73,15 @@ class AccessCalls:
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer one request."""
-        number = ids.request()
+        number = request_id()
         try:
             body = await self._look(scope)
         except PaydeskError as error:
             if error.status >= 500:
-                log.warning("%s %s: %s", number, scope["path"], error.message)
+                log.warning("%s: %s", scope["path"], error.message)
             await answer(send, error.status, number, error.body(number), (*headers_of(error, b"GET"), *told(scope)))
         except Exception as error:  # whatever it is, it is told as every error is
-            log.error("%s %s failed", number, scope["path"], exc_info=error)
+            log.error("%s failed", scope["path"], exc_info=error)
             unknown = PaydeskError("something went wrong here; it is in the log")
             await answer(send, unknown.status, number, unknown.body(number), ())
         else:
@@ -119,9 +119,13 @@ def _feature(query: bytes) -> str:
     if b"%00" in query:
         raise Invalid("an address must not contain the character NUL")
     try:
-        given = parse_qs(query.decode("ascii"), errors="strict", max_num_fields=10).get("feature", [""])[0]
+        named = parse_qs(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=10)
     except ValueError:
-        given = ""
+        named = {}
+    for name, values in named.items():
+        if name != "feature" or len(values) > 1:
+            raise Invalid(f"this call has one parameter, feature, once: not {name!a}", param=name)
+    given = named.get("feature", [""])[0]
     if not 0 < len(given) <= FEATURE_MAX:
         raise Malformed(f"feature: a text of 1 to {FEATURE_MAX} characters", param="feature")
     return given

@@ -17,6 +17,7 @@ from paydesk import (
     lists,
     money,
     payments,
+    people,
     refusals,
     sessions,
     status,
@@ -81,6 +82,15 @@ async def list_products(here: Here, _caller: AnybodyOrReader) -> dict[str, Any]:
     return shapes.products(here.catalog)
 
 
+@router.get("/products/{product}", tags=["Catalogue"])
+async def get_product(here: Here, _caller: Reader, product: str) -> dict[str, Any]:
+    """Return a product of the catalogue, by its key."""
+    found = here.catalog.products.get(product)
+    if found is None:
+        raise NotFound(f"the catalogue has no product {product}", param="product")
+    return shapes.product(found)
+
+
 @router.post("/customers", tags=["Customers"], status_code=201)
 async def create_customer(request: Request, here: Here, caller: Seller, given: shapes.CustomerGiven) -> Response:
     """Make a person. An identity that is somebody else's is refused with 409."""
@@ -94,24 +104,28 @@ async def create_customer(request: Request, here: Here, caller: Seller, given: s
     return await once(here.store, caller.key_id, request, work, status=201, personal=True)
 
 
-@router.get("/customers", tags=["Customers"])
-async def find_customer(
-    here: Here,
-    _caller: Reader,
-    channel: Annotated[str, Query(max_length=32)],
-    external_id: Annotated[str, Query(max_length=200)],
-) -> dict[str, Any]:
-    """Find a person by where they can be met: a list of one or none."""
-    found = await customers.find(here.store, customers.identity(channel, external_id))
-    data = [shapes.customer(await customers.get(here.store, here.vault, found))] if found is not None else []
-    return {"data": data, "has_more": False}
-
-
 @router.get("/customers/{customer}", tags=["Customers"])
 async def get_customer(here: Here, caller: BuyerOrReader, customer: str) -> dict[str, Any]:
     """Return a person. A buyer sees themselves, without what is noted about them."""
     person = await person_of(here.store, caller, customer)
     return shapes.for_buyer(shapes.customer(await customers.get(here.store, here.vault, person)), caller.publishable)
+
+
+@router.patch("/customers/{customer}", tags=["Customers"])
+async def change_customer(
+    request: Request, here: Here, caller: Seller, customer: str, given: shapes.CustomerChange
+) -> Response:
+    """Change what is kept of a person: what is not sent stays, `null` takes it away.
+
+    Of `metadata` the keys that are sent are changed, and an empty text takes a key away.
+    """
+    person = await customers.resolve(here.store, customer)
+    change = people.checked(given.model_dump(exclude_unset=True))
+
+    async def work(_operation: str) -> dict[str, Any]:
+        return shapes.customer(await people.change(here.store, here.vault, person, change, actor=caller.key_id))
+
+    return await once(here.store, person, request, work, personal=True)
 
 
 @router.get("/customers/{customer}/credits", tags=["Credits"])
@@ -257,52 +271,6 @@ async def cancel_order(request: Request, here: Here, caller: Seller, order: str)
 
 
 # --- operation -------------------------------------------------------------------------------------------------------
-
-
-@router.get("/events", tags=["Operation"])
-async def list_events(
-    here: Here, _caller: Reader, state: str | None = None, limit: Limit = 20, starting_after: After = None
-) -> dict[str, Any]:
-    """List what came in, newest first, and what became of it."""
-    rows = await lists.events(here.store, state=state, starting_after=starting_after, limit=limit + 1)
-    return shapes.page([shapes.event(row) for row in rows], limit)
-
-
-@router.post("/events/{event}/replay", tags=["Operation"])
-async def replay_event(request: Request, here: Here, caller: Admin, event: str) -> Response:
-    """Send an event through the money path again. What it has done already it does not do twice."""
-
-    async def work(_operation: str) -> dict[str, Any]:
-        await lists.replay(here.store, [event], actor=caller.key_id)
-        here.bell.ring("inbox")
-        row = await lists.event(here.store, event)
-        if row is None:
-            raise NotFound(f"no event {event}", param="event")
-        return shapes.event(row)
-
-    return await once(here.store, caller.key_id, request, work)
-
-
-@router.get("/deliveries", tags=["Operation"])
-async def list_deliveries(
-    here: Here, _caller: Reader, state: str | None = None, limit: Limit = 20, starting_after: After = None
-) -> dict[str, Any]:
-    """List what was to be said or done outside, newest first."""
-    rows = await lists.deliveries(here.store, state=state, starting_after=starting_after, limit=limit + 1)
-    return shapes.page([shapes.delivery(row) for row in rows], limit)
-
-
-@router.post("/deliveries/{delivery}/retry", tags=["Operation"])
-async def retry_delivery(request: Request, here: Here, caller: Admin, delivery: str) -> Response:
-    """Try a dead or waiting delivery again now."""
-    number = lists.delivery_id(delivery, "delivery")
-
-    async def work(_operation: str) -> dict[str, Any]:
-        row = await lists.retry(here.store, number, actor=caller.key_id)
-        here.bell.ring("outbox")
-        return shapes.delivery(row)
-
-    return await once(here.store, caller.key_id, request, work)
 
 
 @router.get("/status", tags=["Operation"])

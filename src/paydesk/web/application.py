@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from logging import INFO, WARNING
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi import HTTPException as Refusal
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.utils import generate_unique_id
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from paydesk import ids, status
-from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, TooLarge
+from paydesk import customers, refusals, status
+from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, StripeRefused, TooLarge
 from paydesk.service import Service
-from paydesk.telemetry import exposition
+from paydesk.telemetry import exposition, request_id
 from paydesk.web import (
     access,
     agents_api,
@@ -26,7 +29,10 @@ from paydesk.web import (
     documented_paths,
     endpoints_api,
     keys_api,
+    lists_api,
+    operation_api,
     pages,
+    parameters,
     payments_api,
     people_api,
     stats_api,
@@ -36,6 +42,7 @@ from paydesk.web import (
 )
 from paydesk.web.api import router, service_of
 from paydesk.web.auth import Keys
+from paydesk.web.description import complete
 from paydesk.web.limits import told
 from paydesk.web.merging_api import router as merging_router
 
@@ -47,11 +54,19 @@ BODY_BYTES_MAX = 256 * 1024
 def build(service: Service) -> FastAPI:
     """Return the application for a running service."""
     app = Described(
-        title="Paydesk", version="1", description="The pay desk for chat products.", docs_url=None, redoc_url=None
+        title="Paydesk",
+        version="1",
+        description="The pay desk for chat products.",
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(parameters.known)],
+        generate_unique_id_function=_name_of,
     )
     app.state.service = service
     app.state.keys = Keys(service.store, service.vault, service.settings.api_key)
     app.include_router(router)
+    app.include_router(lists_api.router)
+    app.include_router(operation_api.router)
     app.include_router(credits_api.router)
     app.include_router(payments_api.router)
     app.include_router(subscriptions_api.router)
@@ -76,6 +91,11 @@ def build(service: Service) -> FastAPI:
     return app
 
 
+def _name_of(route: APIRoute) -> str:
+    """Return what a generated client calls a call: our own by the name of its function."""
+    return route.name if route.path_format.startswith("/v1") else generate_unique_id(route)
+
+
 class Described(FastAPI):
     """An application whose description also tells of the calls that are answered in front of it."""
 
@@ -84,6 +104,7 @@ class Described(FastAPI):
         if self.openapi_schema is None:
             wallet.describe(super().openapi())
             access.describe(super().openapi())
+            complete(super().openapi(), self.state.service.settings.public_url)
         return super().openapi()
 
 
@@ -104,7 +125,7 @@ class Numbered:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        number = scope.setdefault("state", {})["id"] = ids.new("req")
+        number = scope.setdefault("state", {})["id"] = request_id()
 
         async def numbered(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -192,10 +213,24 @@ def _body(code: str, message: str, request: Request, param: str | None = None) -
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, PaydeskError)  # noqa: S101 - registered for this class
-    if error.status >= 500:
-        log.warning("%s %s: %s", request.state.id, request.url.path, error.message)
+    error = await _for_the_caller(request, error)
+    log.log(WARNING if error.status >= 500 else INFO, "%s %s %d %s: %s", request.method, request.url.path,
+            error.status, error.code, error.message)  # fmt: skip
     headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}
     return _told(request.url.path, error.body(request.state.id), error.status, headers)
+
+
+async def _for_the_caller(request: Request, error: PaydeskError) -> PaydeskError:
+    """Return what a caller is told of a refusal of Stripe's: our name of a parameter, and the buyer's own language."""
+    if not isinstance(error, StripeRefused):
+        return error
+    told = refusals.by_our_names(error)
+    if isinstance(told, StripeRefused) and told.decline_code is not None:
+        here = service_of(request)
+        locale = await customers.locale_of(here.store, getattr(request.state, "scope", "").removeprefix("buyer:"))
+        said = here.conversation.sentence(told.message, locale)
+        told.message = said[:1].upper() + said[1:]  # in some languages it is what stands behind a colon
+    return told
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
@@ -203,6 +238,7 @@ async def _malformed(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
     param = ".".join(where) or None
+    log.info("%s %s 422 invalid_request: %s", request.method, request.url.path, param or "the body")
     body = _body("invalid_request", f"{param or 'the body'}: {first['msg']}", request, param)
     return _told(request.url.path, body, 422)
 
@@ -216,7 +252,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.state.id, request.url.path, exc_info=error)
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     if _wants_page(request):
         return await pages.failed(request, error)
     body = _body("internal_error", "something went wrong here; it is in the log", request)

@@ -16,7 +16,7 @@ from paydesk import arrivals
 from paydesk.channels.base import Channel, Inbound, Raw
 from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, TooLarge
 from paydesk.service import Service
-from paydesk.telemetry import ARRIVED
+from paydesk.telemetry import ARRIVED, request_id
 from paydesk.web.hooks import BODY_S_MAX, Receive, Scope, Send, read_body
 
 log = logging.getLogger("paydesk.channels")
@@ -45,10 +45,10 @@ class ChannelHooks:
         try:
             inbound = await self._take_in(channel, scope, receive)
         except PaydeskError as error:
-            inbound = Inbound(error.status, orjson.dumps(error.body()))
+            inbound = Inbound(error.status, orjson.dumps(error.body(request_id())))
         except Exception:  # a bug in a channel: the platform sends it again, and the log tells
             log.exception("%s: a request could not be read", channel.name)
-            inbound = Inbound(503, orjson.dumps(StoreUnavailable("it could not be taken in").body()))
+            inbound = Inbound(503, orjson.dumps(StoreUnavailable("it could not be taken in").body(request_id())))
         ARRIVED.labels(channel.name, str(inbound.status)).inc()
         await _answer(send, inbound)
 
@@ -80,6 +80,7 @@ async def _answer(send: Send, inbound: Inbound) -> None:
     headers = [
         (b"content-type", inbound.content_type.encode()),
         (b"content-length", str(len(inbound.body)).encode()),
+        (b"request-id", request_id().encode()),
     ]
     await send({"type": "http.response.start", "status": inbound.status, "headers": headers})
     await send({"type": "http.response.body", "body": inbound.body})

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 
 from paydesk import books, customers, lists, showing
 from paydesk.errors import NotFound
-from paydesk.web import shapes
-from paydesk.web.api import After, Here, Limit, Reader
+from paydesk.web.api import Here, Reader
+from paydesk.web.parameters import Part
 from paydesk.web.wallet import HOLD_ID
 
 router = APIRouter(prefix="/v1")
@@ -19,15 +19,14 @@ router = APIRouter(prefix="/v1")
 async def get_ledger(
     here: Here,
     _caller: Reader,
+    part: Part,
     customer: str,
     unit: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
-    limit: Limit = 20,
-    starting_after: After = None,
 ) -> dict[str, Any]:
     """List what was posted for a person, newest first: each entry moves an amount from one account to another."""
     person = await customers.resolve(here.store, customer)
-    rows = await lists.entries(here.store, person, unit=unit, starting_after=starting_after, limit=limit + 1)
-    return shapes.page([showing.entry(row) for row in rows], limit)
+    page = await lists.entries(here.store, person, part, unit=unit)
+    return {"data": [showing.entry(row) for row in page.rows], "has_more": page.has_more}
 
 
 @router.get("/holds/{hold}", tags=["Credits"])

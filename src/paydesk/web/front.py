@@ -9,6 +9,7 @@ from typing import Any
 
 from paydesk.config import Settings
 from paydesk.service import Service
+from paydesk.telemetry import numbered
 from paydesk.web import browsers
 from paydesk.web.hooks import STRIPE_PATHS, Receive, Scope, Send, StripeHook
 
@@ -34,25 +35,30 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection of the server."""
         if scope["type"] == "http":
-            if self._inner is None:
-                raise RuntimeError("Paydesk is mounted but does not run: give your own app lifespan=desk.running")
-            if browsers.is_page(scope):
-                if browsers.asks_first(scope):
-                    await browsers.preflight(scope, receive, send)
-                    return
-                send = browsers.readable(scope, send)
-            if self._hook is not None and scope["path"] in STRIPE_PATHS:
-                await self._hook(scope, receive, send)
-            elif self._access.takes(scope["path"]):
-                await self._access(scope, receive, send)
-            elif self._wallet.call_of(scope["path"]) is not None:
-                await self._wallet(scope, receive, send)
-            elif self._channels.takes(scope["path"]):
-                await self._channels(scope, receive, send)
-            else:
-                await self._inner(scope, receive, send)
+            with numbered():
+                if browsers.is_page(scope):
+                    if browsers.asks_first(scope):
+                        await browsers.preflight(scope, receive, send)
+                        return
+                    send = browsers.readable(scope, send)
+                await self._answer(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. It has its number from here on: in every line that is logged, and in what is answered."""
+        if self._inner is None:
+            raise RuntimeError("Paydesk is mounted but does not run: give your own app lifespan=desk.running")
+        if self._hook is not None and scope["path"] in STRIPE_PATHS:
+            await self._hook(scope, receive, send)
+        elif self._access.takes(scope["path"]):
+            await self._access(scope, receive, send)
+        elif self._wallet.call_of(scope["path"]) is not None:
+            await self._wallet(scope, receive, send)
+        elif self._channels.takes(scope["path"]):
+            await self._channels(scope, receive, send)
+        else:
+            await self._inner(scope, receive, send)
 
     @asynccontextmanager
     async def running(self, _app: object = None) -> AsyncIterator[None]:

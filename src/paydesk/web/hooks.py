@@ -7,6 +7,7 @@ one too), 413 when too large, 503 when it cannot be stored: Stripe then sends it
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -18,7 +19,9 @@ from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, TooLarge
 from paydesk.inbox import Receiver
 from paydesk.stripe.envelope import envelope
 from paydesk.stripe.signature import BODY_BYTES_MAX, BadSignature, verify
-from paydesk.telemetry import RECEIVED
+from paydesk.telemetry import RECEIVED, request_id
+
+log = logging.getLogger("paydesk.webhooks")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,6 +48,13 @@ class BadEncoding(Invalid):
     code = "unsupported_encoding"
 
 
+class NotPosted(Invalid):
+    """Use POST."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
 class StripeHook:
     """The webhook endpoint. `secrets` are all that are valid now; during a rotation there are two.
 
@@ -61,7 +71,7 @@ class StripeHook:
         """Answer one request."""
         try:
             if scope["method"] != "POST":
-                await _answer(send, 405, b'{"error":{"code":"method_not_allowed","message":"use POST"}}')
+                await _answer(send, 405, orjson.dumps(NotPosted("use POST").body(request_id())))
                 return
             signature = _read_headers(scope["headers"])
             if self._loop is None:
@@ -71,11 +81,14 @@ class StripeHook:
             await self._receiver.receive(envelope(body))
         except PaydeskError as error:
             RECEIVED.labels(str(error.status)).inc()
-            await _answer(send, error.status, orjson.dumps(error.body()))
+            if error.status >= 500:
+                log.warning("%s", error.message)
+            await _answer(send, error.status, orjson.dumps(error.body(request_id())))
         except Exception as error:  # a data error of this one event; whatever it is, it was not stored
             RECEIVED.labels("503").inc()
             message = f"the event could not be stored: {type(error).__name__}"
-            await _answer(send, 503, orjson.dumps(StoreUnavailable(message).body()))
+            log.error("%s", message)
+            await _answer(send, 503, orjson.dumps(StoreUnavailable(message).body(request_id())))
         else:
             _ACCEPTED.inc()
             await _answer(send, 200, b'{"received":true}')
@@ -163,6 +176,10 @@ def _within(body: bytes, bytes_max: int) -> bytes:
 
 
 async def _answer(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"request-id", request_id().encode()),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

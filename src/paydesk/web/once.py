@@ -59,6 +59,7 @@ async def once(
     `scope` is whose key it is: a person's id, or an API key's. The same key of another scope is another key.
     A `personal` answer is not kept: for a repeat `work` is run again, and finds what it made.
     """
+    request.state.scope = scope
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return _response(orjson.dumps(await work(ids.new("op"))), status)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from paydesk import checkout, ids, money, payments, refunds
 from paydesk.errors import Invalid
 from paydesk.web import shapes
-from paydesk.web.api import (
-    After,
-    BuyerOrReader,
-    BuyerOrSeller,
-    Here,
-    Limit,
-    Reader,
-    Refunder,
-    Seller,
-    ad_hoc,
-    buyer_of,
-    line_of,
-)
+from paydesk.web.api import BuyerOrReader, BuyerOrSeller, Here, Reader, Refunder, Seller, ad_hoc, buyer_of, line_of
 from paydesk.web.once import once
 from paydesk.web.returns import checked_return
 
@@ -147,19 +135,3 @@ async def get_refund(here: Here, _caller: Reader, refund: str) -> dict[str, Any]
     """Return a refund, whoever made it: you, or a person in Stripe's dashboard."""
     found, order = await refunds.get(here.store, here.gateway, refund)
     return shapes.refund(found, order)
-
-
-@router.get("/refunds", tags=["Refunds"])
-async def list_refunds(
-    here: Here,
-    _caller: Reader,
-    payment: Annotated[str | None, Query(max_length=200)] = None,
-    order: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Limit = 20,
-    starting_after: After = None,
-) -> dict[str, Any]:
-    """List the refunds of a payment or of an order, newest first."""
-    found = await refunds.listed(
-        here.store, payment=payment, order=order, starting_after=starting_after, limit=limit + 1
-    )
-    return shapes.page([shapes.refund(one, of) for one, of in found], limit)

@@ -63,6 +63,15 @@ class CustomerGiven(Given):
     metadata: Metadata = {}
 
 
+class CustomerChange(Given):
+    """What is to change of a person: what is not sent stays, `null` takes it away."""
+
+    email: str | None = Field(None, max_length=320, examples=["ann@example.com"])
+    name: str | None = Field(None, max_length=200)
+    locale: str | None = Field(None, max_length=12, examples=["pl"])
+    metadata: Metadata = {}
+
+
 class ItemGiven(Given):
     """A line: a price of the catalogue, or an ad hoc amount (`name`, `amount`, `currency`) that grants nothing."""
 

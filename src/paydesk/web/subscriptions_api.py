@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from paydesk import changes, checkout, customers, discounts, ids, portal, subscribed, subscribing
 from paydesk.errors import Forbidden
 from paydesk.subscriptions import LIVE
 from paydesk.web import shapes
-from paydesk.web.api import After, BuyerOrReader, BuyerOrSeller, Here, Limit, Seller, buyer_of, line_of
+from paydesk.web.api import BuyerOrReader, BuyerOrSeller, Here, Seller, buyer_of, line_of
 from paydesk.web.auth import Caller, person_of
 from paydesk.web.once import once
 from paydesk.web.returns import checked_return
 
 router = APIRouter(prefix="/v1")
-
-Status = Literal[
-    "live", "incomplete", "incomplete_expired", "trialing", "active", "past_due", "unpaid", "paused", "canceled"
-]
 
 
 @router.post("/subscriptions", tags=["Subscriptions"], status_code=201)
@@ -66,21 +62,6 @@ async def _own(here: Here, caller: Caller, id_: str) -> subscribed.Shown:
     found = await subscribed.get(here.store, id_)
     caller.must_be(found.own.customer, "subscription", id_)
     return found
-
-
-@router.get("/subscriptions", tags=["Subscriptions"])
-async def list_subscriptions(
-    here: Here,
-    caller: BuyerOrReader,
-    customer: Annotated[str, Query(max_length=200)],
-    status: Status | None = None,
-    limit: Limit = 20,
-    starting_after: After = None,
-) -> dict[str, Any]:
-    """List a person's subscriptions, newest first; `live` are those that are not over."""
-    id_ = await person_of(here.store, caller, customer)
-    found = await subscribed.listed(here.store, id_, status=status, starting_after=starting_after, limit=limit + 1)
-    return shapes.page([_shown(caller, one) for one in found], limit)
 
 
 @router.get("/subscriptions/{subscription}", tags=["Subscriptions"])

@@ -23,6 +23,7 @@ from paydesk.catalog import CREDITS, DAYS_MAX
 from paydesk.clock import iso
 from paydesk.errors import Invalid, NotFound, PaydeskError, TooLarge
 from paydesk.service import Service
+from paydesk.telemetry import request_id
 from paydesk.wallet import AMOUNT_MAX, HOLD_S, HOLD_S_MAX, Done, EndHold, Give, Operation, Reserve, Spend
 from paydesk.web.auth import Keys
 from paydesk.web.hooks import Receive, Scope, Send
@@ -182,15 +183,15 @@ class WalletCalls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request whose path is one of these calls."""
-        number = ids.request()
+        number = request_id()
         try:
             done = await self._carry_out(_BY_SHAPE[_shape(scope["path"])], scope, receive)
         except PaydeskError as error:
             if error.status >= 500:
-                log.warning("%s %s: %s", number, scope["path"], error.message)
+                log.warning("%s: %s", scope["path"], error.message)
             await answer(send, error.status, number, error.body(number), (*headers_of(error, b"POST"), *told(scope)))
         except Exception as error:  # whatever it is, it is told as every error is
-            log.error("%s %s failed", number, scope["path"], exc_info=error)
+            log.error("%s failed", scope["path"], exc_info=error)
             unknown = PaydeskError("something went wrong here; it is in the log")
             await answer(send, unknown.status, number, unknown.body(number), ())
         else:
@@ -204,6 +205,9 @@ class WalletCalls:
         headers = _read_headers(scope["headers"])
         caller = await self._keys.caller(scope)
         caller.require(call.scope)
+        if scope["query_string"]:
+            name = scope["query_string"].partition(b"=")[0].decode("latin-1")
+            raise Invalid(f"this call has no parameter {name!a}: what it takes stands in the body", param=name)
         given_key = headers.get(b"idempotency-key")
         key = ids.new("op") if given_key is None else checked_key(given_key)
         given = _read(call, await _body(receive))

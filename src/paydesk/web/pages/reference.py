@@ -70,6 +70,7 @@ class Operation:
     query_fields: tuple[Field, ...]
     body_fields: tuple[Field, ...]
     body_example: str | None
+    answer_example: str | None
     curl: str
     responses: tuple[tuple[str, str], ...]
 
@@ -95,7 +96,7 @@ class ErrorRow:
 def groups(description: Mapping[str, Any], base: str) -> list[Group]:
     """Return every call, in the order of the description, grouped by its first tag. `base` starts every address."""
     found: dict[str, list[Operation]] = {}
-    reader = _Reader(description, base)
+    reader = Reader(description, base)
     for path, calls in description["paths"].items():
         for method in (method for method in METHODS if method in calls):
             name = (calls[method].get("tags") or ["Other"])[0]
@@ -120,11 +121,12 @@ def colored(text: str) -> list[tuple[str, str]]:
     return [(kind, piece) for kind, piece in (*pieces, ("plain", text[end:])) if piece]
 
 
-class _Reader:
+class Reader:
     """Reads operations of one description, following its references."""
 
     def __init__(self, description: Mapping[str, Any], base: str) -> None:
         self._schemas = description.get("components", {}).get("schemas", {})
+        self._answers = description.get("components", {}).get("responses", {})
         self._base = base
 
     def operation(self, method: str, path: str, call: Mapping[str, Any]) -> Operation:
@@ -143,9 +145,15 @@ class _Reader:
             query_fields=self._parameters(parameters, "query"),
             body_fields=() if body is None else tuple(self._fields(body, "", 0)),
             body_example=example,
+            answer_example=_answer(call),
             curl=_curl(method, self._address(path, parameters), example),
-            responses=tuple(_responses(call)),
+            responses=tuple(self._responses(call)),
         )
+
+    def _responses(self, call: Schema) -> Iterator[tuple[str, str]]:
+        for status, response in call.get("responses", {}).items():
+            told = self._answers.get(response.get("$ref", "").rpartition("/")[2], response)
+            yield status, str(told.get("description") or SHOWN_REASONS.get(status, ""))
 
     def _parameters(self, parameters: Sequence[Schema], place: str) -> tuple[Field, ...]:
         return tuple(
@@ -188,6 +196,10 @@ class _Reader:
         main = self._main(schema)
         if main.get("examples"):
             return main["examples"][0]
+        if "const" in main or "enum" in main:
+            return main.get("const", *main.get("enum", ())[:1])
+        if depth and any(one.get("type") == "null" for one in schema.get("anyOf", ())):
+            return None
         if "properties" in main and depth < DEPTH_MAX:
             required = main.get("required", ())
             wanted = {
@@ -236,9 +248,11 @@ def _notes(schema: Schema, main: Schema) -> Iterator[str]:
         yield f"default {json.dumps(default, ensure_ascii=False)}"
 
 
-def _responses(call: Schema) -> Iterator[tuple[str, str]]:
-    for status, response in call.get("responses", {}).items():
-        yield status, SHOWN_REASONS.get(status, str(response.get("description", "")))
+def _answer(call: Schema) -> str | None:
+    """Return the example of what is answered when all is well."""
+    done = [one for status, one in call.get("responses", {}).items() if status.startswith("2")]
+    example = done[0].get("content", {}).get("application/json", {}).get("example") if done else None
+    return None if example is None else json.dumps(example, indent=2, ensure_ascii=False)
 
 
 def _sample(parameter: Schema) -> str:

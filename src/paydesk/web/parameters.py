@@ -1,0 +1,71 @@
+"""What every call takes in its address: which part of a list, and nothing that it does not know."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from pydantic import BeforeValidator, WithJsonSchema
+
+from paydesk.errors import Invalid
+from paydesk.paging import LIMIT, LIMIT_MAX, Cut
+
+YEARS = range(1970, 9999)
+
+
+def _moment(text: object) -> object:
+    """Return a time from ISO 8601, in UTC unless it says otherwise; raises `ValueError` for what nobody means."""
+    if text is None or isinstance(text, datetime):
+        return text
+    wrong = "a day or a time is written like 2030-01-31 or 2030-01-31T12:00:00Z"
+    try:
+        found = datetime.fromisoformat(str(text).replace(" ", "+"))  # a plus that nobody escaped
+    except ValueError:
+        raise ValueError(wrong) from None
+    if found.year not in YEARS:
+        raise ValueError(wrong)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T12:00:00Z"]}),
+]
+Text = Annotated[str | None, Query(max_length=200)]
+
+
+def _cut(
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="how many at most")] = LIMIT,
+    starting_after: Annotated[str | None, Query(max_length=300, description="an id: what is older than that")] = None,
+    ending_before: Annotated[str | None, Query(max_length=300, description="an id: what is newer than that")] = None,
+    since: Annotated[Moment | None, Query(alias="from", description="not made before this time or day, in UTC")] = None,
+    until: Annotated[Moment | None, Query(alias="to", description="made before this time or day, in UTC")] = None,
+) -> Cut:
+    return Cut(limit, starting_after, ending_before, since, until)
+
+
+Part = Annotated[Cut, Depends(_cut)]
+"""Which part of a list is asked for."""
+
+
+async def known(request: Request) -> None:
+    """Refuse a parameter that the description of a native call does not name, and one that is given twice, by its name."""
+    if not request.query_params or not request.scope["route"].path.startswith("/v1/"):
+        return
+    names = _described(request)
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if names is not None and name not in names:
+            raise Invalid(f"this call has no parameter {name!a}", param=name)
+        if given.count(name) > 1:
+            raise Invalid(f"{name} is given {given.count(name)} times: give it once", param=name)
+
+
+def _described(request: Request) -> set[str] | None:
+    """Return the parameters of a call's query as its description has them; `None` for what is not described."""
+    path = request.app.openapi()["paths"].get(request.scope["route"].path)
+    if path is None:
+        return None
+    return {one["name"] for one in path[request.method.lower()].get("parameters", ()) if one["in"] == "query"}
