@@ -17,6 +17,7 @@ import click
 
 from paydesk.arguments import Address, Place, SigningSecret, Text
 from paydesk.errors import Invalid, PaydeskError, SettingError
+from paydesk.stats_command import command as stats
 
 T = TypeVar("T")
 
@@ -395,3 +396,6 @@ def keys_revoke(key_id: str) -> None:
     if not with_store(lambda store: auth.revoke(store, key_id)):
         raise PaydeskError(f"no valid key {key_id}; paydesk keys list shows them")
     click.echo(f"{key_id} is revoked")
+
+
+main.add_command(stats)

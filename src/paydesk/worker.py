@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from paydesk import alerts, inbox, low, outbox, seal, stars, timers
+from paydesk import alerts, inbox, low, outbox, seal, stars, stats_days, timers
 from paydesk.arrivals import Reception
 from paydesk.errors import NotFound, PaydeskError, StaleClaim, StoreUnavailable
 from paydesk.facts import Ignored, Impossible, Look
@@ -68,6 +68,7 @@ class Worker:
             group.create_task(self._senders.run(), name="outbox")
             group.create_task(self._loop("timers", self.work_timers), name="timers")
             group.create_task(self._loop("seal", self.work_seals), name="seal")
+            group.create_task(stats_days.follow(self._store), name="statistics")
 
     async def drain(self) -> None:
         """Work until nothing is due any more."""

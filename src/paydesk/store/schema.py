@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, LargeBinary, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from paydesk.store import schema_channels, schema_money, schema_subscriptions
+from paydesk.store import schema_channels, schema_money, schema_stats, schema_subscriptions
 from paydesk.store.columns import json, metadata, text, time
 
-__all__ = ["metadata", "schema_channels", "schema_money", "schema_subscriptions"]
+__all__ = ["metadata", "schema_channels", "schema_money", "schema_stats", "schema_subscriptions"]
 
 # --- the deployment itself -------------------------------------------------------------------------------------------
 

@@ -67,6 +67,7 @@ orders = Table(
     sa.UniqueConstraint("session"),
     sa.CheckConstraint("amount >= 0", name="amount"),
     Index("ix_orders_customer_id", "customer_id", "created_at"),
+    Index("ix_orders_created_at", "created_at", "id"),
     comment="what somebody wants to buy, with one live Checkout session at most; or an invoice of a subscription",
 )
 
@@ -104,6 +105,8 @@ payment = Table(
     time("created_at", default="now()"),
     sa.PrimaryKeyConstraint("id"),
     sa.UniqueConstraint("charge"),
+    Index("ix_payment_paid_at", "paid_at", postgresql_where=sa.text("paid_at IS NOT NULL")),
+    Index("ix_payment_created_at", "created_at", "id"),
     comment="a Stripe payment intent of an order, with the newest facts about it",
 )
 
@@ -120,6 +123,7 @@ refund = Table(
     time("created_at"),
     sa.PrimaryKeyConstraint("id"),
     sa.CheckConstraint("amount > 0", name="amount"),
+    Index("ix_refund_created_at", "created_at", "id"),
     comment="a Stripe refund with its newest status; what is refunded is the sum of those neither failed nor canceled",
 )
 
@@ -136,6 +140,7 @@ dispute = Table(
     time("created_at"),
     sa.PrimaryKeyConstraint("id"),
     sa.CheckConstraint("amount >= 0", name="amount"),
+    Index("ix_dispute_created_at", "created_at", "id"),
     comment="a Stripe dispute with its newest status",
 )
 
@@ -154,6 +159,7 @@ balance_transaction = Table(
     time("available_on", nullable=True),
     time("created_at"),
     sa.PrimaryKeyConstraint("id"),
+    Index("ix_balance_transaction_created_at", "created_at"),
     comment="what a charge, refund or dispute did to the balance at Stripe, in the currency of settlement, with its fee",
 )
 
@@ -224,6 +230,7 @@ entry = Table(
     sa.CheckConstraint("from_account <> to_account", name="two_accounts"),
     Index("ix_entry_customer_id", "customer_id", "id"),
     Index("ix_entry_transaction", "transaction", "id"),
+    Index("ix_entry_at", "at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
     comment="double entry in one row: an amount leaves one account and enters another of the same unit; append-only",
 )
 

@@ -24,6 +24,7 @@ from paydesk.web import (
     pages,
     payments_api,
     people_api,
+    stats_api,
     subscriptions_api,
     topup_api,
     wallet,
@@ -52,6 +53,7 @@ def build(service: Service) -> FastAPI:
     app.include_router(topup_api.router)
     app.include_router(people_api.router)
     app.include_router(endpoints_api.router)
+    app.include_router(stats_api.router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_api_route("/metrics", _metrics, include_in_schema=False)
