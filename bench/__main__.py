@@ -117,6 +117,13 @@ def measure_check(given: argparse.Namespace, place: Place) -> Outcome:
     return check.measure(place.database, rounds=given.rounds or 5, entries=given.entries)
 
 
+def measure_stats(given: argparse.Namespace, place: Place) -> Outcome:
+    """Measure statistics."""
+    from bench import stats
+
+    return stats.measure(place.database, rounds=given.rounds or 5, orders=given.orders)
+
+
 # In the order of `python -m bench`: what needs a quiet disk first.
 EVERYTHING: dict[str, Callable[[argparse.Namespace, Place], Outcome]] = {
     "ingest": measure_ingest,
@@ -129,6 +136,7 @@ EVERYTHING: dict[str, Callable[[argparse.Namespace, Place], Outcome]] = {
     "access": measure_access,
     "timers": measure_timers,
     "outbox": measure_outbox,
+    "stats": measure_stats,
 }
 ALL = {**EVERYTHING, "load": measure_load}
 
@@ -194,6 +202,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=names, default=[], help="ingest: variants by name, comma-separated")
     parser.add_argument("--purchases", type=int, default=4_000, help="settle: per variant and round")
     parser.add_argument("--entries", type=int, default=1_000_000, help="check: how long the ledger is")
+    parser.add_argument("--orders", type=int, default=1_000_000, help="stats: how many there are")
     parser.add_argument("--database-url", help="an empty PostgreSQL database instead of the embedded server")
     return parser.parse_args(argv)
 

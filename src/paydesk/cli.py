@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from paydesk import cli_agents, cli_keys, stats_command
+from paydesk import cli_agents, cli_keys, cli_stats
 from paydesk.arguments import Address, Place, SigningSecret, Text
 from paydesk.console import Lines, json_option, progress, settings_here, show, with_service, with_store
 from paydesk.errors import PaydeskError, SettingError
@@ -272,5 +272,5 @@ def ledger_check(as_json: bool) -> None:
 
 # --- commands in modules of their own --------------------------------------------------------------------------------
 
-for _command in (cli_keys.keys, stats_command.command, *cli_agents.COMMANDS):
+for _command in (cli_keys.keys, cli_stats.stats, *cli_agents.COMMANDS):
     main.add_command(_command)

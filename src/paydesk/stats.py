@@ -7,7 +7,7 @@ counted in `stats_days`; here is the arithmetic on top of it, which is pure, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -147,27 +147,29 @@ class Row:
     money: Money
 
 
-def added(sums: Iterable[Sum]) -> list[Row]:
-    """Return sums of money by label and currency, in the order of both; those without a label come last."""
+def added(sums: Iterable[Sum], *, together: bool = False) -> list[Row]:
+    """Return sums of money by label and currency, in the order of both; those without a label come last.
+
+    All `together`, there is one row for each currency, without a label.
+    """
     found: dict[tuple[str | None, str], Money] = {}
     for one in sums:
         if one.unit.startswith(MONEY):
-            currency = one.unit.removeprefix(MONEY)
-            found.setdefault((one.label, currency), Money(currency)).add(one)
-    return [Row(label, found[label, currency]) for label, currency in sorted(found, key=_place)]
+            key = None if together else one.label, one.unit.removeprefix(MONEY)
+            money = found.get(key)
+            if money is None:
+                money = found[key] = Money(key[1])
+            money.add(one)
+    return [Row(key[0], found[key]) for key in sorted(found, key=_place)]
 
 
 def _place(key: tuple[str | None, str]) -> tuple[bool, str, str]:
     return key[0] is None, key[0] or "", key[1]
 
 
-def relabelled(sums: Iterable[Sum], names: Mapping[str, str] | None) -> list[Sum]:
-    """Return sums whose labels are said as people know them: prices by their products (`names`); nothing is `None`."""
-    return [
-        Sum((one.label if names is None else names.get(one.label or "", one.label)) or None, one.figure, one.unit,
-            one.number, one.amount)
-        for one in sums
-    ]  # fmt: skip
+def relabelled(sums: Iterable[Sum], names: Mapping[str, str]) -> list[Sum]:
+    """Return sums whose labels are said as people know them, by `names`; an empty one is `None`."""
+    return [one._replace(label=names.get(one.label or "", one.label) or None) for one in sums]
 
 
 # --- credits ---------------------------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ async def report(store: Store, catalog: Catalog, ask: Ask) -> Report:
             if ask.by not in ("product", "channel")
             else await stats_days.sums(tx, ask.begins, ask.ends, _apart(wanted))
         )
-        totals = [row.money for row in added(_without_label(whole))]
+        totals = [row.money for row in added(whole, together=True)]
         data = added(sums) if ask.by not in (None, "currency") else [Row(one.currency, one) for one in totals]
         rows = tuple(data) if ask.by else ()
         if not ask.of_all:
@@ -281,11 +283,9 @@ async def _sums(tx: Tx, ask: Ask, wanted: Wanted, names: Mapping[str, str]) -> l
     if wanted.by == "day" and not ask.in_utc:
         return await stats_days.count(tx, local_days(ask), wanted)
     sums = await stats_days.sums(tx, ask.begins, ask.ends, wanted)
-    return relabelled(sums, names if wanted.by == "product" else None)
-
-
-def _without_label(sums: Sequence[Sum]) -> list[Sum]:
-    return [Sum(None, one.figure, one.unit, one.number, one.amount) for one in sums]
+    if wanted.by in ("product", "channel"):
+        return relabelled(sums, names if wanted.by == "product" else {})
+    return sums
 
 
 PRODUCTS = "SELECT key, product FROM price UNION SELECT key, terms ->> 'product' FROM plan WHERE terms ? 'product'"

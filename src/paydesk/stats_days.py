@@ -1,7 +1,7 @@
 """The figures of days: counted from the rows of money, kept for days that rest, counted anew for those that moved.
 
 `FIGURES` is the one definition of every figure that can be added up. It counts any span of time from the rows
-themselves. The whole days of UTC that it has counted are kept in `stats_day`.
+themselves. The whole days of UTC that it has counted are kept in `stats_day`, and their sums in `stats_month`.
 
 Exactness does not depend on when that happens. Whoever writes a row that a figure is made of marks its day, by a
 trigger, in the same transaction (`stats_mark`). Who asks takes marked days from the rows and all others from what is
@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 from paydesk.books import columns
 from paydesk.errors import StoreUnavailable
@@ -99,9 +100,10 @@ day on which what it tells happened. What leaves `sold` was granted, what enters
 """
 
 KEPT = """
-SELECT {label}, figure, unit, sum(number)::bigint, sum(amount)::bigint FROM stats_day
-WHERE day >= $1 AND day < $2 AND day <> ALL($3::date[]) AND {part}
-  AND ($4::text IS NULL OR unit = $4) AND ($5::text IS NULL OR channel = $5) AND ($6::text[] IS NULL OR price = ANY($6))
+SELECT {label}, figure, unit, sum(number)::bigint, sum(amount)::bigint FROM (
+    SELECT * FROM stats_day WHERE day = ANY($1::date[]) AND {part}
+    UNION ALL SELECT * FROM stats_month WHERE month = ANY($2::date[]) AND {part}) k
+WHERE ($3::text IS NULL OR unit = $3) AND ($4::text IS NULL OR channel = $4) AND ($5::text[] IS NULL OR price = ANY($5))
 GROUP BY 1, 2, 3
 """
 
@@ -117,8 +119,7 @@ Span = tuple[date, datetime, datetime]
 """A part of a day: its name, from when, and to when."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(NamedTuple):
     """A figure: how often, and how much, of a unit such as `money:usd` or `credits`; `label` is what it is told by."""
 
     label: str | None
@@ -207,11 +208,30 @@ async def sums(tx: Tx, begins: datetime, ends: datetime, wanted: Wanted) -> list
         "SELECT DISTINCT day FROM stats_mark WHERE day >= $1 AND day < $2 ORDER BY day", period.first, period.last
     )
     marked = [row[0] for row in rows]
-    kept = await tx.fetch(
-        wanted.sql(KEPT), period.first, period.last, marked, wanted.unit, wanted.channel, wanted.prices
-    )
+    days, months = _kept(period, marked, by_day=wanted.by == "day")
+    kept = await tx.fetch(wanted.sql(KEPT), days, months, wanted.unit, wanted.channel, wanted.prices)
     counted = await count(tx, [*period.parts, *map(whole_day, marked)], wanted)
     return [*(Sum(*row) for row in kept), *counted]
+
+
+def _kept(period: Cut, marked: Sequence[date], *, by_day: bool) -> tuple[list[date], list[date]]:
+    """Return the days that are kept, and the first days of the whole months that are: of these no day is named."""
+    moved = set(marked)
+    days, months, day = [], [], period.first
+    while day < period.last:
+        after = _next(day)
+        inside = [day + n * DAY for n in range((min(after, period.last) - day).days)]
+        if not by_day and day.day == 1 and after <= period.last and moved.isdisjoint(inside):
+            months.append(day)
+        else:
+            days += [one for one in inside if one not in moved]
+        day = after
+    return days, months
+
+
+def _next(day: date) -> date:
+    """Return the first day of the month after that of `day`."""
+    return (day.replace(day=1) + 31 * DAY).replace(day=1)
 
 
 async def count(tx: Tx, spans: Sequence[Span], wanted: Wanted) -> list[Sum]:
@@ -244,8 +264,20 @@ async def refresh(store: Store) -> int:
         await tx.execute("DELETE FROM stats_day WHERE day = ANY($1::date[])", days)
         # A new statement: it sees whatever the marks that were taken told of.
         await tx.execute(f"INSERT INTO stats_day {FIGURES}", *columns(map(whole_day, days)), True, True)
+        months = sorted({day.replace(day=1) for day in days})
+        inside = [month + n * DAY for month in months for n in range((_next(month) - month).days)]
+        await tx.execute("DELETE FROM stats_month WHERE month = ANY($1::date[])", months)
+        await tx.execute(f"INSERT INTO stats_month {MONTHS} WHERE day = ANY($1::date[]) {BY_MONTH}", inside)
         return len(days)
 
+
+MONTHS = """
+SELECT date_trunc('month', day)::date AS month, price, figure, unit, channel, sum(number)::bigint AS number,
+    sum(amount)::bigint AS amount
+FROM stats_day
+"""
+
+BY_MONTH = "GROUP BY 1, 2, 3, 4, 5"
 
 TAKE_MARKS = """
 DELETE FROM stats_mark WHERE day IN (SELECT DISTINCT day FROM stats_mark ORDER BY day DESC LIMIT $1) RETURNING day
@@ -276,6 +308,13 @@ FROM (SELECT * FROM stats_day WHERE day = ANY($1::date[])) k
 FULL JOIN ({FIGURES}) c USING (day, price, figure, unit, channel)
 WHERE (k.number, k.amount) IS DISTINCT FROM (c.number, c.amount) ORDER BY 1, 2, 3, 4, 5 LIMIT 1
 """
+
+MONTH_DIFFERENCES = f"""
+SELECT month, price, figure, unit, channel, k.number, k.amount, c.number, c.amount
+FROM stats_month k FULL JOIN ({MONTHS} {BY_MONTH}) c USING (month, price, figure, unit, channel)
+WHERE (k.number, k.amount) IS DISTINCT FROM (c.number, c.amount) ORDER BY 1, 2, 3, 4, 5 LIMIT 1
+"""
+"""A month is the sum of its days as they are kept, marked or not."""
 
 KEPT_DAYS = """
 SELECT day FROM (
@@ -310,6 +349,9 @@ async def check(store: Store) -> Checked:
             row = await tx.fetchrow(DIFFERENCES, *columns(map(whole_day, some)), True, True)
             if row is not None:
                 return Checked(len(days), _told(row))
+        row = await tx.fetchrow(MONTH_DIFFERENCES)
+        if row is not None:
+            return Checked(len(days), _told(row))
     return Checked(len(days), None)
 
 

@@ -144,7 +144,9 @@ async def figures(tx: Tx, prices: Mapping[str, Price], begins: datetime, ends: d
     row = await tx.fetchrow(COUNTS, begins, ends)
     if row is None:
         raise AssertionError("a count without a row")
-    return Subscriptions(*row, await _mrr(tx, prices, None))
+    active, new, churned, before, churned_before, trialing, past_due = row
+    monthly = await _mrr(tx, prices, None)
+    return Subscriptions(active, new, churned, before, churned_before, trialing, past_due, monthly)
 
 
 async def _mrr(tx: Tx, prices: Mapping[str, Price], customer: str | None) -> dict[str, int]:

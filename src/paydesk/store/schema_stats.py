@@ -21,6 +21,20 @@ stats_day = Table(
     comment="the figures of a day in UTC, counted from the rows of money; `*` is every price, or channel, together",
 )
 
+stats_month = Table(
+    "stats_month",
+    metadata,
+    Column("month", Date, nullable=False),
+    text("price"),
+    text("figure"),
+    text("unit"),
+    text("channel"),
+    Column("number", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("month", "price", "channel", "figure", "unit"),
+    comment="the sums of the days of a month, by its first day; written with them",
+)
+
 stats_mark = Table(
     "stats_mark",
     metadata,

@@ -110,6 +110,18 @@ def _create_tables() -> None:
     )
     op.create_index("ix_stats_day_day", "stats_day", ["day"], unique=False)
     op.create_table(
+        "stats_month",
+        sa.Column("month", sa.Date(), nullable=False),
+        sa.Column("price", sa.Text(), nullable=False),
+        sa.Column("figure", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("month", "price", "channel", "figure", "unit", name=op.f("pk_stats_month")),
+        comment="the sums of the days of a month, by its first day; written with them",
+    )
+    op.create_table(
         "stats_mark",
         sa.Column("day", sa.Date(), nullable=False),
         comment="days whose rows have changed since they were counted; written by triggers, with the change itself",
@@ -118,7 +130,7 @@ def _create_tables() -> None:
 
 def _create_indexes() -> None:
     for table in ("orders", "payment", "refund", "dispute"):
-        op.create_index(f"ix_{table}_created_at", table, ["created_at", "id"], unique=False, if_not_exists=True)
+        op.create_index(f"ix_{table}_created_at", table, ["created_at", "id"], unique=False)
     op.create_index("ix_balance_transaction_created_at", "balance_transaction", ["created_at"], unique=False)
     op.create_index(
         "ix_payment_paid_at", "payment", ["paid_at"], unique=False, postgresql_where=sa.text("paid_at IS NOT NULL")

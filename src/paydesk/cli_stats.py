@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from paydesk.arguments import Text
+from paydesk.console import json_option, with_store
 
 if TYPE_CHECKING:  # a command is shown quickly, so what it works with is imported only when it runs
-    from paydesk import stats, stats_days
+    from paydesk import stats_days
+    from paydesk.stats import Report
     from paydesk.store import Store
 
 HEADINGS = ("", "gross", "refunded", "disputed", "fees", "net", "paid", "failed", "success", "refunds")
@@ -32,19 +34,19 @@ HEADINGS = ("", "gross", "refunded", "disputed", "fees", "net", "paid", "failed"
 @click.option(
     "--check", is_flag=True, help="Prove what is kept: count every day anew; exit 1 and the first difference."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
-def command(check: bool, as_json: bool, begins: str | None, ends: str | None, **wanted: str | None) -> None:
+@json_option
+def stats(check: bool, as_json: bool, begins: str | None, ends: str | None, **wanted: str | None) -> None:
     """Show what was earned, given back and kept; subscriptions and credits."""
-    from paydesk import catalog_file, config, stats, stats_days
-    from paydesk.cli import with_store  # which has this command
+    from paydesk import catalog_file, config, stats_days
+    from paydesk import stats as statistics
 
     if check:
         _show_proof(with_store(stats_days.check), as_json)
         return
 
-    async def run(store: Store) -> stats.Report:
+    async def run(store: Store) -> Report:
         sold = catalog_file.load(config.load().catalog, os.environ)
-        return await stats.report(store, sold, stats.checked(store.clock.now(), begins, ends, **wanted))
+        return await statistics.report(store, sold, statistics.checked(store.clock.now(), begins, ends, **wanted))
 
     report = with_store(run)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else table(report))
@@ -60,7 +62,7 @@ def _show_proof(checked: stats_days.Checked, as_json: bool) -> None:
     sys.exit(0 if checked.finding is None else 1)
 
 
-def table(report: stats.Report) -> str:
+def table(report: Report) -> str:
     """Return a report for a person to read."""
     lines = [f"From {report.ask.begins:%Y-%m-%d %H:%M} to {report.ask.ends:%Y-%m-%d %H:%M} UTC", ""]
     rows = [_row(row.label or "none", row.money) for row in report.data] if report.ask.by != "currency" else []
@@ -69,7 +71,7 @@ def table(report: stats.Report) -> str:
     return "\n".join([*lines, *_beside(report)])
 
 
-def _beside(report: stats.Report) -> list[str]:
+def _beside(report: Report) -> list[str]:
     """Return what is told of subscriptions and credits, a line each."""
     from paydesk import money
 
@@ -85,7 +87,7 @@ def _beside(report: stats.Report) -> list[str]:
     return lines
 
 
-def _row(label: str, one: stats.Money) -> tuple[str, ...]:
+def _row(label: str, one: Money) -> tuple[str, ...]:
     from paydesk import money
 
     amounts = (one.gross, one.refunded, one.disputes.amount_lost, one.fees, one.net)
