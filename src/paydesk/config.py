@@ -19,6 +19,7 @@ from paydesk.errors import SettingError
 
 STRIPE_API_BASE = "https://api.stripe.com"
 EVENT_MODES = ("webhook", "poll", "both")
+KEEP_DAYS_MIN = 14
 
 _PLAIN_ADDRESS = re.compile(r"[^\s?#@\\]+")
 
@@ -66,6 +67,8 @@ class Settings:
     """Everything that was set, secrets too: each channel reads its own settings from it."""
     texts: Path | None = None
     language: str = "en"
+    keep_days: int = 90
+    """For how many days bodies of events and words of messages are kept; 0: for ever."""
 
     @property
     def livemode(self) -> bool:
@@ -105,6 +108,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         environ=values,
         texts=_texts(values, folder, catalog),
         language=values.get("PAYDESK_LANGUAGE", "en"),
+        keep_days=_keep_days(values),
     )
 
 
@@ -227,6 +231,16 @@ def _database_url(values: Mapping[str, str]) -> Secret | None:
             "DATABASE_URL is malformed: DATABASE_URL=postgresql://user:password@host/paydesk (only PostgreSQL)"
         )
     return Secret(text)
+
+
+def _keep_days(values: Mapping[str, str]) -> int:
+    """Return for how many days bodies are kept: never fewer than what is still tried, waited for and edited."""
+    text = values.get("PAYDESK_KEEP_DAYS", "90")
+    if not re.fullmatch(r"[0-9]{1,5}", text) or 0 < int(text) < KEEP_DAYS_MIN:
+        raise SettingError(
+            f"PAYDESK_KEEP_DAYS is malformed: PAYDESK_KEEP_DAYS=90 (at least {KEEP_DAYS_MIN}; 0 keeps everything for ever)"
+        )
+    return int(text)
 
 
 def _texts(values: Mapping[str, str], folder: Path, catalog: Path) -> Path | None:
