@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -97,6 +98,35 @@ def test_who_takes_no_direct_messages_is_told_where_they_asked_now_or_when_they_
     until(lambda: again.original and again.follow_ups, what="both")
     said = [again.original["content"], *(one["content"] for one in again.follow_ups)]  # type: ignore[index]
     assert sorted(text[:10] for text in said) == sorted(["↩️ Refunde", "You have 0"]), said
+
+
+def test_who_takes_no_direct_messages_is_called_where_they_asked_and_nothing_private_stands_there(shop: Shop) -> None:
+    club = shop.servers.club
+    shy = shop.member(club, closed=True)
+    order = shy.pays(shy.asks("buy", guild=club, product="credits-10"))
+    shop.desk.settled(order)
+    until(lambda: shy.asked[0].follow_ups, what="the receipt")
+    over = "UPDATE channel_note SET value = jsonb_set(value, '{ticket,at}', '0') WHERE key = $1"
+    shop.desk.sql(over, f"asked:{shy.id}")
+    assert shop.desk.post("/v1/refunds", {"order": order})["status"] == "succeeded"
+    until(lambda: waiting(shop, shy), what="a message that waits")
+    called = until(lambda: calls(shop, shy), what="a call in the server's channel")
+    assert called[0]["content"].startswith(f"<@{shy.id}> There is news for you")
+    assert not {"refund", "credit", "9.99", order} & set(called[0]["content"].lower().split())
+    sent = [one.json for one in shop.fake.asked("POST", "/messages") if one.json["content"] == called[0]["content"]]
+    assert [one["allowed_mentions"] for one in sent] == [{"users": [shy.id]}]
+    again = shy.types("balance")
+    until(lambda: again.original and again.follow_ups, what="what had waited")
+    said = [again.original["content"], *(one["content"] for one in again.follow_ups)]  # type: ignore[index]
+    assert any(text.startswith("↩️ Refunded") for text in said)
+    assert len(calls(shop, shy)) == 1
+
+
+def calls(shop: Shop, member: Member) -> list[dict[str, Any]]:
+    """What was said to somebody by name in channels of servers."""
+    channels = [id_ for id_, one in shop.fake.channels.items() if one.get("guild")]
+    told = [message for id_ in channels for message in shop.fake.messages[id_].values()]
+    return [one for one in told if f"<@{member.id}>" in one["content"]]
 
 
 def forget_who_asked(shop: Shop, member: Member) -> None:

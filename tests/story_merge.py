@@ -15,7 +15,7 @@ import load
 from conftest import settings_for
 from desk import Buyer, Desk, running_desk
 from faults import drain
-from paydesk import checkout, customers, merging
+from paydesk import calls, checkout, customers, merging, payers
 from paydesk.customers import Identity, Thread
 from paydesk.errors import Conflict, InsufficientCredits, PaydeskError
 from paydesk.service import Service
@@ -406,3 +406,19 @@ async def test_a_top_up_goes_along_unless_its_card_is_with_another_stripe_custom
     assert await service.store.fetchval("SELECT stripe_customer FROM customer WHERE id = $1", a) == (
         f"cus_{a}" if pays_already else f"cus_{b}"
     )
+
+
+async def test_a_stripe_customer_that_was_being_made_for_who_is_somebody_else_now_is_waited_for_no_more(
+    service: Service,
+) -> None:
+    a, b = await person(service), await person(service)
+    await service.store.execute("INSERT INTO stripe_customer (id, customer_id) VALUES ('cus_a', $1)", a)
+    await service.store.execute("UPDATE customer SET stripe_customer = 'cus_a' WHERE id = $1", a)
+    params = {"metadata": {"paydesk_customer": b}}
+    await calls.write(service.store, f"customer:{b}", "customer", b, params)  # and it died before Stripe had answered
+    await merging.merge(service.store, service.vault, a, b, actor="test")
+    state = "SELECT state FROM stripe_call WHERE key = $1"
+    assert await service.store.fetchval(state, f"customer:{b}") == "refused"
+    assert await payers.stripe_customer(service.store, service.gateway, a) == "cus_a"
+    made = await payers.stripe_customer(service.store, service.gateway, b)  # who was at it all the while ends it
+    assert (made, await service.store.fetchval(state, f"customer:{b}")) == ("cus_a", "done")

@@ -8,6 +8,7 @@ import httpx
 
 from desk import Buyer, Desk, start_service
 from sandbox_fixtures import until
+from story_subscriptions import price_at_stripe
 
 Json = dict[str, Any]
 
@@ -255,6 +256,52 @@ def test_a_change_in_the_portal_is_taken_over(desk: Desk) -> None:
     before = subscribed(buyer, "plus")
     desk.at_stripe("POST", f"/v1/subscriptions/{before['id']}", {"cancel_at_period_end": "true"})
     until(lambda: only(buyer)["cancel_at"] is not None, what="the end")
+
+
+def priced(desk: Desk, subscription: Json, price: str, **more: str) -> None:
+    """Let a subscription have another price, as from the dashboard."""
+    path = f"/v1/subscriptions/{subscription['id']}"
+    (item,) = desk.at_stripe("GET", path).json()["items"]["data"]
+    answer = desk.at_stripe("POST", path, {"items[0][id]": item["id"], "items[0][price]": price, **more})
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_cheaper_plan_that_counts_at_once_in_stripe_counts_at_once_here(desk: Desk) -> None:
+    """Stripe gives back what is not used of the dearer plan, so that nothing of it is left to be given."""
+    buyer = desk.buyer()
+    before = subscribed(buyer, "pro")
+    priced(desk, before, price_at_stripe(desk, 1000, "plus"))
+    until(lambda: plan(only(buyer)) == ("plus", 1), what="the other plan")
+    desk.quiet()
+    assert not buyer.access("pro")["allowed"]
+    assert buyer.access("plus")["allowed"]
+
+
+def test_a_cheaper_plan_that_stripe_keeps_for_the_next_cycle_counts_from_then(timed: Desk) -> None:
+    """As the portal plans it: a schedule at Stripe holds the change until the cycle ends."""
+    buyer = timed.buyer()
+    before = subscribed(buyer, "pro")
+    dear = price_at_stripe(timed, 4000, "pro")
+    priced(timed, before, dear, proration_behavior="none")
+    schedule = timed.at_stripe("POST", "/v1/subscription_schedules", {"from_subscription": before["id"]}).json()
+    (phase,) = schedule["phases"]
+    phases = {
+        "phases[0][items][0][price]": dear, "phases[0][items][0][quantity]": "1",
+        "phases[0][start_date]": str(phase["start_date"]), "phases[0][end_date]": str(phase["end_date"]),
+        "phases[1][items][0][price]": price_at_stripe(timed, 1000, "plus"), "phases[1][items][0][quantity]": "1",
+        "end_behavior": "release",
+    }  # fmt: skip
+    answer = timed.at_stripe("POST", f"/v1/subscription_schedules/{schedule['id']}", phases)
+    assert answer.status_code == 200, answer.text
+    timed.quiet()
+    advance(timed, "20d")
+    assert (plan(only(buyer)), buyer.access("pro")["allowed"]) == (("pro", 1), True)
+    advance(timed, "13d")
+    until(lambda: plan(only(buyer)) == ("plus", 1), what="the other plan")
+    timed.quiet()
+    assert not buyer.access("pro")["allowed"]
+    assert buyer.access("plus")["allowed"]
+    assert timed.command("ledger", "check").returncode == 0
 
 
 # --- one of each -----------------------------------------------------------------------------------------------------

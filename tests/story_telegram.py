@@ -344,6 +344,7 @@ def test_an_invoice_in_stars_is_paid_told_once_and_goes_back(
     assert desk.settled(order["id"], "refunded")["status"] == "refunded"
     assert ada.balance() == 0
     assert desk.get(f"/v1/refunds/{refund['id']}")["status"] == "succeeded"
+    assert len(desk.sql("SELECT id FROM refund WHERE payment_id = $1", payment["id"])) == 1, "Telegram tells it too"
     again = desk.call("POST", "/v1/refunds", json={"payment": payment["id"]})
     assert (again.status_code, again.json()["error"]["code"]) == (409, "already_refunded")
     for action in ("capture", "cancel"):
@@ -476,6 +477,27 @@ def test_a_refund_that_telegram_refuses_has_failed_and_the_credits_are_there_aga
     assert second["id"] != refund["id"]
     desk.settled(order["id"], "refunded")
     assert ada.balance() == 0
+
+
+def test_stars_that_went_back_without_us_are_booked_like_any_refund_and_once(
+    desk: Desk, fake: TelegramFake, somebody: Somebody
+) -> None:
+    ada = somebody()
+    fake.pays(ada.number, ada.invoice("credits-10")["message_id"])
+    ada.hears("Paid 650 ⭐")
+    order = desk.settled(ada.order()["id"])
+    (payment,) = desk.sql("SELECT id, charge FROM payment WHERE order_id = $1", order["id"])
+    fake.charges[payment["charge"]] = "refunded"  # by another program that holds the bot's token
+    for _ in range(2):
+        told = fake.went_back(payment["charge"])
+        until(lambda told=told: seen(desk, told), what="the update")
+    ada.hears("Refunded: 650 ⭐")
+    assert desk.settled(order["id"], "refunded")["status"] == "refunded"
+    assert ada.balance() == 0
+    again = desk.call("POST", "/v1/refunds", json={"payment": payment["id"]})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "already_refunded")
+    rows = desk.sql("SELECT id, status, amount FROM refund WHERE payment_id = $1", payment["id"])
+    assert [(row["status"], row["amount"]) for row in rows] == [("succeeded", 650)]
 
 
 def test_after_all_that_the_books_are_right(desk: Desk) -> None:

@@ -29,6 +29,7 @@ from paydesk.channels.base import (
     Revoke,
     Said,
     Send,
+    Undelivered,
 )
 
 SECRET = "sesame"
@@ -103,6 +104,8 @@ class Talk(Channel):
                 return [Here(who, told.get("space"))]
             case "away":
                 return [Away(who, "blocked us", for_ever=told.get("for_ever", False))]
+            case "undelivered":
+                return [Undelivered(told["key"], told["reason"])]
             case "mended":
                 return [Mended(told["resource"])]
             case "crash":

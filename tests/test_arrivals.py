@@ -12,13 +12,15 @@ import httpx
 import pytest
 
 from conftest import settings_for
-from paydesk import arrivals, drift, memberships, outbox
+from paydesk import arrivals, drift, listening, memberships, outbox
 from paydesk.app import open_service
 from paydesk.channels.base import Address, Arrival, Misconfigured, NeedsUser
 from paydesk.config import Settings, load
 from paydesk.errors import Invalid
+from paydesk.leases import Lease
 from paydesk.listening import run as listen
 from paydesk.memberships import Membership, Place
+from paydesk.outbox import Message
 from paydesk.service import Service
 from paydesk.web.channel_hooks import ChannelHooks
 from sandbox_fixtures import Sandbox
@@ -296,3 +298,34 @@ async def test_a_channel_that_polls_is_polled_by_one_process(service: Service, s
                 await asyncio.sleep(0.1)
         standby.cancel()
         await asyncio.gather(standby, return_exceptions=True)
+
+
+async def test_a_failure_that_is_told_before_the_end_of_its_attempt_is_noted_is_not_lost(
+    service: Service, talk: Talk
+) -> None:
+    """A platform's answer and what it tells later take different ways: the second may be the quicker one."""
+    talk.hangs = asyncio.Event()
+    async with service.store.transaction() as tx:
+        await outbox.put(tx, [Message("quick", None, "talk", "ann", "pass_ended", {"feature": "gold"})])
+    sending = asyncio.create_task(service.worker.work_outbox())
+    async with asyncio.timeout(10):
+        while not talk.tries:
+            await asyncio.sleep(0.01)
+    told = arrival("ann", do="undelivered", key="quick", reason="30003 unreachable")
+    await arrivals.keep(service.receiver, "talk", [told], livemode=False)
+    assert await service.worker.work_inbox() == 1
+    talk.hangs.set()
+    await sending
+    ended = await service.store.fetchrow("SELECT state, detail FROM outbox WHERE dedup_key = 'quick'")
+    assert tuple(ended or ()) == ("sent", "not delivered: 30003 unreachable")
+
+
+async def test_while_the_database_is_away_nobody_stops_polling(settings: Settings, talk: Talk) -> None:
+    """What was fetched and could not be stored yet would be lost with it: nobody else can take over meanwhile."""
+    async with open_service(settings, [talk]) as opened:
+        lease = Lease(opened.store, "poll:talk")
+        assert await lease.hold()
+        assert not await listening._is_still_ours(Lease(opened.store, "poll:talk"))
+    lease._renewed = 0.0  # it is time to renew it, and there is no database
+    assert await listening._is_still_ours(lease)
+    assert not await listening._is_ours(lease), "but nobody begins without one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from fakes.discord_gateway import Gateway
 from fakes.discord_shapes import asking, member_of, pressed, slash, user_of
 from fakes.discord_wire import CUT, LOST
 from paydesk.channels import discord as discord_channel
-from paydesk.channels import discord_texts, plugged
+from paydesk.channels import discord_gateway, discord_texts, plugged
 from paydesk.channels.base import (
     Address,
     Arrival,
@@ -337,6 +338,7 @@ async def test_what_people_do_is_understood(fake: DiscordFake, channel: Channel)
     at_s = time.time() - 100
     bought = asking(fake, ada, 2, slash("buy", product="credits-10"), guild=guild, locale="pl", at_s=at_s)
     answers = {
+        "place": bought["channel_id"],
         "application": fake.application,
         "token": bought["token"],
         "interaction": bought["id"],
@@ -1018,20 +1020,55 @@ async def test_a_bot_that_discord_cannot_call_hears_the_same_over_the_gateway(fa
     assert channel.understand(inbox.arrivals[2].body) == (Here(to(ada)), Said(to(ada), "ten credits"))
 
     inbox.away = True
-    lost = asking(fake, ada, 2, slash("balance"))
-    far.happens("INTERACTION_CREATE", lost)
+    late = asking(fake, ada, 2, slash("balance"))
+    far.happens("INTERACTION_CREATE", late)
     await until(lambda: inbox.refused)
-    inbox.away = False
+    assert fake.interactions[late["token"]].thinking is None, "what is not durable is not promised"
     far.drop()  # hikari comes back by itself
     await until(lambda: far.connected)
     after = asking(fake, ada, 3, pressed("/balance"))
     far.happens("INTERACTION_CREATE", after)
+    inbox.away = False
     await until(lambda: fake.interactions[after["token"]].thinking)
-    assert fake.interactions[lost["token"]].thinking is None  # what is not durable is not promised
+    assert [one.external_id for one in inbox.arrivals[3:]] == [late["id"], after["id"]], "in order, and none is lost"
     polling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await polling
     await channel.close()
+
+
+async def test_what_is_heard_while_the_database_is_away_is_bounded_and_we_come_back(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    far, inbox = Gateway(DiscordFake()), Inbox()
+    with far.fake as fake:
+        channel = channel_of(fake, kept, DISCORD_MODE="gateway", DISCORD_PUBLIC_KEY="")
+        polling = asyncio.create_task(channel.poll(inbox.keep))
+        await until(lambda: far.connected)
+        inbox.away, ada = True, fake.user()
+
+        def says(content: str) -> None:
+            message = {"id": fake.new_id(), "channel_id": "5", "author": user_of(ada, "ada"), "content": content}
+            far.happens("MESSAGE_CREATE", message)
+
+        def says_much() -> None:
+            with contextlib.suppress(ConnectionError):  # we hang up in the middle of it
+                for number in range(discord_gateway.HEARD_MAX + 2 * discord_gateway.BATCH_MAX):
+                    says(f"message {number}")
+
+        await asyncio.to_thread(says_much)
+        await until(lambda: "we hang up" in caplog.text)
+        assert inbox.arrivals == []
+        inbox.away = False
+        await until(lambda: len(inbox.arrivals) >= discord_gateway.HEARD_MAX and len(far.identified) == 2)
+        heard = [said.text for one in inbox.arrivals for said in channel.understand(one.body) if isinstance(said, Said)]
+        assert heard == [f"message {number}" for number in range(len(heard))]
+        says("are you there?")
+        await until(lambda: b"are you there?" in inbox.arrivals[-1].body)
+        polling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await polling
+        await channel.close()
 
 
 async def test_over_http_there_is_nothing_to_poll_and_nothing_of_the_gateway_is_imported(

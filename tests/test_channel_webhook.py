@@ -175,8 +175,8 @@ ANSWERS: dict[str, list[tuple[Answer, type[DeliveryError] | None, dict[str, Any]
     "wh-410": [(Answer(410), Misconfigured, {})],
     "wh-429": [(Answer(429, {"retry-after": "17"}), RetryLater, {"after_s": 17.0, "counted": False, "everyone": False}),
                (Answer(429, {"retry-after": "99999999"}), RetryLater, {"after_s": 86_400.0, "counted": False}),
-               (Answer(429, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}), RetryLater, {"after_s": 5.0, "counted": True}),
-               (Answer(429), RetryLater, {"after_s": 5.0, "counted": True})],
+               (Answer(429, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}), RetryLater, {"after_s": 60.0, "counted": True}),
+               (Answer(429), RetryLater, {"after_s": 60.0, "counted": True})],
     "wh-5xx": [(Answer(status), RetryLater, {"after_s": 5.0, "counted": True}) for status in (500, 502, 503, 504)]
     + [(Answer(cut=True), RetryLater, {"after_s": 5.0}), (Answer(hangs=True), RetryLater, {"after_s": 5.0})],
     "wh-4xx": [(Answer(status), RetryLater, {"after_s": 5.0}) for status in (400, 401, 403, 404, 422)],

@@ -49,6 +49,9 @@ BAD = [
     ("STRIPE_API_BASE", "localhost:12111", "http://127.0.0.1:12111"),
     ("STRIPE_EVENTS", "push", "webhook|poll|both"),
     ("PAYDESK_LOG", "xml", "text|json"),
+    ("PAYDESK_KEEP_DAYS", "3", "at least 14"),
+    ("PAYDESK_KEEP_DAYS", "-1", "PAYDESK_KEEP_DAYS=90"),
+    ("PAYDESK_KEEP_DAYS", "a year", "PAYDESK_KEEP_DAYS=90"),
 ]
 
 
@@ -146,3 +149,9 @@ def test_texts_of_ones_own_lie_beside_the_catalogue_or_where_the_setting_says(tm
     assert load({"PAYDESK_TEXTS": "shop", "PAYDESK_LANGUAGE": "pl"}, folder=tmp_path).texts == tmp_path / "shop"
     with pytest.raises(SettingError, match=r"PAYDESK_TEXTS: .*/nowhere is no folder"):
         load({"PAYDESK_TEXTS": "nowhere"}, folder=tmp_path)
+
+
+def test_how_long_bodies_are_kept_is_said_in_days_and_nothing_is_for_ever(tmp_path: Path) -> None:
+    assert load({}, folder=tmp_path).keep_days == 90
+    assert load({"PAYDESK_KEEP_DAYS": "0"}, folder=tmp_path).keep_days == 0
+    assert load({"PAYDESK_KEEP_DAYS": "14"}, folder=tmp_path).keep_days == 14

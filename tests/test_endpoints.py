@@ -248,6 +248,15 @@ def test_credits_that_are_spent_held_and_given_are_told(shop: Shop, ann: Buyer) 
     assert shop.only("credits.released", id=held["id"]) == shop.desk.get(f"/v1/holds/{held['id']}")
 
 
+def test_who_is_somebody_else_now_is_told_once(shop: Shop, ann: Buyer) -> None:
+    bob = shop.desk.buyer()
+    bob.say("/start")
+    was = bob.id
+    for _ in range(2):
+        shop.desk.post(f"/v1/customers/{ann.id}/merge", {"customer": was})
+    assert shop.only("customer.merged", customer=ann.id) == {"customer": ann.id, "merged": was}
+
+
 def test_a_subscription_is_told_from_its_beginning_to_its_end(shop: Shop) -> None:
     buyer = shop.desk.buyer()
     buyer.buy("plus")

@@ -183,6 +183,45 @@ async def test_an_outage_uses_up_no_attempts_and_loses_nothing(service: Service,
     assert len({one.key for one in talk.said}) == 60
 
 
+IN_SIGHT = "SELECT count(*) FROM outbox WHERE channel = 'talk' AND state IN ('ready','leased') AND NOT behind"
+CROWD = """
+INSERT INTO outbox (dedup_key, channel, address, template, params)
+SELECT 'crowd:' || $1 || ':' || g, 'talk', $1, 'pass_ended', '{}' FROM generate_series(1, $2) g
+"""
+
+
+async def test_what_waits_in_one_thread_is_out_of_sight_of_the_others(service: Service) -> None:
+    """A thread with more than is looked through at once: the others go on, and its own order is kept to the end."""
+    crowd, store = secrets.token_hex(4), service.store
+    await store.execute(CROWD, crowd, 2 * outbox.WINDOW + 100)
+    others = [await put(service, None, "talk", f"{crowd}-{number}") for number in range(3)]
+    (head,) = await outbox.claim(store, "talk", rows_max=16)
+    assert head.key == f"crowd:{crowd}:1"
+    assert {one.key for one in await outbox.claim(store, "talk", rows_max=16)} == set(others)
+    for _ in range(2):
+        assert await outbox.claim(store, "talk", rows_max=16) == [], "the head of the crowd is under way"
+    assert await store.fetchval(IN_SIGHT) < outbox.WINDOW, "what a claim has to look through"
+
+    for number in range(2, 40):
+        assert await outbox.finish(store, head, outbox.Result("sent"))
+        (head,) = await outbox.claim(store, "talk", rows_max=16)
+        assert head.key == f"crowd:{crowd}:{number}"
+    await store.execute("UPDATE outbox SET state = 'dead' WHERE address = $1 AND id < $2", crowd, head.id + 500)
+    (head,) = await outbox.claim(store, "talk", rows_max=16)
+    assert head.key == f"crowd:{crowd}:539", "however the head ended, the next one is at the head"
+
+
+async def test_a_retried_message_that_had_been_out_of_sight_is_sent(service: Service) -> None:
+    crowd, store = secrets.token_hex(4), service.store
+    await store.execute(CROWD, crowd, 5)
+    await store.execute("UPDATE outbox SET behind = true WHERE address = $1 AND dedup_key LIKE '%:3'", crowd)
+    await store.execute("UPDATE outbox SET state = 'dead' WHERE address = $1", crowd)
+    id_ = await store.fetchval("SELECT id FROM outbox WHERE dedup_key = $1", f"crowd:{crowd}:3")
+    async with store.transaction() as tx:
+        assert await outbox.retry(tx, [id_]) == 1
+    assert [one.id for one in await outbox.claim(store, "talk", rows_max=16)] == [id_]
+
+
 # --- the closed table ------------------------------------------------------------------------------------------------
 
 
@@ -278,6 +317,42 @@ async def test_what_is_broken_is_told_once_parks_and_goes_on_when_one_try_succee
     assert all(talk.roles[id_, "1"] == {"2"} for _, id_ in people)
     crew = [text for text in other.texts("crew") if "Missing Permissions" in text]
     assert len(crew) <= 1
+
+
+async def test_who_runs_the_desk_hears_how_much_waits_for_what_is_broken(
+    service: Service, talk: Talk, other: Talk
+) -> None:
+    talk.refuse_all = Misconfigured("The token is not taken", resource="tok", mend="set it")
+    for number in range(3):
+        await put(service, None, "talk", f"p{number}")
+    async with asyncio.timeout(20):
+        while not any("The token is not taken" in text for text in other.texts("crew")):
+            await drained(service)
+            await asyncio.sleep(0.2)
+    (line,) = [line for text in other.texts("crew") for line in text.split("\n") if "The token is not taken" in line]
+    assert line.endswith("What waits for it goes out after that: 3 so far.")
+
+
+SUBSCRIBED = """
+INSERT INTO subscription (id, customer_id, stripe_customer, status, livemode, items, started_at, asked_at)
+VALUES ($1, $2, 'cus_1', 'active', false, '{"data": [{"key": "vip-month", "terms": {"name": "VIP"}}]}', now(), now())
+"""
+
+
+async def test_who_runs_the_desk_hears_once_that_somebody_is_billed_whose_account_is_gone(
+    service: Service, talk: Talk
+) -> None:
+    person, id_ = await somebody(service, "talk")
+    idle, elsewhere = await somebody(service, "talk")
+    await service.store.execute(SUBSCRIBED, f"sub_{id_}", person)
+    for who, address in ((person, id_), (idle, elsewhere), (person, id_)):
+        talk.refusals = [NeedsUser("the account was deleted", for_ever=True)]
+        await put(service, who, "talk", address)
+        await drained(service)
+        await service.store.execute("DELETE FROM unreachable")
+    rows = await service.store.fetch("SELECT params FROM outbox WHERE template = 'alert_billed_for_nobody'")
+    told = {"customer": person, "channel": "talk", "subscription": f"sub_{id_}", "name": "VIP"}
+    assert [row["params"] for row in rows] == [told]
 
 
 async def test_a_space_that_moved_is_found_at_once(service: Service, talk: Talk) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
-from paydesk import customers, manners
+from paydesk import customers, manners, outbox
 from paydesk.inbox import Row
 from paydesk.outbox import Delivery, Message
+from paydesk.reaching import waiting_for_mend
+from paydesk.store import Store
 
 HOUR_S = 3600
+MISCONFIGURED = "alert_misconfigured"
 
 QUIET = (manners.NOTICES, manners.REPLY)
 """What nobody is alerted of: alerts themselves, and answers to what was said."""
@@ -23,6 +28,21 @@ def of(template: str, about: str, **params: object) -> Message:
 def of_channel(template: str, channel: str, *, about: str = "*", **params: object) -> Message:
     """Return an alert about a channel, or a space or role of it."""
     return of(template, f"{channel}:{about}", channel=channel, resource=about, **params)
+
+
+async def counted(store: Store, template: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters of an alert with what is counted when it is told: how much waits for what is broken."""
+    if template != MISCONFIGURED:
+        return params
+    whom = waiting_for_mend(params["channel"], params["resource"])
+    return {**params, "number": await outbox.held_number(store, whom)}
+
+
+def of_deleted(delivery: Delivery, subscription: str, name: str) -> Message:
+    """Return an alert, once for ever, that somebody is billed whose account on a channel was deleted."""
+    params = {"customer": delivery.customer, "channel": delivery.channel, "subscription": subscription, "name": name}
+    key = f"alert:billed_for_nobody:{delivery.channel}:{delivery.address}:{subscription}"
+    return Message(key, delivery.customer, customers.ADMIN, "desk", "alert_billed_for_nobody", params)
 
 
 def of_dead(delivery: Delivery, reason: str) -> tuple[Message, ...]:

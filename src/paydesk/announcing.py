@@ -26,6 +26,7 @@ TYPES = (
     "subscription.paused", "subscription.resumed", "subscription.ended",
     "entitlement.granted", "entitlement.revoked",
     "credits.granted", "credits.spent", "credits.taken_back", "credits.expired", "credits.held", "credits.released",
+    "customer.merged",
 )  # fmt: skip
 """Every type there is."""
 
@@ -82,7 +83,14 @@ class AccessNews:
     access: Access
 
 
-News = OrderNews | PaymentNews | EntryNews | HoldNews | AccessNews | Bill
+@dataclass(frozen=True, slots=True)
+class MergeNews:
+    """Who has turned out to be the same person as somebody else."""
+
+    merged: str
+
+
+News = OrderNews | PaymentNews | EntryNews | HoldNews | AccessNews | MergeNews | Bill
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,11 @@ def of_claim(reasons: Sequence[Held], claimed: Sequence[Source], now: datetime) 
 def of_cancel(order: str, customer: str) -> list[Event]:
     """Return what canceling an order tells."""
     return [Event("order.canceled", customer, order, OrderNews(order))]
+
+
+def of_merge(survivor: str, merged: str) -> list[Event]:
+    """Return what making two people one tells: who is known by another id from now on."""
+    return [Event("customer.merged", survivor, merged, MergeNews(merged))]
 
 
 # --- orders and payments ---------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from paydesk import (
     order_facts,
     poll,
     privacy,
+    retention,
     telemetry,
     topup,
     watch,
@@ -269,6 +270,7 @@ async def background(service: Service, *, work: bool) -> AsyncIterator[None]:
         tasks.append(asyncio.create_task(listening.run(service), name="listening"))
         tasks.append(asyncio.create_task(drift.run(service), name="drift"))
         tasks.append(asyncio.create_task(watch.run(service.store), name="watch"))
+        tasks.append(asyncio.create_task(retention.run(service), name="retention"))
     try:
         yield
     finally:

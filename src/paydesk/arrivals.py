@@ -20,6 +20,7 @@ from paydesk.channels.base import (
     Mended,
     PaidThere,
     Paying,
+    RefundedThere,
     Renumbered,
     Said,
     Undelivered,
@@ -75,8 +76,7 @@ class Reception:
         Raises `StaleClaim` when another worker has it by now: then nothing was put.
         """
         commands = list(self._channels[row.source].understand(row.body))
-        paid = [one for one in commands if isinstance(one, PaidThere)]
-        told = [stars.paid(one, row.received_at, livemode=row.livemode) for one in paid]
+        told = await self._of_their_money(commands, row)
         messages: list[Message] = []
         for number, command in enumerate(commands):
             messages += await self._answer(command, f"{row.source}:{row.external_id}:{number}", row)
@@ -89,6 +89,16 @@ class Reception:
             await inbox.put(tx, told)
             await inbox.finish(tx, held, [row], [outcome])
         return outcome
+
+    async def _of_their_money(self, commands: Sequence[Command], row: Row) -> list[Envelope]:
+        """Return what commands tell of payments in the platform's own money: it enters by the one door."""
+        told = []
+        for one in commands:
+            if isinstance(one, PaidThere):
+                told.append(stars.paid(one, row.received_at, livemode=row.livemode))
+            elif isinstance(one, RefundedThere):
+                told.append(await stars.gone_back(self._store, one, row.received_at, livemode=row.livemode))
+        return told
 
     async def _answer(self, command: Command, key: str, row: Row) -> list[Message]:
         """Return what is to be said and done because of a command."""
@@ -164,11 +174,7 @@ class Reception:
     async def _undelivered(self, channel: str, told: Undelivered) -> list[Message]:
         """Note what a platform told late; only what a person should hear of is passed on."""
         if told.key is not None:
-            await self._store.execute(
-                "UPDATE outbox SET detail = $2 WHERE dedup_key = $1 AND state = 'sent'",
-                told.key,
-                f"not delivered: {told.reason}"[:400],
-            )
+            await outbox.note_undelivered(self._store, told.key, told.reason)
         if told.tell is None:
             return []
         return [alerts.of("undelivered", told.tell, channel=channel, what=told.reason, because=told.tell)]

@@ -179,6 +179,10 @@ def events_show(event_id: str) -> None:
     row = with_store(run)
     if row is None:
         raise PaydeskError(f"no event {event_id}")
+    if row["body_hash"] is not None:
+        raise PaydeskError(
+            f"{event_id} is older than PAYDESK_KEEP_DAYS: its body is gone, sha256 {row['body_hash'].hex()}"
+        )
     click.echo(row["body"].decode("utf-8", "replace"))
 
 

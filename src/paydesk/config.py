@@ -20,6 +20,7 @@ from paydesk.errors import SettingError
 
 STRIPE_API_BASE = "https://api.stripe.com"
 EVENT_MODES = ("webhook", "poll", "both")
+KEEP_DAYS_MIN = 14
 
 _PLAIN_ADDRESS = re.compile(r"[^\s?#@\\]+")
 
@@ -71,6 +72,8 @@ class Settings:
     """How much a program may ask to give back at once, in the smallest unit of each currency; none: not at all."""
     refund_day_max: Mapping[str, int] = field(default_factory=dict)
     """How much all of them together within 24 hours."""
+    keep_days: int = 90
+    """For how many days bodies of events and words of messages are kept; 0: for ever."""
 
     @property
     def livemode(self) -> bool:
@@ -112,6 +115,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         language=values.get("PAYDESK_LANGUAGE", "en"),
         refund_max=_amounts(values, "PAYDESK_MCP_REFUND_MAX"),
         refund_day_max=_amounts(values, "PAYDESK_MCP_REFUND_DAY_MAX"),
+        keep_days=_keep_days(values),
     )
 
 
@@ -249,6 +253,16 @@ def _database_url(values: Mapping[str, str]) -> Secret | None:
             "DATABASE_URL is malformed: DATABASE_URL=postgresql://user:password@host/paydesk (only PostgreSQL)"
         )
     return Secret(text)
+
+
+def _keep_days(values: Mapping[str, str]) -> int:
+    """Return for how many days bodies are kept: never fewer than what is still tried, waited for and edited."""
+    text = values.get("PAYDESK_KEEP_DAYS", "90")
+    if not re.fullmatch(r"[0-9]{1,5}", text) or 0 < int(text) < KEEP_DAYS_MIN:
+        raise SettingError(
+            f"PAYDESK_KEEP_DAYS is malformed: PAYDESK_KEEP_DAYS=90 (at least {KEEP_DAYS_MIN}; 0 keeps everything for ever)"
+        )
+    return int(text)
 
 
 def _texts(values: Mapping[str, str], folder: Path, catalog: Path) -> Path | None:

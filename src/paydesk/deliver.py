@@ -28,6 +28,7 @@ from paydesk.channels.base import (
     Grant,
     Invoice,
     Moved,
+    NeedsUser,
     Receipt,
     Revoke,
     Send,
@@ -133,7 +134,9 @@ class Deliverer:
         to = await self._whom(delivery)
         if await reaching.is_somebody_elses(self._store, delivery.customer, to):
             return Result("sent", "dropped: somebody else has this address now", asked=False)
-        lost = await reaching.unreachable_because(self._store, to, for_ever=delivery.template == manners.REPLY)
+        lost = None
+        if delivery.template != manners.ASIDE:  # that is told because they are out of reach
+            lost = await reaching.unreachable_because(self._store, to, for_ever=delivery.template == manners.REPLY)
         if lost is not None:
             return await outcomes.still_lost(lost, delivery, to, self._elsewhere(delivery))
         text, buttons = await self._words(delivery)
@@ -192,7 +195,7 @@ class Deliverer:
 
     async def _words(self, delivery: Delivery) -> tuple[str, tuple[Button, ...]]:
         """Return what a message says, and its buttons."""
-        params = delivery.params
+        params: Mapping[str, Any] = delivery.params
         if delivery.template == outbox.EVENT:
             return orjson.dumps(params).decode(), ()
         if delivery.template == manners.REPLY:
@@ -201,6 +204,7 @@ class Deliverer:
         if delivery.customer is not None:
             locale = await customers.locale_of(self._store, delivery.customer)
         link = await self._pay_link(params.get("pays"))
+        params = await alerts.counted(self._store, delivery.template, params)
         return self._spoken.render(delivery.template, params, locale, link)
 
     async def _about(self, delivery: Delivery, channel: Channel) -> tuple[str, Mapping[str, Any]]:
@@ -236,7 +240,12 @@ class Deliverer:
             await note_move(self._store, delivery.channel, moved.old, moved.new)
             return Result("later", str(moved), wait_s=0, counted=False)
         except DeliveryError as error:
-            return await outcomes.of(error, delivery, to, self._elsewhere(delivery))
+            result = await outcomes.of(error, delivery, to, self._elsewhere(delivery))
+            if isinstance(error, NeedsUser) and error.for_ever:
+                billed = await reaching.billed_for(self._store, delivery.customer)
+                alarms = tuple(alerts.of_deleted(delivery, *one) for one in billed)
+                result = replace(result, messages=result.messages + alarms)
+            return result
         except TimeoutError:
             late = Unknown(f"no answer within {DELIVER_S_MAX:g} seconds")
             return await outcomes.of(late, delivery, to, self._elsewhere(delivery))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from paydesk import manners
+from paydesk import alerts, manners
 from paydesk.channels.base import Channel
 from paydesk.chat.texts import Texts
 from paydesk.outbox import Delivery, Message
@@ -58,12 +58,14 @@ async def together(store: Store, spoken: Texts, delivery: Delivery) -> tuple[str
         here = (delivery.channel, delivery.address, delivery.conversation)
         also = await store.fetchval(WITH, *here, delivery.id, delivery.claim_id) or []
     rows = await store.fetch(TOLD, also)
-    return text_of(spoken, [delivery.params, *(row["params"] for row in rows)]), tuple(also)
+    told = [delivery.params, *(row["params"] for row in rows)]
+    counted = [{**one, "params": await alerts.counted(store, one["template"], one["params"])} for one in told]
+    return text_of(spoken, counted), tuple(also)
 
 
-def text_of(spoken: Texts, alerts: Sequence[Mapping[str, Any]]) -> str:
+def text_of(spoken: Texts, told: Sequence[Mapping[str, Any]]) -> str:
     """Return alerts as lines, oldest first; more than there is room for are only counted."""
-    lines = Counter(spoken.render(one["template"], one["params"], None)[0] for one in alerts)
+    lines = Counter(spoken.render(one["template"], one["params"], None)[0] for one in told)
     shown = [line if number == 1 else f"{line} (×{number})" for line, number in list(lines.items())[:LINES_MAX]]
     more = sum(lines.values()) - sum(list(lines.values())[:LINES_MAX])
     return "\n".join([*shown, *([f"… and {more} more: paydesk events list, paydesk deliveries list"] if more else [])])

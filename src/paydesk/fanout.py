@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from paydesk import announcing, endpoints, outbox, showing, subscriptions
-from paydesk.announcing import AccessNews, EntryNews, Event, HoldNews, News, OrderNews, PaymentNews
+from paydesk.announcing import AccessNews, EntryNews, Event, HoldNews, MergeNews, News, OrderNews, PaymentNews
 from paydesk.books import columns
 from paydesk.clock import iso
 from paydesk.endpoints import Listener
@@ -47,6 +47,11 @@ async def announce(tx: Tx, happened: Callable[[], Sequence[Event]]) -> list[List
 async def announce_cancel(tx: Tx, order: str, customer: str) -> None:
     """Write that an order was canceled here."""
     await announce(tx, partial(announcing.of_cancel, order, customer))
+
+
+async def announce_merge(tx: Tx, survivor: str, merged: str) -> None:
+    """Write that two people have become one."""
+    await announce(tx, partial(announcing.of_merge, survivor, merged))
 
 
 def _message(body: Json, event: Event, to: Listener) -> Message:
@@ -87,6 +92,8 @@ def _data(event: Event, rows: _Rows) -> Json:
             return showing.held(hold, balance)
         case AccessNews(feature, access):
             return showing.entitlement(event.customer or "", feature, access)
+        case MergeNews(merged):
+            return {"customer": event.customer, "merged": merged}
         case Bill() as bill:
             shown = Shown(bill, subscriptions.standing(bill), rows.planned.get(bill.subscription.id))
             return showing.subscription(shown)

@@ -318,10 +318,13 @@ async def postpone(store: Store, row_ids: Sequence[int], wait_s: float, detail: 
 
 
 async def replay(tx: Tx, external_ids: Sequence[str]) -> int:
-    """Make finished or quarantined rows ready again, whatever became of them; effects stay exactly once."""
+    """Make finished or quarantined rows ready again, whatever became of them; effects stay exactly once.
+
+    What has lost its body by age stays as it is: there is nothing to be read again.
+    """
     return await tx.execute(
         "UPDATE inbox SET state = 'ready', attempts = 0, alone = false, next_at = '-infinity', waits_for = NULL, "
-        "detail = NULL, finished_at = NULL WHERE external_id = ANY($1::text[]) AND state <> 'ready'",
+        "detail = NULL, finished_at = NULL WHERE external_id = ANY($1::text[]) AND state <> 'ready' AND body_hash IS NULL",
         list(external_ids),
     )
 

@@ -59,7 +59,7 @@ async def _poll(service: Service, channel: Channel, lease: Lease) -> float:
 
     polling = asyncio.create_task(channel.poll(keep), name=f"poll {channel.name}")
     try:
-        while not polling.done() and await _is_ours(lease):
+        while not polling.done() and await _is_still_ours(lease):
             await asyncio.wait([polling], timeout=RENEW_S / 2)
     finally:
         polling.cancel()
@@ -96,6 +96,17 @@ async def _is_ours(lease: Lease) -> bool:
         return await lease.hold()
     except PaydeskError:
         return False
+
+
+async def _is_still_ours(lease: Lease) -> bool:
+    """Say whether nobody else has taken the lease over: while the database is away nobody can.
+
+    What was fetched and not stored yet is kept through an outage. Should two poll, each arrival is stored once.
+    """
+    try:
+        return await lease.hold()
+    except PaydeskError:
+        return True
 
 
 async def _let_go(lease: Lease) -> None:

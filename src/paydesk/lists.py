@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paydesk import audit, inbox, outbox
-from paydesk.errors import Invalid, NotFound
+from paydesk.errors import Conflict, Invalid, NotFound
 from paydesk.paging import ID_MAX as ID_MAX
 from paydesk.paging import Cut as Cut
 from paydesk.paging import Listed, Only, Page, number_of, plain_number, read
@@ -90,10 +90,19 @@ def delivery_id(text: str, param: str) -> int:
     return number_of(plain_number, text, "delivery", param)
 
 
+PRUNED = "SELECT external_id FROM inbox WHERE external_id = ANY($1::text[]) AND body_hash IS NOT NULL LIMIT 1"
+
+
 async def replay(store: Store, event_ids: list[str], *, actor: str) -> int:
-    """Send events through the money path again, noted in the audit log; return how many there were."""
+    """Send events through the money path again, noted in the audit log; return how many there were.
+
+    Raises `Conflict` when one of them has lost its body by age: then none is sent.
+    """
 
     async def work(tx: Tx) -> int:
+        pruned = await tx.fetchval(PRUNED, event_ids)
+        if pruned is not None:
+            raise Conflict(f"{pruned} is older than PAYDESK_KEEP_DAYS: its body is gone", param="event")
         number = await inbox.replay(tx, event_ids)
         await audit.note(tx, actor, "event.replay", event_ids)
         return number

@@ -8,7 +8,7 @@ go on as before.
 
 from __future__ import annotations
 
-from paydesk import audit, books, customers, memberships
+from paydesk import audit, books, customers, fanout, memberships
 from paydesk.customers import Identity
 from paydesk.errors import Conflict, Invalid, SettingError
 from paydesk.ledger import AccountKey, Cause
@@ -58,6 +58,12 @@ FROM topup t WHERE t.customer_id = $1 AND a.owner IN ($1, $2) AND a.unit = t.uni
 """
 """A wallet bears the mark of its top-up, below which it buys again."""
 
+NEEDLESS_CALLS = """
+UPDATE stripe_call SET state = 'refused', detail = 'they are ' || $1 || ' now'
+WHERE kind = 'customer' AND subject = $2 AND state = 'pending'
+"""
+"""Nobody goes on with making a Stripe customer for who is somebody else now. Whoever is at it ends it all the same."""
+
 SIGNPOST = "UPDATE customer SET merged_into = $1 WHERE id = $2 OR merged_into = $2"
 
 SAVE_SURVIVOR = """
@@ -98,6 +104,7 @@ async def _merge(tx: Tx, vault: Vault, survivor: str, other: str, met: bool, act
     else:
         await _join(tx, vault, first, second)
         await audit.note(tx, actor, "customer.merge", [first, second], {"into": first, "merged": second})
+        await fanout.announce_merge(tx, first, second)
     return first
 
 
@@ -119,7 +126,7 @@ async def _join(tx: Tx, vault: Vault, survivor: str, other: str) -> None:
     await _move_credits(tx, survivor, other)
     if ours["stripe_customer"] is not None:
         await tx.execute(STOP_TOPUPS, other)
-    for statement in (MOVE_LOTS, *MOVE, MOVE_MARKS):
+    for statement in (MOVE_LOTS, *MOVE, MOVE_MARKS, NEEDLESS_CALLS):
         await tx.execute(statement, survivor, other)
     await tx.execute(SAVE_SURVIVOR, survivor, theirs["locale"], theirs["metadata"], theirs["stripe_customer"],
                      *_personal(vault, ours, theirs))  # fmt: skip

@@ -2,7 +2,7 @@
 
 put       inside the transaction that has the effects
 due       which channels have something to send now
-claim     lease the oldest unsent row of each thread of a channel (order per conversation)
+claim     lease the oldest unsent row of each thread of a channel (order per conversation), whatever waits behind it
 finish    note how the attempt ended, fenced by the claim
 wake      what waits for a person or a set-up is due again
 
@@ -32,6 +32,9 @@ GAP_S_MAX = 6 * 3600
 
 UNKNOWN = "unknown"
 """How the detail of a message begins whose last attempt may have arrived."""
+
+NOT_DELIVERED = "not delivered"
+"""How the detail of a message begins of which its platform told later, or while it was sent, that it did not arrive."""
 
 EVENT = "event"
 """The template of what is told to other programs, by outgoing webhooks."""
@@ -125,38 +128,72 @@ ON CONFLICT (dedup_key) DO NOTHING
 
 DUE = """
 WITH RECURSIVE live (channel) AS (
-    (SELECT channel FROM outbox WHERE state IN ('ready','leased') ORDER BY channel LIMIT 1)
+    (SELECT channel FROM outbox WHERE state IN ('ready','leased') AND NOT behind ORDER BY channel LIMIT 1)
     UNION ALL
-    SELECT (SELECT o.channel FROM outbox o WHERE o.state IN ('ready','leased') AND o.channel > live.channel
-            ORDER BY o.channel LIMIT 1)
+    SELECT (SELECT o.channel FROM outbox o WHERE o.state IN ('ready','leased') AND NOT o.behind
+            AND o.channel > live.channel ORDER BY o.channel LIMIT 1)
     FROM live WHERE live.channel IS NOT NULL)
 SELECT channel FROM live WHERE channel IS NOT NULL AND EXISTS (
-    SELECT FROM outbox o WHERE o.channel = live.channel AND o.state IN ('ready','leased') AND o.next_at <= desk_now())
+    SELECT FROM outbox o WHERE o.channel = live.channel AND o.state IN ('ready','leased') AND NOT o.behind
+      AND o.next_at <= desk_now())
 """
 """From one channel to the next by the index: it costs the same however much waits."""
+
+WINDOW = 1000
+"""So many due messages are looked through at once for those whose turn it is."""
+
+WINDOWS_MAX = 20
+
+LOOKED_THROUGH = f"""
+SELECT d.id FROM outbox d
+WHERE d.channel = $1 AND d.urgent = $2 AND d.address <> ALL ($3::text[]) AND d.state IN ('ready','leased')
+  AND NOT d.behind AND d.next_at <= desk_now()
+ORDER BY d.next_at LIMIT {WINDOW}
+"""
 
 # The oldest unsent row of each (channel, address) only: what a person reads comes in order. What is done about a role
 # has a line of its own, one for each role: a server that refuses us holds up neither messages nor other servers, and
 # what was decided later does not wait for what is tried again some other time.
 # Events for other programs come in any order: one that is not taken for hours holds up none of the others.
 CLAIM = f"""
-UPDATE outbox SET state = 'leased', attempts = attempts + 1, claim_id = $1,
+UPDATE outbox SET state = 'leased', attempts = attempts + 1, claim_id = $4,
     next_at = now() + make_interval(secs => {LEASE_S})
 WHERE id = ANY (ARRAY(
-    SELECT o.id FROM outbox o
-    WHERE o.channel = $3 AND o.state IN ('ready','leased') AND o.next_at <= desk_now()
+    SELECT o.id FROM unnest($6::bigint[] || ARRAY({LOOKED_THROUGH})) AS w (id) JOIN outbox o ON o.id = w.id
+    WHERE o.state IN ('ready','leased')
       AND o.next_at <= CASE WHEN o.state = 'leased' THEN now() ELSE desk_now() END
-      AND o.address <> ALL ($4::text[])
-      AND o.urgent = $5
       AND (o.template = '{EVENT}' OR o.channel = 'admin' OR NOT EXISTS (
         SELECT FROM outbox p WHERE p.channel = o.channel AND p.address = o.address AND p.id < o.id
           AND p.state IN ('ready','leased')
           AND (p.template IN ('grant','revoke')) = (o.template IN ('grant','revoke'))
           AND (o.template NOT IN ('grant','revoke') OR (p.conversation = o.conversation
             AND (p.state = 'leased' OR p.next_at <= desk_now())))))
-    ORDER BY o.next_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+    LIMIT $5 FOR UPDATE OF o SKIP LOCKED))
 RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at,
     about, detail IS NOT NULL, starts_with(detail, '{UNKNOWN}'), waits_for
+"""
+
+# Where more is due than is looked through, messages behind the head of their thread are put out of sight, once each; the
+# head is locked meanwhile, so that it cannot end unseen. A trigger (migration 0010) brings the next one of a thread back
+# whenever a message ends, however it ends.
+SET_BEHIND = f"""
+WITH looked_through AS MATERIALIZED ({LOOKED_THROUGH}), crowd AS MATERIALIZED (
+    SELECT o.id, (
+        SELECT p.id FROM outbox p WHERE p.channel = o.channel AND p.address = o.address AND p.id < o.id
+          AND p.state IN ('ready','leased') AND p.template NOT IN ('grant','revoke') ORDER BY p.id LIMIT 1) AS head
+    FROM outbox o WHERE o.id = ANY (ARRAY(SELECT id FROM looked_through))
+      AND (SELECT count(*) FROM looked_through) = {WINDOW}
+      AND o.channel <> 'admin' AND o.template NOT IN ('{EVENT}','grant','revoke')
+), held AS MATERIALIZED (
+    SELECT h.id FROM outbox h WHERE h.id = ANY (ARRAY(SELECT DISTINCT head FROM crowd)) AND h.state IN ('ready','leased')
+    FOR SHARE SKIP LOCKED
+), followers AS MATERIALIZED (
+    SELECT o.id FROM outbox o WHERE o.id = ANY (ARRAY(SELECT crowd.id FROM crowd JOIN held ON held.id = crowd.head))
+      AND o.state = 'ready' AND NOT o.behind
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE outbox o SET behind = true FROM crowd WHERE o.id = crowd.id AND o.id = ANY (ARRAY(SELECT id FROM followers))
+RETURNING o.address, crowd.head
 """
 
 EDITED_DAYS_MAX = 7
@@ -169,8 +206,10 @@ WHERE about = $1 AND channel = $2 AND address = $3 AND conversation IS NOT DISTI
 ORDER BY id DESC LIMIT 1
 """
 
-FINISH = """
-UPDATE outbox SET state = $3, detail = $4, receipt = $5, claim_id = NULL, waits_for = $7,
+FINISH = f"""
+UPDATE outbox SET state = $3, receipt = $5,
+    detail = CASE WHEN $3 = 'sent' AND starts_with(detail, '{NOT_DELIVERED}') THEN detail ELSE $4 END,
+    claim_id = NULL, waits_for = $7,
     attempts = attempts - CASE WHEN $8 THEN 0 ELSE 1 END,
     next_at = CASE WHEN $3 = 'ready' THEN desk_now() + make_interval(secs => $6) ELSE next_at END,
     finished_at = CASE WHEN $3 IN ('ready','waiting') THEN NULL ELSE now() END
@@ -201,10 +240,25 @@ async def claim(store: Store, channel: str, *, rows_max: int, resting: Collectio
     """
     found: list[Delivery] = []
     for urgent in (True, False):
-        if len(found) < rows_max:
-            rows = await store.fetch(CLAIM, uuid4(), rows_max - len(found), channel, list(resting), urgent)
-            found += [Delivery(*row) for row in rows]
+        found += await _claim_among(store, rows_max - len(found), channel, urgent, list(resting))
     return found
+
+
+async def _claim_among(store: Store, rows_max: int, channel: str, urgent: bool, resting: list[str]) -> list[Delivery]:
+    """Lease what is due among urgent messages or among the others.
+
+    Where the window is full of what waits behind others, it is moved past those threads, and they are put out of sight
+    a window at a time.
+    """
+    passed, heads = list(resting), list[int]()
+    for _ in range(WINDOWS_MAX if rows_max > 0 else 0):
+        rows = await store.fetch(CLAIM, channel, urgent, passed, uuid4(), rows_max, heads)
+        crowded = {tuple(row) for row in await store.fetch(SET_BEHIND, channel, urgent, passed)} if not rows else ()
+        if not crowded:
+            return [Delivery(*row) for row in rows]
+        passed += {address for address, _ in crowded}
+        heads += {head for _, head in crowded}
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +358,8 @@ def exhausted(delivery: Delivery, result: Result) -> bool:
 async def retry(tx: Tx, ids: Sequence[int]) -> int:
     """Make dead or waiting messages due now; return how many."""
     return await tx.execute(
-        "UPDATE outbox SET state = 'ready', attempts = 0, next_at = '-infinity', finished_at = NULL, waits_for = NULL "
+        "UPDATE outbox SET state = 'ready', attempts = 0, next_at = '-infinity', finished_at = NULL, waits_for = NULL, "
+        "behind = false "
         "WHERE id = ANY($1::bigint[]) AND state IN ('ready','waiting','dead')",
         list(ids),
     )
@@ -347,12 +402,27 @@ async def probe(store: Store, prefix: str) -> int:
     return await store.execute(PROBE, prefix)
 
 
+async def held_number(store: Store, whom: str) -> int:
+    """Return how many messages wait for one thing or person."""
+    number: int = await store.fetchval("SELECT count(*) FROM outbox WHERE state = 'waiting' AND waits_for = $1", whom)
+    return number
+
+
 async def withdraw(db: Store | Tx, key: str, detail: str) -> None:
     """End a message that waits for somebody: its news reached them another way."""
     await db.execute(
         "UPDATE outbox SET state = 'sent', detail = $2, finished_at = now() WHERE dedup_key = $1 AND state = 'waiting'",
         key,
         detail,
+    )
+
+
+async def note_undelivered(db: Store | Tx, key: str, reason: str) -> None:
+    """Note that a message did not arrive after all; a platform may tell so before the end of the attempt is written."""
+    await db.execute(
+        "UPDATE outbox SET detail = $2 WHERE dedup_key = $1 AND state IN ('leased','sent')",
+        key,
+        f"{NOT_DELIVERED}: {reason}"[:400],
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from paydesk import alerts, manners, outbox
 from paydesk.channels.base import (
@@ -110,7 +111,8 @@ async def _needs_user(error: NeedsUser, delivery: Delivery, to: Address, elsewhe
         return Result(
             "dead" if not via else "sent", f"{reason}{': told elsewhere' if via else ''}", lost=lost, messages=told
         )
-    return Result("waiting", reason, waits_for=waiting_for(to), lost=lost, messages=via)
+    aside = () if error.aside is None else (_aside(delivery, to, error.aside),)
+    return Result("waiting", reason, waits_for=waiting_for(to), lost=lost, messages=via + aside)
 
 
 def _via(delivery: Delivery, other: Address, tried: list[list[str]]) -> Message:
@@ -125,6 +127,12 @@ def _via(delivery: Delivery, other: Address, tried: list[list[str]]) -> Message:
         template=delivery.template,
         params={**without_answers, "tried": tried, "instead_of": first},
     )
+
+
+def _aside(delivery: Delivery, to: Address, conversation: str) -> Message:
+    """Return what calls them to look, in front of others: nothing of what it is about, and once a day."""
+    key = f"aside:{to.channel}:{to.external_id}:{datetime.now(UTC):%Y-%m-%d}"
+    return Message(key, delivery.customer, to.channel, to.external_id, manners.ASIDE, {}, conversation)
 
 
 def _join_first(error: NeedsUser, delivery: Delivery, to: Address) -> Result:

@@ -102,3 +102,17 @@ async def next_address(
         if (place.channel, place.external_id) not in known and await unreachable_because(store, place) is None:
             return place
     return None
+
+
+BILLED = """
+SELECT s.id, coalesce(s.items -> 'data' -> 0 -> 'terms' ->> 'name', s.items -> 'data' -> 0 ->> 'key', '') AS name
+FROM subscription s WHERE s.customer_id = (SELECT coalesce(merged_into, id) FROM customer WHERE id = $1)
+  AND s.status IN ('trialing','active','past_due','unpaid') AND s.cancel_at IS NULL ORDER BY s.id
+"""
+
+
+async def billed_for(store: Store, customer: str | None) -> list[tuple[str, str]]:
+    """Return the subscriptions that will bill a person again, with the names of what they are for."""
+    if customer is None:
+        return []
+    return [(row["id"], row["name"]) for row in await store.fetch(BILLED, customer)]

@@ -14,7 +14,7 @@ import orjson
 
 from paydesk import audit, customers, inbox, money, outbox
 from paydesk.case import Refund
-from paydesk.channels.base import PaidThere, Paying
+from paydesk.channels.base import PaidThere, Paying, RefundedThere
 from paydesk.errors import Conflict, Invalid
 from paydesk.facts import IntentIs, RefundIs
 from paydesk.inbox import Envelope
@@ -85,6 +85,23 @@ def gave_back(params: dict[str, Any], status: str, reason: str | None, at: datet
     """Return the envelope that tells what became of a refund."""
     body = {**params, "kind": "refund", "status": status, "failure_reason": reason, "at": at.isoformat()}
     return _envelope(body, f"{params['refund']}:{status}", livemode=params["livemode"])
+
+
+FAILED = "SELECT count(*) FROM refund WHERE payment_id = $1 AND status = 'failed'"
+
+
+async def gone_back(store: Store, told: RefundedThere, at: datetime, *, livemode: bool) -> Envelope:
+    """Return the envelope that tells of a refund which the platform reports, whoever asked for it.
+
+    A payment goes back once, so it has the name that a refund of ours has or would have: what we have asked for ourselves
+    is known already, and is told no second time.
+    """
+    payment = PREFIX + told.charge
+    params = {
+        "refund": f"re_{payment}_{await store.fetchval(FAILED, payment)}", "charge": told.charge, "order": told.payload,
+        "payment": payment, "amount": told.amount, "made_at": at.isoformat(), "livemode": livemode,
+    }  # fmt: skip
+    return gave_back(params, "succeeded", None, at)
 
 
 def _envelope(body: dict[str, Any], id_: str, *, livemode: bool) -> Envelope:

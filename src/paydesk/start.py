@@ -36,6 +36,8 @@ ENVIRONMENT = """\
 #PAYDESK_LANGUAGE=en
 # Your own texts: en.toml, pl.toml, de.toml, … Unset: the folder texts beside the catalogue, if it is there.
 #PAYDESK_TEXTS=./texts
+# For how many days the bodies of events and the words of messages are kept; 0: for ever.
+#PAYDESK_KEEP_DAYS=90
 
 # --- Channels: each is off until its first line is set; `paydesk check` says what is missing ---
 # Telegram: the token of @BotFather. poll needs no public address; with webhook, set a secret too.

@@ -69,6 +69,8 @@ WHERE customer_id = $1 AND metadata->>$2 = $3 AND canceled_at IS NULL AND id <> 
   AND coalesce(paid_at, desk_now()) >= date_trunc('month', desk_now(), 'UTC')
 """
 
+BEGUN = "SELECT EXISTS (SELECT FROM orders WHERE id = $1)"
+
 UNDER_WAY = """
 SELECT EXISTS (SELECT FROM orders WHERE customer_id = $1 AND metadata->>$2 = $3
                AND status IN ('open', 'pending') AND created_at > now() - interval '1 day')
@@ -165,9 +167,9 @@ async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, key: str, 
     """
     customer = await customers.resolve(store, params["customer"])
     wanted = await get(store, customer, params["unit"])
-    if wanted is None or not wanted.enabled:
-        return "it is turned off"
     order = ids.derived("ord", key)
+    if wanted is None or not wanted.enabled:
+        return await _call_off(store, gateway, order)
     needless = await _needless(store, wanted, order)
     if needless is not None:
         return needless
@@ -186,13 +188,32 @@ async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, key: str, 
     return f"bought {price.key}"
 
 
+async def _call_off(store: Store, gateway: Gateway, order: str) -> str:
+    """End an order that was begun before its top-up was turned off, with the payment that was asked for it.
+
+    What Stripe has taken already is bought: its event tells so.
+    """
+    if not await store.fetchval(BEGUN, order):
+        return "it is turned off"
+    try:
+        if await checkout.has_payment(store, order):
+            await payments.cancel_of_order(store, gateway, order)
+        else:
+            await checkout.cancel(store, gateway, order)
+    except Conflict:
+        return "it was bought before it was turned off"
+    except (PaymentRefused, StripeRefused, Invalid):
+        return "it is turned off, and its payment was refused"
+    return "it is turned off"
+
+
 async def _needless(store: Store, wanted: TopUp, order: str) -> str | None:
     """Return why nothing need be bought any more, if so: it is bought already, or some came in meanwhile.
 
     An order that was begun is gone on with, whatever there is by now.
     """
     async with store.transaction() as tx:
-        if await tx.fetchval("SELECT EXISTS (SELECT FROM orders WHERE id = $1)", order):
+        if await tx.fetchval(BEGUN, order):
             return None
         if await tx.fetchval(UNDER_WAY, wanted.customer, MARK, wanted.unit):
             return "it is being bought already"

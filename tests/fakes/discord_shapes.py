@@ -113,6 +113,7 @@ def asking(
     channel = {"id": fake.new_id(), "type": 0 if guild else 1}
     place: dict[str, Any] = {"user": user_of(user, fake.users[user])}
     if guild is not None:
+        fake.channels[channel["id"]] = {"guild": guild.id}
         member = {**member_of(user, fake.users[user], guild.members.get(user, set())), "permissions": "0"}
         about = {"id": guild.id, "locale": "en-US", "features": []}
         place = {"guild_id": guild.id, "guild": about, "guild_locale": "en-US", "member": member}

@@ -277,6 +277,7 @@ class TelegramFake(People):
             paid = {"telegram_payment_charge_id": charge, "provider_payment_charge_id": f"{charge}_0"}
             paid |= {key: query[key] for key in ("currency", "total_amount", "invoice_payload")}
             person = query["from"]
+            self.receipts[charge] = person["id"], paid
             self.push("message", {**self._message(person["id"]), "from": person, "successful_payment": paid})
         return True
 
@@ -285,4 +286,11 @@ class TelegramFake(People):
         if self.charges.get(charge) != "paid":
             raise refuse("CHARGE_ALREADY_REFUNDED" if charge in self.charges else "CHARGE_NOT_FOUND")
         self.charges[charge] = "refunded"
+        if charge in self.receipts:
+            self.went_back(charge)
         return True
+
+    def went_back(self, charge: str) -> Json:
+        """Tell that Stars went back, as Telegram does whoever gave them back: the bot itself says so in the chat."""
+        number, paid = self.receipts[charge]
+        return self.push("message", {**self._message(number), "from": BOT, "refunded_payment": paid})

@@ -59,6 +59,7 @@ class People(Fake):
         self.queries: dict[str, Json] = {}
         self.paying: dict[str, Json] = {}
         self.charges: dict[str, str] = {}
+        self.receipts: dict[str, tuple[int, Json]] = {}
         self.webhook: Json = {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
         self.secret = ""
         self.waiting: list[Json] = []

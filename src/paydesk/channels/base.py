@@ -182,15 +182,18 @@ class NeedsUser(DeliveryError):
     """The person must act first (press Start, open their messages, join): kept until they are `Here` again.
 
     Meanwhile another address of theirs is told. `for_ever`: this address is dead (an account that was deleted).
-    `way_in_url` is where they come into the space that they are not in, if the channel knows it.
+    `way_in_url` is where they come into the space that they are not in, if the channel knows it. `aside` is a
+    conversation where they can be called to look, in front of others: nothing else is told there.
     """
 
     def __init__(
-        self, reason: str, *, for_ever: bool = False, way_in_url: str | None = None, rule: str = ""
+        self, reason: str, *, for_ever: bool = False, way_in_url: str | None = None, aside: str | None = None,
+        rule: str = "",
     ) -> None:  # fmt: skip
         super().__init__(reason, rule=rule)
         self.for_ever = for_ever
         self.way_in_url = way_in_url
+        self.aside = aside
 
 
 class Moved(DeliveryError):
@@ -366,6 +369,15 @@ class PaidThere:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundedThere:
+    """A payment in the platform's own money went back, all of it: asked for by us, or by whoever runs the platform."""
+
+    payload: str
+    amount: int
+    charge: str
+
+
+@dataclass(frozen=True, slots=True)
 class Renumbered:
     """A space has another id from now on: what is done about the `old` one is done in the `new` one."""
 
@@ -373,7 +385,7 @@ class Renumbered:
     new: str
 
 
-Command = Said | Asked | Here | Away | Mended | Undelivered | Paying | PaidThere | Renumbered
+Command = Said | Asked | Here | Away | Mended | Undelivered | Paying | PaidThere | RefundedThere | Renumbered
 
 
 # --- the channel -----------------------------------------------------------------------------------------------------
@@ -429,12 +441,11 @@ class Channel:
     """The plug-in contract. A channel needs a name and `deliver`; all else has a default that means "cannot".
 
     `edits` says whether it carries out an `Edit`, `admits` a `Grant` and a `Revoke`, `charges` the three actions of its
-    platform's own money. With `one_sender` only one process
-    at a time sends and polls, however many there are. `lends_answers`: what waited for somebody goes out with the
-    `answers` of what they said, which may be the only way to tell them. `admin` is where the people of the desk are
-    told things there; `route` is the last part of the path its platform calls, its name where it says none. With
-    `wants_facts` the `facts` of a message about an order also have its `link` (ours), `paid_at` and `customer_since`
-    (ISO 8601), `segment` and `minutes`, as far as they are known.
+    platform's own money. With `one_sender` only one process at a time sends and polls, however many there are.
+    `lends_answers`: what waited for somebody goes out with the `answers` of what they said, which may be the only way to
+    tell them. `admin` is where the people of the desk are told things there; `route` is the last part of the path its
+    platform calls, its name where it says none. With `wants_facts` the `facts` of a message about an order also have its
+    `link` (ours), `paid_at` and `customer_since` (ISO 8601), `segment` and `minutes`, as far as they are known.
     A package brings its own by an entry point of the group `paydesk.channels`: see `plugged`.
     """
 

@@ -2,7 +2,8 @@
 
 The connection itself (heartbeats, resuming, reconnecting) is hikari's, which is installed with `paydesk[discord]` and
 imported here alone, when `DISCORD_MODE=gateway` asks for it. An interaction is stored first and deferred then: what was
-deferred is never lost, and what could not be stored shows its failure to who asked.
+deferred is never lost. While the database is away, what is heard waits in memory, in its order and bounded: when there
+is no room for more we hang up, and who asks then sees that nobody answers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,7 +21,7 @@ from paydesk.channels.discord_api import Api
 from paydesk.channels.discord_failures import Aim
 from paydesk.channels.discord_interactions import AUTOCOMPLETE, BODY_BYTES_MAX, arrival_of, deferral, is_id
 from paydesk.channels.discord_settings import DiscordSettings
-from paydesk.errors import PaydeskError, SettingError
+from paydesk.errors import PaydeskError, SettingError, StoreUnavailable
 
 if TYPE_CHECKING:
     import hikari
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 
 AGAIN_S = 30.0
 BATCH_MAX = 100
+HEARD_MAX = 5000
+"""So many events wait at most until they can be stored: some ten megabytes."""
+
+KEEP_AGAIN_S = 1.0
 INTENTS_DISALLOWED = 4014
 
 INTERACTION, JOINED, MESSAGE = "INTERACTION_CREATE", "GUILD_MEMBER_ADD", "MESSAGE_CREATE"
@@ -45,17 +50,31 @@ def require() -> None:
         raise SettingError('DISCORD_MODE=gateway needs one library more: pip install "paydesk[discord]"') from error
 
 
+class Full(Exception):
+    """So much waits to be stored that nothing more is listened to."""
+
+
 async def listen(settings: DiscordSettings, api: Api, keep: Keep) -> None:
     """Keep what the gateway tells, for ever; a connection that ends is made anew.
 
     Who joins a server is told only to bots that are allowed the Server Members Intent: without it, all else still is.
+    What was heard outlives its connection: it is stored, however often one ends meanwhile.
     """
+    heard: asyncio.Queue[Heard] = asyncio.Queue(HEARD_MAX)
+    storing = asyncio.create_task(_store(heard, api, keep), name="store what the gateway tells")
+    try:
+        await _listen(settings, heard, storing)
+    finally:
+        storing.cancel()
+
+
+async def _listen(settings: DiscordSettings, heard: asyncio.Queue[Heard], storing: asyncio.Task[None]) -> None:
     import hikari
 
     members = True
     while True:
         try:
-            await _session(settings, api, keep, members=members)
+            await _session(settings, heard, storing, members=members)
         except hikari.GatewayServerClosedConnectionError as error:
             if error.code == INTENTS_DISALLOWED and members:
                 members = False
@@ -64,34 +83,46 @@ async def listen(settings: DiscordSettings, api: Api, keep: Keep) -> None:
                 )
                 continue
             log.warning("Discord's gateway closed the connection: %s %s", error.code, error.reason)
+        except Full:
+            log.warning("Discord: %d events wait to be stored; we hang up until they are", heard.qsize())
+            await heard.join()
+            continue
         except (hikari.HikariError, OSError, RuntimeError) as error:  # RuntimeError: no session is left for today
             log.warning("Discord's gateway: %s: %s", type(error).__name__, error)
         await asyncio.sleep(AGAIN_S)
 
 
-async def _session(settings: DiscordSettings, api: Api, keep: Keep, *, members: bool) -> None:
-    """Stay connected as long as it lasts."""
+async def _session(
+    settings: DiscordSettings, heard: asyncio.Queue[Heard], storing: asyncio.Task[None], *, members: bool
+) -> None:
+    """Stay connected as long as it lasts, and as there is room for what is heard. Raises `Full` when there is none."""
     import hikari
 
-    heard: asyncio.Queue[Heard] = asyncio.Queue()
     bot = _bot(settings, members=members)
+    full = asyncio.Event()
 
     async def hear(event: hikari.ShardPayloadEvent) -> None:
-        if event.name in (INTERACTION, JOINED, MESSAGE):
+        if event.name not in (INTERACTION, JOINED, MESSAGE) or full.is_set():
+            return
+        try:
             heard.put_nowait((event.name, dict(event.payload)))
+        except asyncio.QueueFull:
+            full.set()
 
     bot.subscribe(hikari.ShardPayloadEvent, hear)
-    storing = asyncio.create_task(_store(heard, api, keep))
+    no_room = asyncio.create_task(full.wait())
     try:
         await bot.start(check_for_updates=False)
         joined = asyncio.ensure_future(bot.join())
-        done, _ = await asyncio.wait((joined, storing), return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
+        done, _ = await asyncio.wait((joined, storing, no_room), return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {no_room}:
             task.result()
     finally:
-        storing.cancel()
+        no_room.cancel()
         with contextlib.suppress(hikari.ComponentStateConflictError):  # it never began
             await bot.close()
+    if full.is_set():
+        raise Full
 
 
 def _bot(settings: DiscordSettings, *, members: bool) -> hikari.GatewayBot:
@@ -114,14 +145,26 @@ async def _store(heard: asyncio.Queue[Heard], api: Api, keep: Keep) -> None:
             while not heard.empty() and len(batch) < BATCH_MAX:
                 batch.append(heard.get_nowait())
             arrivals = [(name, told, arrival) for name, told in batch if (arrival := arrival_from(name, told))]
-            try:
-                await keep([arrival for _, _, arrival in arrivals])
-            except PaydeskError as error:
-                log.warning("Discord: %d arrivals could not be stored: %s", len(arrivals), error)
-                continue
+            await _keep_patiently(keep, [arrival for _, _, arrival in arrivals])
             for name, told, _ in arrivals:
                 if name == INTERACTION:
                     deferring.create_task(_defer(api, told))
+            for _ in batch:
+                heard.task_done()
+
+
+async def _keep_patiently(keep: Keep, arrivals: Sequence[Arrival]) -> None:
+    """Store arrivals, however long the database is away: what comes meanwhile waits behind them."""
+    while True:
+        try:
+            await keep(arrivals)
+            return
+        except StoreUnavailable as error:
+            log.warning("Discord: %d arrivals wait to be stored: %s", len(arrivals), error)
+            await asyncio.sleep(KEEP_AGAIN_S)
+        except PaydeskError as error:
+            log.error("Discord: %d arrivals could not be stored: %s", len(arrivals), error)
+            return
 
 
 async def _defer(api: Api, told: Mapping[str, Any]) -> None:

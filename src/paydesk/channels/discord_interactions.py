@@ -197,8 +197,13 @@ def _locale(told: Mapping[str, Any]) -> str | None:
 
 
 def _answers(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the answer needs: `at` is when the token was given out, in seconds since 1970."""
+    """Return what the answer needs: `at` is when the token was given out, in seconds since 1970.
+
+    `place` is the server's channel where it was asked, `None` in direct messages.
+    """
+    place = told.get("channel_id") if is_id(told.get("guild_id")) else None
     return {
+        "place": place if is_id(place) else None,
         "application": told.get("application_id"),
         "token": told.get("token"),
         "interaction": told["id"],

@@ -2,11 +2,13 @@
 
 An interaction's first answer takes the place of "thinking…", every further one follows it; both are seen by their
 reader alone. After 15 minutes the interaction is over, and a direct message says it instead. Who has closed their
-direct messages is answered through their last interaction, while it lasts.
+direct messages is answered through their last interaction, while it lasts; after that they can only be called, by name,
+in the channel where they asked, to come and look.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Mapping
@@ -17,7 +19,7 @@ from paydesk.channels.base import DeliveryError, Edit, Gone, Misconfigured, Need
 from paydesk.channels.discord_api import Api
 from paydesk.channels.discord_failures import OPENING_S, Aim
 from paydesk.channels.discord_interactions import EPHEMERAL, is_id
-from paydesk.channels.discord_texts import message
+from paydesk.channels.discord_texts import TEXT_MAX, message
 
 TICKET_S = 14.5 * 60
 """How long an interaction's token is used: Discord lets it live 15 minutes."""
@@ -29,6 +31,9 @@ NONCE_ATTEMPTS = 3
 """Repeats of one message that come soon enough for Discord to know its nonce: it keeps it for a few minutes."""
 
 OPEN_TICKETS = 20
+
+ASIDE = "look_aside"
+"""The kind of message that calls somebody to look, in front of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,8 @@ class Messages:
     async def send(self, send: Send) -> Receipt:
         """Say it and return where it stands; raises what the failure table says."""
         body = message(send.text, send.buttons)
+        if send.kind == ASIDE:
+            body = calling(send.to.external_id, body)
         ticket = ticket_of(send.answers)
         if ticket is not None:
             try:
@@ -132,7 +139,8 @@ class Messages:
         if first is None:
             firsts[ticket.interaction] = send.key
             firsts = dict(list(firsts.items())[-OPEN_TICKETS:])
-            await self._notes.put(key, {"ticket": ticket.as_json(), "firsts": firsts})
+            place = (send.answers or {}).get("place") or noted.get("place")
+            await self._notes.put(key, {"ticket": ticket.as_json(), "firsts": firsts, "place": place})
         return first in (None, send.key)
 
     async def _follow_up(self, ticket: Ticket, body: dict[str, Any]) -> Receipt:
@@ -144,12 +152,11 @@ class Messages:
         """Say to who takes no direct messages what they can still be told where they asked us last."""
         noted = await self._notes.get(f"asked:{send.to.external_id}") or {}
         ticket = ticket_of(noted.get("ticket"))
-        if ticket is None:
-            raise closed
-        try:
-            return await self._follow_up(ticket, body)
-        except Gone:
-            raise closed from None
+        if ticket is not None:
+            with contextlib.suppress(Gone):  # it is over
+                return await self._follow_up(ticket, body)
+        closed.aside = noted.get("place")
+        raise closed
 
     async def _edit_answer(self, edit: Edit, interaction: str, body: dict[str, Any]) -> None:
         noted = await self._notes.get(f"asked:{edit.to.external_id}") or {}
@@ -191,6 +198,11 @@ class Messages:
         nonce = {"nonce": nonce_of(send.key), "enforce_nonce": True}
         told = await self._api.ask("POST", f"/channels/{channel}/messages", aim, json={**body, **nonce})
         return Receipt({"channel": channel, "message": told["id"]})
+
+
+def calling(user: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a message that calls one person by name, and pings nobody else."""
+    return {**body, "content": f"<@{user}> {body['content']}"[:TEXT_MAX], "allowed_mentions": {"users": [user]}}
 
 
 def _original(ticket: Ticket) -> str:

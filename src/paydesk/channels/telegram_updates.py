@@ -22,6 +22,7 @@ from paydesk.channels.base import (
     Mended,
     PaidThere,
     Paying,
+    RefundedThere,
     Renumbered,
     Said,
 )
@@ -40,7 +41,8 @@ IN_GROUPS = {"start", "keep", "claim", "link", "status", "lang", "terms", *COMMA
 
 READ = (
     "message_id", "id", "from", "chat", "date", "text", "data", "old_chat_member", "new_chat_member", "currency",
-    "total_amount", "invoice_payload", "successful_payment", "migrate_to_chat_id", "migrate_from_chat_id",
+    "total_amount", "invoice_payload", "successful_payment", "refunded_payment", "migrate_to_chat_id",
+    "migrate_from_chat_id",
 )  # fmt: skip
 """The fields that are read: what is kept of an update that is too long to be stored whole."""
 
@@ -105,6 +107,8 @@ def _message(what: Object, me: str | None) -> list[Command]:
     chat = _number(_part(what, "chat"))
     if chat is not None and ("migrate_to_chat_id" in what or "migrate_from_chat_id" in what):
         return _migrated(what, chat)
+    if "refunded_payment" in what:  # said by the bot itself
+        return _went_back(_part(what, "refunded_payment"))
     who = _person(what)
     if who is None:
         return []
@@ -183,6 +187,13 @@ def _paid(who: Address, payment: Object) -> list[Command]:
     if type(amount) is not int or not isinstance(charge, str):
         return []
     return [PaidThere(who, str(payment.get("invoice_payload", "")), str(payment.get("currency", "")), amount, charge)]
+
+
+def _went_back(payment: Object) -> list[Command]:
+    amount, charge = payment.get("total_amount"), payment.get("telegram_payment_charge_id")
+    if type(amount) is not int or not isinstance(charge, str):
+        return []
+    return [RefundedThere(str(payment.get("invoice_payload", "")), amount, charge)]
 
 
 _READERS: dict[str, Callable[[Object, str | None], list[Command]]] = {

@@ -138,7 +138,7 @@ class WebhookChannel(Channel):
             where = f"{endpoint} ({_host(target.url)})"
             tell = f"The webhook endpoint {where} did not take an event in ten attempts: {failure.reason}."
             raise Refused(f"given up: {failure.reason}", tell=tell, rule=failure.rule)
-        raise RetryLater(failure.reason, wait_s, rule=failure.rule)
+        raise RetryLater(failure.reason, max(wait_s, failure.least_s), rule=failure.rule)
 
     async def close(self) -> None:
         """Close the connections."""

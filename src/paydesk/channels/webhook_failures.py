@@ -12,15 +12,21 @@ WAITS_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 
 RETRY_AFTER_S_MAX = 86_400.0
 
+TOO_MANY_S_MIN = 60.0
+"""Whoever has had too many and does not say for how long is left alone for so long at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an event was not taken. `after_s` is what the endpoint asks us to wait; `gone`: it wants no more events."""
+    """Why an event was not taken. `after_s` is what the endpoint asks us to wait, `least_s` what the schedule is to keep
+    at least; `gone`: it wants no more events.
+    """
 
     rule: str
     reason: str
     after_s: float | None = None
     gone: bool = False
+    least_s: float = 0.0
 
 
 def wait_after(attempt: int) -> float | None:
@@ -35,7 +41,7 @@ def failure_of(status: int, retry_after: str | None) -> Failure | None:
     if status == 410:
         return Failure("wh-410", "it answered 410: it wants no more events", gone=True)
     if status == 429:
-        return Failure("wh-429", "it answered 429: too many", after_s=_seconds(retry_after))
+        return Failure("wh-429", "it answered 429: too many", _seconds(retry_after), least_s=TOO_MANY_S_MIN)
     if 300 <= status < 400:
         return Failure("wh-3xx", f"it answered {status}: redirects are not followed")
     return Failure("wh-5xx" if status >= 500 else "wh-4xx", f"it answered {status}")
