@@ -27,7 +27,7 @@ from sandbox_fixtures import Sandbox, free_port, new_key, until
 COMMANDS = [
     "demo", "init", "serve", "work", "sandbox", "check", "catalog plan", "catalog push", "events list", "events show",
     "events replay", "deliveries list", "deliveries retry", "why", "ledger check", "keys create", "keys list", "keys rotate",
-    "keys revoke", "mcp", "approvals list", "approvals approve", "approvals refuse",
+    "keys revoke", "stats", "mcp", "approvals list", "approvals approve", "approvals refuse",
 ]  # fmt: skip
 
 
@@ -127,7 +127,19 @@ def test_every_command_has_help_with_an_example_and_json_where_it_prints_data(co
     assert result.exit_code == 0
     assert "Example: " in result.output
     assert f"paydesk {command}" in result.output
-    prints_data = command.split()[-1] in ("list", "plan", "push", "check", "why", "create", "rotate", "revoke")
+    prints_data = command.split()[-1] in (
+        "list",
+        "plan",
+        "push",
+        "check",
+        "why",
+        "create",
+        "rotate",
+        "revoke",
+        "approve",
+        "refuse",
+        "stats",
+    )
     assert ("--json" in result.output) == prints_data
 
 

@@ -23,7 +23,7 @@ POST /v1/customers/{customer}/credits/grant · POST /v1/customers/{customer}/cre
 POST /v1/holds/{hold}/release · GET /v1/holds · GET /v1/holds/{hold} · GET /v1/customers/{customer}/access
 GET /v1/customers/{customer}/ledger · GET /v1/customers/{customer}/timeline · GET /v1/events · GET /v1/events/{event}
 POST /v1/events/{event}/replay · GET /v1/deliveries · GET /v1/deliveries/{delivery} · POST /v1/deliveries/{delivery}/retry
-GET /v1/status · POST /v1/chat · GET /v1/chat/messages
+GET /v1/status · POST /v1/chat · GET /v1/chat/messages · GET /v1/stats
 """
 
 

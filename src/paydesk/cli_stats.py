@@ -15,7 +15,7 @@ from paydesk.console import json_option, with_store
 
 if TYPE_CHECKING:  # a command is shown quickly, so what it works with is imported only when it runs
     from paydesk import stats_days
-    from paydesk.stats import Report
+    from paydesk.stats import Money, Report
     from paydesk.store import Store
 
 HEADINGS = ("", "gross", "refunded", "disputed", "fees", "net", "paid", "failed", "success", "refunds")

@@ -164,7 +164,7 @@ class OrderItem(Answer):
 
 
 class Order(Answer):
-    """An order. `url` is Stripe's page while it can be paid there, `link` is ours and never dies."""
+    """An order. `url` is Stripe's page while it can be paid there, `link` is ours and never dies, `form` our payment form."""
 
     id: OrderId
     status: Literal[
@@ -183,6 +183,7 @@ class Order(Answer):
     canceled_at: Time | None
     url: str | None = Field(examples=["https://checkout.stripe.com/c/pay/cs_test_a1B2c3"])
     link: Link
+    form: Annotated[str, Field(examples=["https://pay.example.com/pay/5x8k2m9q"])]
 
 
 class Failure(Answer):

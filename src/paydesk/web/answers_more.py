@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from paydesk.web.answers import Answer, Credits, CustomerId, Time, Unit
+from paydesk.web.answers import Amount, Answer, Credits, Currency, CustomerId, OrderId, Time, Unit
 
 # --- credits ---------------------------------------------------------------------------------------------------------
 
@@ -274,3 +274,41 @@ class PageConfig(Answer):
     currencies: list[str]
     languages: list[str]
     language: str
+
+
+class RefundLimit(Answer):
+    """How much programs may ask to give back in a currency: at once, and all together within 24 hours."""
+
+    currency: Currency
+    amount_max: Amount
+    day_max: Amount
+
+
+class Agent(Answer):
+    """What a key may do for a program that acts for people."""
+
+    key: str = Field(examples=["key_9x4c8v1n6t0b5w1j7de7h3kq2m"])
+    scopes: list[str] = Field(examples=[["read", "sell"]])
+    refunds: list[RefundLimit]
+
+
+class RefundRequest(Answer):
+    """A refund that somebody's program asks for. Nothing goes back before a person approves it."""
+
+    id: str = Field(examples=["rrq_4x8k2m9c1v6n0t5b7h3w1j7deq"])
+    object: Literal["refund_request"]
+    status: Literal["waiting", "expired", "refused", "approved", "refunded", "failed"]
+    order: OrderId
+    customer: CustomerId
+    amount: Amount
+    currency: Currency
+    reason: str
+    agent: str = Field(examples=["support-bot"])
+    key: str
+    decided_by: str | None
+    detail: str | None
+    refund: str | None
+    refund_status: str | None
+    created_at: Time
+    expires_at: Time
+    decided_at: Time | None

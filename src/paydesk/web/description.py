@@ -51,6 +51,8 @@ RESULTS: dict[str, type[BaseModel] | list[type[BaseModel]]] = {
     "chat": answers_more.Replies, "chat_messages": [answers_more.Message],
     "create_key": answers_more.KeyItself, "list_keys": [answers_more.Key], "get_key": answers_more.Key,
     "rotate_key": answers_more.KeyItself, "revoke_key": answers_more.Key,
+    "get_agent": answers_more.Agent, "create_refund_request": answers_more.RefundRequest,
+    "get_refund_request": answers_more.RefundRequest,
 }  # fmt: skip
 """What each call answers: a thing, or a list of things."""
 
@@ -113,7 +115,10 @@ TAGS = {
 def complete(description: Json, base: str) -> Json:
     """Make a description whole, in place, and return it. `base` is the address that the calls are made at."""
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
-    schemas |= _schemas()
+    ours = _schemas()
+    if twice := sorted(ours.keys() & schemas.keys()):
+        raise AssertionError(f"two things are described as {', '.join(twice)}: call one otherwise")
+    schemas |= ours
     description["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "bearerFormat": "pdk_…", "description": "an API key with scopes"}
     }

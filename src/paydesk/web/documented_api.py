@@ -93,7 +93,7 @@ class Session(BaseModel):
     order: str
 
 
-class Subscription(BaseModel):
+class Subscribed(BaseModel):
     """A subscription; times are ISO 8601. `until` is when what it gives ends, as far as is known."""
 
     id: str
@@ -112,7 +112,7 @@ class Subscription(BaseModel):
     created_at: str
 
 
-class Begun(Subscription):
+class Begun(Subscribed):
     """A subscription that has begun; while it is to be paid, `client_secret` or `url` lets the buyer go on."""
 
     client_secret: str | None
@@ -123,10 +123,10 @@ class Subscriptions(BaseModel):
     """What a user is subscribed to, newest first."""
 
     user_id: UserId
-    subscriptions: list[Subscription]
+    subscriptions: list[Subscribed]
 
 
-class Portal(BaseModel):
+class PortalPage(BaseModel):
     """Where a user sees bills and changes cards, for a short time."""
 
     user_id: UserId
@@ -170,7 +170,7 @@ class Credits(BaseModel):
     balance: int
 
 
-class Moved(Credits):
+class Balance(Credits):
     """What became of credits: `balance` is what can be spent afterwards."""
 
     amount: int
@@ -253,7 +253,7 @@ async def create_subscription(request: Request, here: Here, caller: BuyerOrSelle
     return _done({**shown, "client_secret": of["client_secret"], "url": of["url"]}, made)
 
 
-@router.delete("/stripe/subscriptions/{id}", response_model=Answer[Subscription], openapi_extra=DESCRIBED)
+@router.delete("/stripe/subscriptions/{id}", response_model=Answer[Subscribed], openapi_extra=DESCRIBED)
 async def cancel_subscription(
     request: Request, here: Here, caller: BuyerOrSeller,
     subscription: Annotated[str, Path(alias="id")], at: Literal["now", "period_end"] | None = None,
@@ -272,7 +272,7 @@ async def cancel_subscription(
     return _done(_subscription(of, await _user_of(here, of["customer"])), ended)
 
 
-@router.get("/stripe/customer-portal", response_model=Answer[Portal])
+@router.get("/stripe/customer-portal", response_model=Answer[PortalPage])
 async def customer_portal(
     request: Request, here: Here, caller: BuyerOrSeller,
     user_id: Annotated[str, Query(max_length=200)], return_url: Annotated[str | None, Query(max_length=2000)] = None,
@@ -317,7 +317,7 @@ async def get_credits(here: Here, caller: BuyerOrReader, user_id: str) -> Respon
     return _done({"user_id": _shown_id(user_id), "balance": balance})
 
 
-@router.post("/financial/credits/{user_id}/add", response_model=Answer[Moved], openapi_extra=DESCRIBED)
+@router.post("/financial/credits/{user_id}/add", response_model=Answer[Balance], openapi_extra=DESCRIBED)
 async def add_credits(request: Request, here: Here, caller: Admin, user_id: str, given: CreditsGiven) -> Response:
     """Give credits for nothing: `POST /v1/customers/{customer}/credits/grant`. Needs the scope `admin`."""
     person = await customers.find_or_make(here.store, _identity(user_id))
@@ -325,7 +325,7 @@ async def add_credits(request: Request, here: Here, caller: Admin, user_id: str,
     return await _moved(here, user_id, give)
 
 
-@router.post("/financial/credits/{user_id}/spend", response_model=Answer[Moved], openapi_extra=DESCRIBED)
+@router.post("/financial/credits/{user_id}/spend", response_model=Answer[Balance], openapi_extra=DESCRIBED)
 async def spend_credits(request: Request, here: Here, _caller: Spender, user_id: str, given: CreditsGiven) -> Response:
     """Take credits: `POST /v1/customers/{customer}/credits/spend`. Needs the scope `spend`.
 

@@ -38,7 +38,7 @@ REASONS = {
 }
 
 
-class Error(BaseModel):
+class Refusal(BaseModel):
     """What was wrong. `message` may be shown, `param` names the field, `request_id` stands in the log."""
 
     code: str
@@ -53,7 +53,7 @@ class Refused(BaseModel):
     """What every refusal looks like here."""
 
     success: bool = Field(examples=[False])
-    error: Error
+    error: Refusal
 
 
 def tells(path: str) -> bool:
