@@ -26,7 +26,9 @@ ROUTES = {
     "GET /v1/config": ("read", ANYBODY),
     "POST /v1/customers": ("sell", SERVER),
     "GET /v1/customers": ("read", SERVER),
+    "GET /v1/products/{product}": ("read", ANYBODY),
     "GET /v1/customers/{customer}": ("read", BUYER),
+    "PATCH /v1/customers/{customer}": ("sell", SERVER),
     "GET /v1/customers/{customer}/access": ("read", BUYER),
     "GET /v1/customers/{customer}/credits": ("read", BUYER),
     "POST /v1/customers/{customer}/credits/spend": ("spend", SERVER),
@@ -45,9 +47,11 @@ ROUTES = {
     "DELETE /v1/customers/{customer}/identities/{channel}/{external_id}": ("admin", SERVER),
     "POST /v1/customer_sessions": ("sell", SERVER),
     "POST /v1/checkouts": ("sell", BUYER),
+    "GET /v1/orders": ("read", SERVER),
     "GET /v1/orders/{order}": ("read", BUYER),
     "POST /v1/orders/{order}/cancel": ("sell", SERVER),
     "POST /v1/payments": ("sell", BUYER),
+    "GET /v1/payments": ("read", SERVER),
     "GET /v1/payments/{payment}": ("read", BUYER),
     "POST /v1/payments/{payment}/cancel": ("sell", SERVER),
     "POST /v1/payments/{payment}/capture": ("sell", SERVER),
@@ -60,12 +64,17 @@ ROUTES = {
     "PATCH /v1/subscriptions/{subscription}": ("sell", BUYER),
     "DELETE /v1/subscriptions/{subscription}": ("sell", SERVER),
     "POST /v1/portal": ("sell", BUYER),
+    "GET /v1/disputes": ("read", SERVER),
+    "GET /v1/disputes/{dispute}": ("read", SERVER),
+    "GET /v1/holds": ("read", SERVER),
     "GET /v1/holds/{hold}": ("read", SERVER),
     "POST /v1/holds/{hold}/settle": ("spend", SERVER),
     "POST /v1/holds/{hold}/release": ("spend", SERVER),
     "GET /v1/events": ("read", SERVER),
+    "GET /v1/events/{event}": ("read", SERVER),
     "POST /v1/events/{event}/replay": ("admin", SERVER),
     "GET /v1/deliveries": ("read", SERVER),
+    "GET /v1/deliveries/{delivery}": ("read", SERVER),
     "POST /v1/deliveries/{delivery}/retry": ("admin", SERVER),
     "GET /v1/status": ("read", SERVER),
     "POST /v1/chat": ("sell", SERVER),
@@ -81,7 +90,7 @@ ROUTES = {
     "GET /v1/keys": ("admin", SERVER),
     "GET /v1/agent": (ANY_SCOPE, SERVER),
     "POST /v1/refund_requests": ("sell", SERVER),
-    "GET /v1/refund_requests/{request}": ("read", SERVER),
+    "GET /v1/refund_requests/{refund_request}": ("read", SERVER),
     "GET /v1/stats": ("read", SERVER),
     "GET /v1/keys/{key}": ("admin", SERVER),
     "POST /v1/keys/{key}/rotate": ("admin", SERVER),
@@ -138,7 +147,13 @@ def something_of_everything(desk: Desk, buyer: Buyer) -> dict[str, str]:
     order = buyer.checkout("credits-10")["id"]
     payment = desk.post("/v1/payments", {"customer": buyer.who, "items": [{"price": "credits-10"}]})["id"]
     subscription = desk.get("/v1/subscriptions", customer=buyer.id)["data"][0]["id"]
-    return {"customer": buyer.id, "order": order, "payment": payment, "subscription": subscription}
+    return {
+        "customer": buyer.id,
+        "order": order,
+        "payment": payment,
+        "subscription": subscription,
+        "product": "plus",
+    }
 
 
 @pytest.fixture(scope="module")

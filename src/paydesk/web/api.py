@@ -83,7 +83,7 @@ async def list_products(here: Here, _caller: AnybodyOrReader) -> dict[str, Any]:
 
 
 @router.get("/products/{product}", tags=["Catalogue"])
-async def get_product(here: Here, _caller: Reader, product: str) -> dict[str, Any]:
+async def get_product(here: Here, _caller: AnybodyOrReader, product: str) -> dict[str, Any]:
     """Return a product of the catalogue, by its key."""
     found = here.catalog.products.get(product)
     if found is None:
