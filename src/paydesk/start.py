@@ -12,6 +12,8 @@ ENVIRONMENT = """\
 
 # --- Stripe: https://dashboard.stripe.com/apikeys (or any sk_test_… with the sandbox) ---
 #STRIPE_API_KEY=sk_test_…
+# For the payment form on your own pages: docs/payment-form.md
+#STRIPE_PUBLISHABLE_KEY=pk_test_…
 # One endpoint, https://YOUR-ADDRESS/webhooks/stripe; several secrets, comma-separated, during a rotation.
 #STRIPE_WEBHOOK_SECRET=whsec_…
 # No public address? Events are then read from Stripe's list: webhook (default), poll or both.
@@ -38,6 +40,11 @@ ENVIRONMENT = """\
 #PAYDESK_TEXTS=./texts
 # For how many days the bodies of events and the words of messages are kept; 0: for ever.
 #PAYDESK_KEEP_DAYS=90
+
+# AI agents (`paydesk mcp`): the key that bounds what they may do, and how much they may ask a person to give back.
+#PAYDESK_MCP_KEY=pdk_…
+#PAYDESK_MCP_REFUND_MAX=50.00 usd
+#PAYDESK_MCP_REFUND_DAY_MAX=200.00 usd
 
 # --- Channels: each is off until its first line is set; `paydesk check` says what is missing ---
 # Telegram: the token of @BotFather. poll needs no public address; with webhook, set a secret too.
