@@ -14,7 +14,7 @@ from pathlib import Path
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import normalize, read_po
 
-from paydesk.chat.texts import TEXTS, channels, forms, messages, parts, placeholders, replies, subscriptions
+from paydesk.chat.texts import TEXTS, channels, forms, links, messages, parts, placeholders, replies, subscriptions
 from paydesk.chat.texts.folder import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +33,7 @@ GROUPS = (
     ("Sentences within messages", parts.PARTS),
     ("Pieces of sentences", parts.WORDS),
     ("The payment form, and what else stands in pages of a shop's own", forms.FORMS),
+    ("The pages of payable links, and of the link to Stripe's portal", links.LINKS),
 )
 
 

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from conftest import settings_for
 from desk import Desk, running_desk
 from paydesk.channels.base import Address
+from paydesk.chat.texts import BUILT_IN, ENGLISH
 from paydesk.config import Settings
 from paydesk.service import Service
 from paydesk.web.pages import assets, end_streams, link, reference, stream
@@ -497,6 +498,20 @@ def test_an_unknown_link_tells_how_to_start_again(desk: Desk, token: str) -> Non
         assert httpx.get(f"{desk.url}/r/{token}/status").status_code == 404
 
 
+def test_a_link_speaks_the_language_of_its_buyer_or_of_their_browser(desk: Desk) -> None:
+    body = {"channel": "web", "external_id": "kupiec", "text": "/buy credits-10", "locale": "pl"}
+    url = desk.post("/v1/chat", body)["replies"][0]["buttons"][0]["url"]
+    page = httpx.get(url, headers={"Accept-Language": "nl"}).text
+    assert '<html lang="pl">' in page
+    assert "Twoje zamówienie" in page
+    assert "9,99 USD" in html.unescape(page).replace("\xa0", " ")
+    assert "Your order" not in page
+    unknown = httpx.get(f"{desk.url}/r/{'0' * 26}", headers={"Accept-Language": "nl-BE,nl;q=0.9"}).text
+    assert "Begin opnieuw in de chat" in unknown
+    portal = httpx.get(f"{desk.url}/billing/nothing", headers={"Accept-Language": "pl"}).text
+    assert "Ten link już donikąd nie prowadzi" in portal
+
+
 def test_what_stripe_refuses_is_said_without_its_inner_words(desk: Desk) -> None:
     buyer = desk.buyer()
     item = {"name": "Too cheap", "amount": 1, "currency": "chf", "quantity": 1}
@@ -511,10 +526,11 @@ def test_what_stripe_refuses_is_said_without_its_inner_words(desk: Desk) -> None
 
 async def test_a_custom_checkout_domain_is_reached_by_a_page_that_leads_on(service: Service) -> None:
     url = 'https://pay.example.com/c/pay/cs_1?a=1&b="2"'
-    answer = link.onward(service, url)
+    answer = link.onward(service, BUILT_IN.words("nl"), url)
     assert (answer.status_code, answer.headers["refresh"]) == (200, f"0; url={url}")
     assert f'href="{html.escape(url)}"' in bytes(answer.body).decode().replace("&#34;", "&quot;")
-    known = link.onward(service, "https://checkout.stripe.com/c/pay/cs_1")
+    assert "Door naar de betaalpagina" in bytes(answer.body).decode()
+    known = link.onward(service, ENGLISH, "https://checkout.stripe.com/c/pay/cs_1")
     assert (known.status_code, known.headers["location"]) == (303, "https://checkout.stripe.com/c/pay/cs_1")
 
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from paydesk import customers, memberships, money
 from paydesk.catalog import Price
-from paydesk.chat.texts import channels, forms, messages, parts, replies, subscriptions
+from paydesk.chat.texts import channels, forms, links, messages, parts, replies, subscriptions
 
 TEMPLATES = {**messages.TEMPLATES, **subscriptions.TEMPLATES, **channels.TEMPLATES}
 """What the outbox may tell, by name. English is the language of the source; translations are found by name and English."""
 
-TEXTS = {**TEMPLATES, **parts.PARTS, **parts.WORDS, **parts.BUTTONS, **replies.REPLIES, **forms.FORMS}
+TEXTS = {**TEMPLATES, **parts.PARTS, **parts.WORDS, **parts.BUTTONS, **replies.REPLIES, **forms.FORMS, **links.LINKS}
 """Every text that does not depend on a number, by name."""
 
 NAME_MAX = 200

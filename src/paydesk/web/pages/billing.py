@@ -6,17 +6,17 @@ Opening it makes nothing, because messengers open links to preview them; pressin
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from paydesk import portal
+from paydesk.chat.texts import Words
 from paydesk.errors import NotFound, PaydeskError, StripeUnavailable, TooMany
 from paydesk.service import Service
 from paydesk.web.limits import Gate
-from paydesk.web.pages.link import HEADERS, PRESSES, PRESSES_OF_ADDRESS, onward, payment_origins
+from paydesk.web.pages.link import HEADERS, PRESSES, PRESSES_OF_ADDRESS, onward, payment_origins, spoken, words_for
 from paydesk.web.pages.render import ServiceOf, for_people, refusal, render
 
 log = logging.getLogger("paydesk.pages")
@@ -44,10 +44,10 @@ class BillingLink:
         here = self._service_of(request)
         token = request.path_params["token"]
         try:
-            portal.who(here.vault, token)
+            customer = portal.who(here.vault, token)
         except NotFound:
-            return _page(here, 404, "unknown", token)
-        return _page(here, 200, "open", token)
+            return _page(here, await words_for(here, request), 404, "unknown", token)
+        return _page(here, await words_for(here, request, customer), 200, "open", token)
 
     @for_people
     async def press(self, request: Request) -> Response:
@@ -60,16 +60,17 @@ class BillingLink:
         except TooMany as error:
             return refusal(error, request.url.path)
         except NotFound:
-            return _page(here, 404, "unknown", token)
+            return _page(here, await words_for(here, request), 404, "unknown", token)
+        words = await words_for(here, request, customer)
         try:
             url = await portal.address(here.store, here.gateway, customer, here.settings.public_url)
         except PaydeskError as error:
             log.warning("the portal of %s could not be opened: %s", customer, error.message)
             away = isinstance(error, StripeUnavailable)
-            return _page(here, 503 if away else error.status, "unavailable" if away else "refused", token)
-        return onward(here, url)
+            return _page(here, words, 503 if away else error.status, "unavailable" if away else "refused", token)
+        return onward(here, words, url)
 
 
-def _page(here: Service, status: int, state: str, token: str) -> Response:
-    values: dict[str, Any] = {"state": state, "token": token, "watch": "", "test": not here.gateway.livemode}
+def _page(here: Service, words: Words, status: int, state: str, token: str) -> Response:
+    values = {"state": state, "token": token, "watch": "", "test": not here.gateway.livemode, **spoken(words)}
     return render("billing.html", status=status, headers=HEADERS, form_targets=payment_origins(here.settings), **values)

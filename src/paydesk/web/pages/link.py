@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from paydesk import books, checkout, form
-from paydesk.chat.texts import given, short
+from paydesk import books, checkout, customers, form
+from paydesk.chat.texts import Words, rendering, short
 from paydesk.config import STRIPE_API_BASE, Settings
 from paydesk.errors import NotFound, PaydeskError, StripeRefused, TooMany
 from paydesk.ledger import MONEY_MOVES
@@ -24,6 +24,7 @@ from paydesk.service import Service
 from paydesk.store import Record
 from paydesk.web.limits import Gate, Rate
 from paydesk.web.pages.render import ServiceOf, for_people, refusal, render
+from paydesk.web.pages.visitor import language_of
 
 log = logging.getLogger("paydesk.pages")
 
@@ -61,8 +62,9 @@ class PayLink:
         try:
             order = await order_of(here, request)
         except NotFound:
-            return _page(here, 404, {"state": "unknown"})
-        return _page(here, 200, await _seen(here, order))
+            return _page(here, await words_for(here, request), 404, {"state": "unknown"})
+        words = await words_for(here, request, order["customer_id"])
+        return _page(here, words, 200, await _seen(here, order, words))
 
     @for_people
     async def press(self, request: Request) -> Response:
@@ -75,14 +77,15 @@ class PayLink:
         try:
             order = await order_of(here, request)
         except NotFound:
-            return _page(here, 404, {"state": "unknown"})
+            return _page(here, await words_for(here, request), 404, {"state": "unknown"})
+        words = await words_for(here, request, order["customer_id"])
         try:
             to = await checkout.open_session(here.store, here.gateway, order["id"], public_url=here.settings.public_url)
         except PaydeskError as error:
-            return await _trouble(here, order, error)
+            return await _trouble(here, words, order, error)
         if to.url is None:
             return RedirectResponse(f"/r/{order['link_token']}", 303, {**HEADERS, "Cache-Control": "no-store"})
-        return onward(here, to.url)
+        return onward(here, words, to.url)
 
     async def status(self, request: Request) -> Response:
         """Return the state that the page shows, for the page to notice a change."""
@@ -107,7 +110,7 @@ async def _state(here: Service, order: Record) -> str:
     return "elsewhere" if state == "open" and await checkout.has_payment(here.store, order["id"]) else state
 
 
-async def _seen(here: Service, order: Record) -> dict[str, Any]:
+async def _seen(here: Service, order: Record, words: Words) -> dict[str, Any]:
     """Return what the page shows of an order."""
     state = await _state(here, order)
     watch = state in ("pending", "elsewhere") or (state == "open" and order["session"] is not None)
@@ -119,32 +122,46 @@ async def _seen(here: Service, order: Record) -> dict[str, Any]:
         "currency": order["currency"],
         "reference": short(order["id"]),
         "lines": await checkout.lines(here.store, order["id"]),
-        "gave": await _gave(here, order["id"]) if state == "paid" else "",
+        "gave": await gave(here, order["id"], words) if state == "paid" else "",
         "watch": f"/r/{order['link_token']}" if watch else "",
         "chat": order["channel"] == "web",
         "form": form.publishable_key(here.settings) is not None and not form.hosted_only(order, here.settings),
     }
 
 
-async def _gave(here: Service, order: str) -> str:
+async def words_for(here: Service, request: Request, customer: str | None = None) -> Words:
+    """Return the words of the language that a page asks for, that its person has, or that their browser wants."""
+    asked = request.query_params.get("locale")
+    known = await customers.locale_of(here.store, customer) if asked is None and customer is not None else None
+    return here.conversation.texts.words(asked or known or language_of(request))
+
+
+async def gave(here: Service, order: str, words: Words) -> str:
     """Return in words what a paid order is worth to its buyer now."""
     async with here.store.transaction() as tx:
         sources = await books.load_sources(tx, [order])
     kept = [source for _, source in sorted(sources.items()) if source.kind not in MONEY_MOVES and source.worth > 0]
-    return given([{**source.terms, "worth": source.worth} for source in kept], {}).strip()
+    return rendering.given(words, [{**source.terms, "worth": source.worth} for source in kept], {}).strip()
 
 
-async def _trouble(here: Service, order: Record, error: PaydeskError) -> Response:
+async def _trouble(here: Service, words: Words, order: Record, error: PaydeskError) -> Response:
     """Show the order with what went wrong on the way to Stripe, and how to go on."""
     log.warning("the session of %s could not be opened: %s", order["id"], error.message)
-    seen = {**await _seen(here, order), "watch": ""}
+    seen = {**await _seen(here, order, words), "watch": ""}
     if isinstance(error, StripeRefused):
-        return _page(here, error.status, {**seen, "state": "refused"})
-    return _page(here, 503, {**seen, "state": "unavailable"}, {"Retry-After": "10"})
+        return _page(here, words, error.status, {**seen, "state": "refused"})
+    return _page(here, words, 503, {**seen, "state": "unavailable"}, {"Retry-After": "10"})
 
 
-def _page(here: Service, status: int, values: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    values = {"test": not here.gateway.livemode, "bill": False, "watch": "", "form": False, **values}
+def spoken(words: Words) -> dict[str, Any]:
+    """Return what a template says its words and amounts with."""
+    return {"say": words.say, "cash": words.money, "language": words.language}
+
+
+def _page(
+    here: Service, words: Words, status: int, values: dict[str, Any], headers: dict[str, str] | None = None
+) -> Response:
+    values = {"test": not here.gateway.livemode, "bill": False, "watch": "", "form": False, **spoken(words), **values}
     every = {**HEADERS, **(headers or {})}
     return render("link.html", status=status, headers=every, form_targets=payment_origins(here.settings), **values)
 
@@ -162,10 +179,9 @@ def origin_of(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def onward(here: Service, url: str) -> Response:
+def onward(here: Service, words: Words, url: str) -> Response:
     """Redirect to the payment page. A custom Checkout domain is not in the content policy: there a page leads on."""
     if origin_of(url) in payment_origins(here.settings):
         return RedirectResponse(url, 303, {**HEADERS, "Cache-Control": "no-store"})
-    return render(
-        "onward.html", headers={**HEADERS, "Refresh": f"0; url={url}"}, url=url, test=not here.gateway.livemode
-    )
+    headers = {**HEADERS, "Refresh": f"0; url={url}"}
+    return render("onward.html", headers=headers, url=url, test=not here.gateway.livemode, **spoken(words))

@@ -15,18 +15,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from paydesk import books, checkout, form
-from paydesk.chat.texts import Words, rendering, short
+from paydesk import checkout, form
+from paydesk.chat.texts import Words, short
 from paydesk.chat.texts.forms import FORMS, REASONS
 from paydesk.config import STRIPE_API_BASE
 from paydesk.errors import NotFound, PaydeskError
-from paydesk.ledger import MONEY_MOVES
 from paydesk.service import Service
 from paydesk.store import Record
 from paydesk.web.limits import Gate
-from paydesk.web.pages.link import HEADERS, PRESSES, PRESSES_OF_ADDRESS, order_of, origin_of, payment_origins
+from paydesk.web.pages.link import (
+    HEADERS,
+    PRESSES,
+    PRESSES_OF_ADDRESS,
+    gave,
+    order_of,
+    origin_of,
+    payment_origins,
+    spoken,
+    words_for,
+)
 from paydesk.web.pages.render import ServiceOf, for_people, policy, render
-from paydesk.web.pages.visitor import language_of
 
 log = logging.getLogger("paydesk.pages")
 
@@ -81,8 +89,8 @@ class PayForm:
         try:
             order = await order_of(here, request)
         except NotFound:
-            return _page(here, 404, _words(here, request, None), {"state": "unknown"})
-        words = _words(here, request, await _locale(here, order))
+            return _page(here, 404, await words_for(here, request), {"state": "unknown"})
+        words = await words_for(here, request, order["customer_id"])
         seen = await _seen(here, order, words)
         if seen["state"] == "open" and seen["hosted_only"]:
             return RedirectResponse(seen["link"], 303, {**HEADERS, "Cache-Control": "no-store"})
@@ -92,7 +100,7 @@ class PayForm:
     async def config(self, request: Request) -> dict[str, Any]:
         """Return what Stripe.js is started with, and what the elements say in the language that is asked for."""
         here = self._service_of(request)
-        words = _words(here, request, None)
+        words = await words_for(here, request)
         return {
             "publishable_key": form.publishable_key(here.settings),
             "stripe_js": form.stripe_js(here.settings),
@@ -107,7 +115,7 @@ class PayForm:
     async def preview(self, request: Request) -> dict[str, Any]:
         """Return what `form` would say of an order for a price of the catalogue, which nobody has made yet."""
         here = self._service_of(request)
-        words = _words(here, request, None)
+        words = await words_for(here, request)
         quantity = request.query_params.get("quantity", "1")
         line = checkout.line_of(here.catalog, request.query_params.get("price", ""), _whole(quantity))
         amount = line.unit_amount * line.quantity
@@ -130,7 +138,7 @@ class PayForm:
         """Return what is bought, how it stands, and what Stripe's element is shown with."""
         here = self._service_of(request)
         order = await order_of(here, request)
-        return await _seen(here, order, _words(here, request, await _locale(here, order)))
+        return await _seen(here, order, await words_for(here, request, order["customer_id"]))
 
     @for_scripts
     async def status(self, request: Request) -> dict[str, Any]:
@@ -166,16 +174,6 @@ _KEPT = {name: f"{{{name}}}" for name in ("amount", "day", "name")}
 """Placeholders that the page fills itself."""
 
 
-def _words(here: Service, request: Request, locale: str | None) -> Words:
-    """Return the words of the language that the page asks for, that the buyer chose, or that their browser wants."""
-    return here.conversation.texts.words(request.query_params.get("locale") or locale or language_of(request))
-
-
-async def _locale(here: Service, order: Record) -> str | None:
-    locale: str | None = await here.store.fetchval("SELECT locale FROM customer WHERE id = $1", order["customer_id"])
-    return locale
-
-
 async def _seen(here: Service, order: Record, words: Words) -> dict[str, Any]:
     """Return what page and script show of an order."""
     lines = await checkout.lines(here.store, order["id"])
@@ -190,7 +188,7 @@ async def _seen(here: Service, order: Record, words: Words) -> dict[str, Any]:
         "amount_text": words.money(order["amount"], order["currency"]),
         "price_text": words.every(words.money(order["amount"], order["currency"]), price),
         "lines": [_line(line, order["currency"], words) for line in lines],
-        "gave": await _gave(here, order["id"], words) if state == "paid" else "",
+        "gave": await gave(here, order["id"], words) if state == "paid" else "",
         "elements": form.elements(order),
         "intent_first": form.intent_first(order),
         "hosted_only": form.hosted_only(order, here.settings),
@@ -212,14 +210,6 @@ def _line(line: Record | dict[str, Any], currency: str, words: Words) -> dict[st
     }
 
 
-async def _gave(here: Service, order: str, words: Words) -> str:
-    """Return in words what a paid order is worth to its buyer now."""
-    async with here.store.transaction() as tx:
-        sources = await books.load_sources(tx, [order])
-    kept = [source for _, source in sorted(sources.items()) if source.kind not in MONEY_MOVES and source.worth > 0]
-    return rendering.given(words, [{**source.terms, "worth": source.worth} for source in kept], {}).strip()
-
-
 def _page(here: Service, status: int, words: Words, values: dict[str, Any]) -> Response:
     """Return the page, whose content policy lets Stripe.js in: its script, its frames and its calls."""
     scripts = form.stripe_js(here.settings)
@@ -229,7 +219,7 @@ def _page(here: Service, status: int, words: Words, values: dict[str, Any]) -> R
         "Content-Security-Policy": policy(payment_origins(here.settings), allowed),
         "Cross-Origin-Opener-Policy": "same-origin-allow-popups",  # wallets and banks open windows
     }
-    every = {"test": not here.gateway.livemode, "lines": [], "back": "", "say": words.say, "language": words.language}
+    every = {"test": not here.gateway.livemode, "lines": [], "back": "", **spoken(words)}
     return render("pay.html", status=status, headers=headers, **{**every, **values})
 
 

@@ -50,7 +50,7 @@
     const watching = document.getElementById("watching");
     if (!order().dataset.watch) return;
     if (Date.now() < until) timer = setTimeout(look, EVERY_MS);
-    else if (watching) watching.textContent = "Nothing new yet. You can close this page; news comes in your chat.";
+    else if (watching) watching.textContent = watching.dataset.quiet;
   }
 
   // Back from Stripe by the browser's own button: the page may be an old copy.
