@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 
 import orjson
@@ -37,15 +35,14 @@ REQUESTS = Counter(
 _REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 
 
-@contextmanager
-def numbered() -> Iterator[str]:
-    """Give the request that is answered within a number, which stands in every line that is logged meanwhile."""
-    number = ids.request()
-    token = _REQUEST.set(number)
-    try:
-        yield number
-    finally:
-        _REQUEST.reset(token)
+def begin_request() -> Token[str | None]:
+    """Give the request that is answered now a number, which stands in every line that is logged until `end_request`."""
+    return _REQUEST.set(ids.request())
+
+
+def end_request(begun: Token[str | None]) -> None:
+    """End what `begin_request` began."""
+    _REQUEST.reset(begun)
 
 
 def request_id() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from paydesk.config import Settings
 from paydesk.service import Service
-from paydesk.telemetry import numbered
+from paydesk.telemetry import begin_request, end_request
 from paydesk.web import browsers
 from paydesk.web.hooks import STRIPE_PATHS, Receive, Scope, Send, StripeHook
 
@@ -35,13 +35,11 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection of the server."""
         if scope["type"] == "http":
-            with numbered():
-                if browsers.is_page(scope):
-                    if browsers.asks_first(scope):
-                        await browsers.preflight(scope, receive, send)
-                        return
-                    send = browsers.readable(scope, send)
+            begun = begin_request()
+            try:
                 await self._answer(scope, receive, send)
+            finally:
+                end_request(begun)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
@@ -51,7 +49,13 @@ class Front:
             raise RuntimeError("Paydesk is mounted but does not run: give your own app lifespan=desk.running")
         if self._hook is not None and scope["path"] in STRIPE_PATHS:
             await self._hook(scope, receive, send)
-        elif self._access.takes(scope["path"]):
+            return
+        if browsers.is_page(scope):
+            if browsers.asks_first(scope):
+                await browsers.preflight(scope, receive, send)
+                return
+            send = browsers.readable(scope, send)
+        if self._access.takes(scope["path"]):
             await self._access(scope, receive, send)
         elif self._wallet.call_of(scope["path"]) is not None:
             await self._wallet(scope, receive, send)
