@@ -96,6 +96,32 @@ def test_a_key_goes_with_its_person_when_they_are_merged(desk: Desk) -> None:
     refused(post(desk, "/v1/payments", {**bodies[0], "amount": 2001}, key), 409, "idempotency_mismatch")
 
 
+def test_a_repeat_of_a_change_shows_how_it_stands_and_changes_nothing(desk: Desk) -> None:
+    ann = desk.post("/v1/customers", {})
+    path = f"/v1/customers/{ann['id']}"
+    wishes = [({"email": f"{one}@example.com"}, {"Idempotency-Key": secrets.token_hex(8)}) for one in ("old", "new")]
+    for body, once in wishes:
+        assert desk.call("PATCH", path, json=body, headers=once).json()["email"] == body["email"]
+    again = desk.call("PATCH", path, json=wishes[0][0], headers=wishes[0][1])
+    assert (again.status_code, again.json()["email"]) == (200, "new@example.com")
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert desk.get(path)["email"] == "new@example.com"
+    body = {"email": "third@example.com"}
+    refused(desk.call("PATCH", path, json=body, headers=wishes[0][1]), 409, "idempotency_mismatch")
+
+
+def test_a_repeat_of_a_merge_merges_nobody_else(desk: Desk) -> None:
+    ann, bob, key = desk.buyer(), desk.buyer(), secrets.token_hex(8)
+    ann.say("/start")
+    bob.say("/start")
+    path, body = f"/v1/customers/{ann.id}/merge", {"customer": bob.who}
+    first = post(desk, path, body, key).json()
+    desk.call("DELETE", f"/v1/customers/{ann.id}/identities/web/{bob.external_id}")
+    bob.say("/start")
+    assert post(desk, path, body, key).json() == {**first, "identities": [ann.who]}
+    assert bob.id != ann.id
+
+
 def test_a_refused_request_leaves_its_key_free(desk: Desk) -> None:
     key, body = secrets.token_hex(8), {"customer": desk.buyer().who, "amount": 2000, "currency": "usd"}
     assert post(desk, "/v1/payments", {**body, **PAID, "payment_method": "pm_nothing"}, key).status_code == 400
@@ -244,6 +270,31 @@ def test_a_key_is_changed_for_its_successor_while_both_work(desk: Desk) -> None:
     assert {**again, "last_used_at": None} == new
     refused(desk.call("POST", path, json={}), 409, "conflict")
     assert desk.call("GET", "/v1/status", key=new["key"]).status_code == 200
+
+
+def test_what_is_about_nobody_is_done_once_though_the_api_key_was_rotated(desk: Desk) -> None:
+    keys = [desk.post("/v1/keys", {"name": "agent", "scopes": ["sell"]})]
+    key = secrets.token_hex(8)
+    pay = {"amount": 20, "currency": "usd"}
+    asked = [
+        ("/v1/customers", {"email": "ann@example.com"}),
+        ("/payments/intent/create", {**pay, "description": key}),
+        ("/payments/checkout/create", {"items": [{"name": key, "amount": 20}], "customer_email": "ann@example.com"}),
+    ]
+    first = [post(desk, path, body, f"{key}{path}", keys[0]["key"]) for path, body in asked]
+    for _ in range(2):
+        keys.append(desk.post(f"/v1/keys/{keys[-1]['id']}/rotate", {}))
+    for one in (keys[2], keys[1], keys[0]):
+        for (path, body), made in zip(asked, first, strict=True):
+            again = post(desk, path, body, f"{key}{path}", one["key"])
+            assert again.is_success
+            assert again.json() == made.json()
+            assert again.headers["Idempotent-Replayed"] == "true"
+    refused(post(desk, "/v1/customers", {}, f"{key}/v1/customers", keys[2]["key"]), 409, "idempotency_mismatch")
+    later = [post(desk, "/v1/customers", {}, key, one["key"]).json()["id"] for one in (keys[2], keys[0])]
+    assert later[0] == later[1], "nor is it done again by who comes with the older key"
+    stranger = desk.post("/v1/keys", {"name": "agent", "scopes": ["sell"]})["key"]
+    assert post(desk, "/v1/customers", {}, key, stranger).json()["id"] not in later
 
 
 def test_a_key_is_shown_once_and_made_once(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 
 import pytest
@@ -112,6 +113,25 @@ def test_an_id_is_linked_and_unlinked_by_the_api(desk: Desk) -> None:
     last = desk.call("DELETE", f"{path}/web/{ann.external_id}")
     assert last.status_code == 409
     assert ann.balance() == 10
+
+
+def test_a_repeat_of_a_link_does_not_link_again_what_was_unlinked_since(desk: Desk) -> None:
+    ann, bob = desk.buyer(), desk.buyer("telegram")
+    once = {"Idempotency-Key": secrets.token_hex(8)}
+    made = {"identities": [ann.who, bob.who]}
+    first = desk.call("POST", "/v1/customers", json=made, headers=once).json()
+    path, there = f"/v1/customers/{ann.id}/identities", f"/telegram/{bob.external_id}"
+    desk.call("DELETE", path + there)
+    again = desk.call("POST", "/v1/customers", json=made, headers=once)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (again.json()["id"], again.json()["identities"]) == (first["id"], [ann.who])
+    desk.post(path, bob.who, **once)
+    desk.call("DELETE", path + there)
+    again = desk.call("POST", path, json=bob.who, headers=once)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json()["identities"] == [ann.who]
+    bob.say("/start")
+    assert bob.id != ann.id
 
 
 @pytest.mark.parametrize("scope", ["read", "spend", "sell"])

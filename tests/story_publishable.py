@@ -193,6 +193,20 @@ def test_a_token_follows_its_person_who_was_merged(desk: Desk, page_key: str) ->
     assert from_page(desk, page_key, "GET", f"/v1/orders/{order}", token).json()["customer"] == bob.id
 
 
+def test_the_idempotency_keys_of_a_page_go_with_its_person_who_was_merged(desk: Desk, page_key: str) -> None:
+    ann, bob = desk.buyer(), desk.buyer()
+    token, once = token_of(desk, ann), {"Idempotency-Key": secrets.token_hex(8)}
+    body = {"customer": "me", "items": [{"price": "credits-10"}]}
+    first = from_page(desk, page_key, "POST", "/v1/checkouts", token, json=body, headers=once)
+    bob.say("/start")
+    desk.post(f"/v1/customers/{bob.id}/merge", {"customer": ann.id})
+    token = token_of(desk, bob)
+    again = from_page(desk, page_key, "POST", "/v1/checkouts", token, json=body, headers=once)
+    assert (first.status_code, again.json(), again.headers.get("Idempotent-Replayed")) == (201, first.json(), "true")
+    other = from_page(desk, page_key, "POST", "/v1/checkouts", token, json={**body, "save_card": True}, headers=once)
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_mismatch")
+
+
 # --- browsers --------------------------------------------------------------------------------------------------------
 
 

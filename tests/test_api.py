@@ -360,12 +360,26 @@ def test_a_checkout_is_an_order_with_a_session_and_two_addresses(desk: Desk) -> 
     assert buyer.balance() == 30
 
 
-def test_metadata_of_the_caller_cannot_point_to_another_order(desk: Desk) -> None:
-    buyer = desk.buyer()
-    victim = buyer.checkout("bundle")
-    order = desk.post("/v1/checkouts", checkout_of(buyer, metadata={"paydesk_order": victim["id"]}))
-    session = desk.at_stripe("GET", f"/v1/checkout/sessions/{order['session']}").json()
-    assert session["metadata"]["paydesk_order"] == order["id"]
+OURS = ("order", "coupon", "promotion_code", "promotion_codes", "card", "topup", "whatever")
+
+
+def test_metadata_of_the_caller_cannot_name_a_discount_or_another_order(desk: Desk) -> None:
+    who = {"customer": desk.buyer().who}
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/v1/checkouts", {**who, "items": [{"price": "credits-10"}]}),
+        ("POST", "/v1/payments", {**who, "amount": 2000, "currency": "usd"}),
+        ("POST", "/v1/subscriptions", {**who, "price": "plus"}),
+        ("POST", "/v1/customers", {}),
+        ("PATCH", "/v1/customers/cst_1", {}),
+    ]
+    for method, path, body in asked:
+        for name in OURS:
+            wrong = {**body, "metadata": {"mine": "1", f"paydesk_{name}": "free"}}
+            error = error_of(desk.call(method, path, json=wrong), 422, "invalid_request")
+            assert error["param"] == "metadata"
+            assert f"paydesk_{name}" in error["message"]
+    made = desk.post("/v1/checkouts", {**asked[0][2], "metadata": {"paydesk": "mine", "my_paydesk_card": "1"}})
+    assert made["metadata"] == {"paydesk": "mine", "my_paydesk_card": "1"}
 
 
 @pytest.mark.parametrize(

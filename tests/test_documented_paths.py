@@ -173,6 +173,20 @@ def test_an_agent_sends_a_buyer_to_a_page(desk: Desk) -> None:
     until(lambda: desk.get(f"/v1/orders/{made['order']}")["status"] == "paid", what="the payment")
 
 
+@pytest.mark.parametrize("body", [
+    {"items": [{"price": "no-such"}]},
+    {"items": [{"name": "A", "amount": 0.10}]},
+    {"items": [{"name": "A", "amount": 5}, {"price": "plus"}]},
+    {"items": [{"name": "A", "amount": 5}], "success_url": "javascript:1"},
+], ids=["price", "total", "mixed", "address"])  # fmt: skip
+def test_a_page_that_is_refused_leaves_nobody_behind(desk: Desk, body: dict[str, Any]) -> None:
+    known = "SELECT count(*) AS people FROM customer"
+    before = desk.sql(known)
+    for email in ({}, {"customer_email": "nobody@example.com"}):
+        assert asked(desk, "POST", "/payments/checkout/create", json={**body, **email}, **key()).status_code >= 400
+    assert desk.sql(known) == before
+
+
 def test_a_page_for_a_guest_may_sell_what_the_catalogue_sells(desk: Desk) -> None:
     items = [{"name": "Ticket", "amount": 50.00, "quantity": 1}, {"price": "credits-10"}]
     made = done(desk, "POST", "/payments/checkout/create", {"items": items, **HERE})["checkout_session"]
@@ -250,6 +264,20 @@ REFUSED = [
     ("/payments/intent/create", {"amount": 5, "currency": "dollars"}, 422, "currency"),
     ("/payments/intent/create", {"amount": 5, "price": "credits-10"}, 422, "price"),
     ("/payments/intent/create", {"amount": 5, "metadata": {"a": []}}, 422, "metadata.a"),
+    ("/payments/intent/create", {"amount": 5, "metadata": {"paydesk_topup": "credits"}}, 422, "metadata"),
+    ("/payments/checkout/create", {"items": [LINE], "metadata": {"paydesk_coupon": "all"}}, 422, "metadata"),
+    (
+        "/api/stripe/create-checkout-session",
+        {"user_id": 1, "price_id": "a", "metadata": {"paydesk_a": 1}},
+        422,
+        "metadata",
+    ),
+    (
+        "/api/stripe/create-subscription",
+        {"user_id": 1, "price_id": "a", "metadata": {"paydesk_a": "1"}},
+        422,
+        "metadata",
+    ),
     ("/payments/intent/create", {"amount": 0.3, "currency": "jpy"}, 400, "amount"),
     ("/payments/intent/create", {"amount": 1.235, "currency": "kwd"}, 400, "amount"),
     ("/payments/checkout/create", {"items": []}, 422, "items"),

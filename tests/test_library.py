@@ -291,6 +291,9 @@ def test_refusals_are_the_same_class_with_the_same_words(payments: Any, desk: De
         assert refusal(errors.Invalid, payments.create_checkout_session, items).param == "items"
     for person in (7, ("telegram",), ("telegram", True), ""):
         refusal(errors.Invalid, payments.credits, person)
+    ours = {"metadata": {"paydesk_coupon": "all"}}
+    assert refusal(errors.Invalid, payments.create_payment_intent, "10", "usd", **ours).param == "metadata"
+    assert refusal(errors.Invalid, payments.create_checkout_session, ["credits-10"], **ours).param == "metadata"
     both = {"customer": "cst_1", "customer_email": "ann@example.com"}
     assert refusal(errors.Invalid, payments.create_checkout_session, ["credits-10"], **both).param == "customer_email"
 

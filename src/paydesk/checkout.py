@@ -86,9 +86,7 @@ async def create_order(
     Raises `Invalid` for mixed currencies, too many lines, no shared way to pay, or a total that Stripe does not take,
     and `Conflict` for a subscription that the person has already.
     """
-    amount, currency = _total(new.lines)
-    methods = _methods(new.lines)
-    plan = _plan_of(new.lines)
+    amount, currency, methods, plan = terms_of(new.lines)
     id_ = id_ or ids.new("ord")
     thread = new.thread or Thread("", "", None)
 
@@ -132,6 +130,11 @@ async def create_order(
         return id_
 
     return await store.run(work)
+
+
+def terms_of(lines: Sequence[Line]) -> tuple[int, str, list[str] | None, dict[str, Any] | None]:
+    """Return amount, currency, ways to pay and plan of an order of these lines; raises `Invalid` as `create_order`."""
+    return *_total(lines), _methods(lines), _plan_of(lines)
 
 
 def _taking_codes(new: NewOrder) -> dict[str, str]:

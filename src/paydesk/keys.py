@@ -158,6 +158,19 @@ async def rotate(
     return await store.run(work)
 
 
+LINE = """
+WITH RECURSIVE line (id, step) AS (
+    SELECT $1::text, 0 UNION SELECT k.id, line.step + 1 FROM api_key k JOIN line ON k.rotated_to = line.id
+)
+SELECT id FROM line ORDER BY step DESC
+"""
+
+
+async def line(tx: Tx | Store, id_: str) -> list[str]:
+    """Return the ids of the keys that were rotated to this one, the first of all first; a key itself is the last."""
+    return [row["id"] for row in await tx.fetch(LINE, id_)]
+
+
 async def _insert(tx: Tx, id_: str, wish: Wish, key: str) -> None:
     await tx.execute(
         "INSERT INTO api_key (id, kind, name, prefix, hash, scopes, rate_per_s, expires_at) "

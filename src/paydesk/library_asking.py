@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
@@ -208,8 +208,21 @@ def _written(amount: Amount, param: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+MARK = "paydesk_"
+"""How the keys begin that we put into metadata ourselves: they say which discount an order has, and which order it is."""
+
+
+def mark_in(metadata: Iterable[object]) -> str | None:
+    """Return what is wrong when a caller's metadata has a key of ours, else `None`: no caller may set our marks."""
+    ours = sorted(name for name in metadata if isinstance(name, str) and name.startswith(MARK))
+    return f"{ours[0]} cannot be set: keys that begin with {MARK} are ours" if ours else None
+
+
 def texts(metadata: Mapping[str, object] | None) -> dict[str, str] | None:
-    """Return metadata with every value as text, as Stripe keeps it."""
+    """Return metadata with every value as text, as Stripe keeps it. Raises `Invalid` for a key of ours."""
+    wrong = mark_in(metadata or ())
+    if wrong is not None:
+        raise Invalid(wrong, param="metadata")
     return None if metadata is None else {name: str(value) for name, value in metadata.items()}
 
 

@@ -10,7 +10,7 @@ from paydesk.store import Record, Tx
 
 COUPON, CODE, CODES, CARD = "paydesk_coupon", "paydesk_promotion_code", "paydesk_promotion_codes", "paydesk_card"
 """Keys of an order's metadata: the coupon or promotion code it was made with, whether its page takes codes, and whether
-a trial needs a card."""
+a trial needs a card. No caller can set them: keys that begin with `paydesk_` are refused in what they send."""
 
 STANDING = """
 SELECT status, session, session_count,

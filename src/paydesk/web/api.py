@@ -101,7 +101,10 @@ async def create_customer(request: Request, here: Here, caller: Seller, given: s
         made = await customers.create(here.store, here.vault, new, id_=ids.derived("cst", operation))
         return shapes.customer(made)
 
-    return await once(here.store, caller.key_id, request, work, status=201, personal=True)
+    async def show(operation: str) -> dict[str, Any]:
+        return shapes.customer(await customers.get(here.store, here.vault, ids.derived("cst", operation)))
+
+    return await once(here.store, caller.key_id, request, work, status=201, show=show)
 
 
 @router.get("/customers/{customer}", tags=["Customers"])
@@ -125,7 +128,10 @@ async def change_customer(
     async def work(_operation: str) -> dict[str, Any]:
         return shapes.customer(await people.change(here.store, here.vault, person, change, actor=caller.key_id))
 
-    return await once(here.store, person, request, work, personal=True)
+    async def show(_operation: str) -> dict[str, Any]:
+        return shapes.customer(await customers.get(here.store, here.vault, person))
+
+    return await once(here.store, person, request, work, show=show)
 
 
 @router.get("/customers/{customer}/credits", tags=["Credits"])
@@ -162,15 +168,29 @@ async def create_checkout(request: Request, here: Here, caller: BuyerOrSeller, g
 
     With `form` no session is made: the buyer pays on the payment form, at `form`.
     """
+    return await sell(request, here, caller, given)
+
+
+async def sell(
+    request: Request,
+    here: Service,
+    caller: Caller,
+    given: shapes.CheckoutGiven,
+    guest: customers.NewCustomer | None = None,
+) -> Response:
+    """Do `create_checkout`. A `guest` is who buys, met where `given.customer` says: made with the order, not before."""
     caller.must_send_only(given.model_fields_set, *shapes.CHECKOUT_OF_BUYER)
     caller.must_send_only(shapes.fields_of(given.items), *shapes.ITEM_OF_BUYER)
     lines = tuple([await line_of(here, item) for item in given.items])
     metadata = {**given.metadata, **await _cheaper(here, given)}
     success_url = checked_return(given.success_url, "success_url", here.settings)
     cancel_url = checked_return(given.cancel_url, "cancel_url", here.settings)
-    customer, thread = await buyer_of(here, caller, given)
+    checkout.terms_of(lines)  # refused before anybody is made
+    customer, thread = await (buyer_of(here, caller, given) if guest is None else _guest(here, guest))
 
     async def work(operation: str) -> dict[str, Any]:
+        if guest is not None:
+            await customers.create(here.store, here.vault, guest, id_=customer)
         new = checkout.NewOrder(customer, lines, thread, success_url, cancel_url, metadata, save_card=given.save_card)
         id_ = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=id_)
@@ -179,6 +199,13 @@ async def create_checkout(request: Request, here: Here, caller: BuyerOrSeller, g
         return await _order(here, caller, id_)
 
     return await once(here.store, caller.keys_of(customer), request, work, status=201)
+
+
+async def _guest(here: Service, guest: customers.NewCustomer) -> tuple[str, Thread]:
+    """Return the id that a guest has or will have, and where they are told."""
+    met = guest.identities[0]
+    known = await customers.find(here.store, met)
+    return known or ids.derived("cst", met.external_id), Thread(met.channel, met.external_id, None)
 
 
 async def _open(here: Service, order: str) -> None:

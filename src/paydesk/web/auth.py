@@ -37,6 +37,10 @@ GUESS_RATE = Rate(burst=200, per_s=2)
 """How many unknown keys an address may try."""
 
 
+PAGE = "buyer:"
+"""What stands before a person's id when the idempotency keys of their own page are meant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls: a key's id, what it may do, and for a publishable key with a buyer's token who the buyer is."""
@@ -85,7 +89,7 @@ class Caller:
 
     def keys_of(self, customer: str) -> str:
         """Return whose idempotency keys count: a person's, and those of their own page apart from the servers'."""
-        return f"buyer:{customer}" if self.publishable else customer
+        return f"{PAGE}{customer}" if self.publishable else customer
 
 
 ME = "me"

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from paydesk import checkout, customers, ids, payers, payments
+from paydesk import checkout, customers, ids, keys, payers, payments
 from paydesk.customers import Identity
 from paydesk.errors import Invalid
 from paydesk.library_asking import currency_of, minor_of
@@ -166,7 +166,8 @@ class PersonAnswer(BaseModel):
 async def create_intent(request: Request, here: Here, caller: Seller, given: IntentGiven) -> Response:
     """Make a payment that your own page carries out with `client_secret`: `POST /v1/payments`. Needs the scope `sell`."""
     currency = currency_of(given.currency)
-    asked = {"amount": minor_of(given.amount, currency), "currency": currency, "customer": _guest(request, caller)}
+    guest = await _guest(request, here, caller)
+    asked = {"amount": minor_of(given.amount, currency), "currency": currency, "customer": guest}
     noted = {"description": given.description, "metadata": given.metadata}
     native = shapes.PaymentGiven.model_validate({**asked, **noted})
     return await _intent(here, await payments_api.create_payment(request, here, caller, native))
@@ -206,9 +207,10 @@ async def create_page(request: Request, here: Here, caller: Seller, given: PageG
     """Make an order and Stripe's page to pay it on: `POST /v1/checkouts`. Needs the scope `sell`."""
     currency = currency_of(given.currency)
     items = [_item(one, currency, f"items.{number}") for number, one in enumerate(given.items)]
-    buyer = await _buyer(request, here, caller, given.customer_email)
+    met = await _guest(request, here, caller)
+    guest = _told(met, given.customer_email)
     native = shapes.CheckoutGiven.model_validate({
-        "customer": buyer, "items": items, "metadata": given.metadata,
+        "customer": met, "items": items, "metadata": given.metadata,
         "success_url": given.success_url, "cancel_url": given.cancel_url,
     })  # fmt: skip
 
@@ -216,7 +218,7 @@ async def create_page(request: Request, here: Here, caller: Seller, given: PageG
         same = {"status": of["status"], "link": of["link"], "order": of["id"]}
         return {"checkout_session": {"id": of["session"], "url": of["url"] or of["link"], **same}}
 
-    return _in_other_words(await api.create_checkout(request, here, caller, native), shown)
+    return _in_other_words(await api.sell(request, here, caller, native, guest), shown)
 
 
 def _item(given: LineGiven, currency: str, where: str) -> shapes.ItemGiven:
@@ -295,27 +297,19 @@ async def _person(here: Here, id_: str) -> dict[str, Any]:
 # --- what they share -------------------------------------------------------------------------------------------------
 
 
-def _seed(request: Request, caller: Caller) -> str:
-    """Return what a guest's id follows from: the same for repeats under one key."""
+async def _guest(request: Request, here: Here, caller: Caller) -> shapes.IdentityGiven:
+    """Return where a guest is met: the same for repeats under one key, also when the API key was rotated meanwhile."""
     key = request.headers.get("Idempotency-Key")
-    return ids.new("op") if key is None else f"{caller.key_id}:{checked_key(key)}"
+    seed = ids.new("op") if key is None else f"{(await keys.line(here.store, caller.key_id))[0]}:{checked_key(key)}"
+    return shapes.IdentityGiven(channel=GUEST, external_id=ids.hashed("op", seed))
 
 
-def _guest(request: Request, caller: Caller) -> shapes.IdentityGiven:
-    return shapes.IdentityGiven(channel=GUEST, external_id=ids.hashed("op", _seed(request, caller)))
-
-
-async def _buyer(request: Request, here: Here, caller: Caller, email: str | None) -> shapes.IdentityGiven | str:
-    """Return who buys: a guest, made first when there is an address to keep, once for each key."""
-    guest = _guest(request, caller)
-    if email is None:
-        return guest
+def _told(guest: shapes.IdentityGiven, email: str | None) -> customers.NewCustomer:
+    """Return the guest who is to be made, with the address that was told; raises `Invalid` for what is none."""
     try:
-        new = customers.checked([Identity(GUEST, str(guest.external_id))], email, None, None, {})
+        return customers.checked([Identity(GUEST, str(guest.external_id))], email, None, None, {})
     except Invalid as error:
         raise Invalid(error.message, param="customer_email") from None
-    made = await customers.create(here.store, here.vault, new, id_=ids.derived("cst", str(guest.external_id)))
-    return made.id
 
 
 def _in_other_words(native: Response, shown: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:

@@ -36,4 +36,7 @@ async def merge_customers(request: Request, here: Here, caller: Admin, customer:
         survivor = await merging.merge(here.store, here.vault, customer, named, actor=caller.key_id)
         return shapes.customer(await customers.get(here.store, here.vault, survivor))
 
-    return await once(here.store, person, request, work, personal=True)
+    async def show(_operation: str) -> dict[str, Any]:
+        return shapes.customer(await customers.get(here.store, here.vault, person))
+
+    return await once(here.store, person, request, work, show=show)

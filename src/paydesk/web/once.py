@@ -1,12 +1,12 @@
 """Idempotency keys: a POST with a key takes effect once, and its repeats get the first answer.
 
 A key belongs to the person whom the request is about, so it holds when the caller's API key is exchanged for another;
-where no person is meant it belongs to the API key. What spends credits keeps its keys in the ledger (`wallet`): they
-are the same person's, and no key is for both. Key and a fingerprint of the request go together: the
-same key with another request is refused. While the first is under way, repeats get 409 for at most a minute; then the
-same key resumes the stored operation, which finds what it has already made by the operation's name. Only 2xx answers
-are kept: a 402 does not outlive the top-up. An answer with personal data is not kept either, it is made anew: what is
-sealed in one table must not lie open in another.
+where no person is meant it belongs to the API key, and to those that this one is rotated to. What spends credits keeps
+its keys in the ledger (`wallet`): they are the same person's, and no key is for both. Key and a fingerprint of the
+request go together: the same key with another request is refused. While the first is under way, repeats get 409 for at
+most a minute; then the same key resumes the stored operation, which finds what it has already made by the operation's
+name. Only 2xx answers are kept: a 402 does not outlive the top-up. An answer with personal data is not kept either, it
+is shown anew: what is sealed in one table must not lie open in another.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from paydesk import customers, ids, wallet
+from paydesk import customers, ids, keys, wallet
 from paydesk.errors import Conflict, Invalid, PaydeskError
 from paydesk.store import Record, Store, Tx
+from paydesk.web.auth import PAGE
 
 LOCK_S = 60
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
@@ -52,12 +53,22 @@ class _Started:
 
 
 async def once(
-    store: Store, scope: str, request: Request, work: Operation, *, status: int = 200, personal: bool = False
+    store: Store,
+    scope: str,
+    request: Request,
+    work: Operation,
+    *,
+    status: int = 200,
+    personal: bool = False,
+    show: Operation | None = None,
 ) -> Response:
     """Run `work` once for the request's `Idempotency-Key`, or without protection when there is none.
 
-    `scope` is whose key it is: a person's id, or an API key's. The same key of another scope is another key.
-    A `personal` answer is not kept: for a repeat `work` is run again, and finds what it made.
+    `scope` is whose key it is: a person's id, their page's (`Caller.keys_of`), or an API key's. The same key of another
+    scope is another key.
+    An answer that `show` can make is not kept: a repeat of what is done only shows, and never works again, since others
+    may have changed it meanwhile. A `personal` answer is not kept either: for a repeat `work` is run again, which is
+    only for work that finds what it made and changes nothing then.
     """
     request.state.scope = scope
     key = request.headers.get("Idempotency-Key")
@@ -68,6 +79,8 @@ async def once(
     started = await store.run(lambda tx: _start(tx, scope, key, fingerprint))
     if started.body is not None:
         return _response(started.body, status, replayed=True)
+    if started.done and show is not None:
+        return _response(orjson.dumps(await show(started.operation)), status, replayed=True)
     try:
         body = orjson.dumps(await work(started.operation))
     except PaydeskError as error:
@@ -78,7 +91,7 @@ async def once(
         started.scope,
         key,
         status,
-        None if personal else body,
+        None if personal or show is not None else body,
     )
     return _response(body, status, replayed=started.done)
 
@@ -132,13 +145,16 @@ async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> _Started:
 async def _scopes(tx: Tx, scope: str) -> list[str]:
     """Return the scopes in which a key may have been used, the one to write first.
 
-    A person who was merged into another keeps their keys: under the lock of both nobody is merged meanwhile.
+    A person who was merged into another keeps their keys, those of their page too: under the lock of both nobody is
+    merged meanwhile. An API key has those of the keys that were rotated to it.
     """
-    if not customers.ID.fullmatch(scope):
-        return [scope]
-    person = await customers.lock_person(tx, scope)
+    page = PAGE if scope.startswith(PAGE) else ""
+    named = scope.removeprefix(page)
+    if not customers.ID.fullmatch(named):
+        return await keys.line(tx, scope)
+    person = await customers.lock_person(tx, named)
     others = await tx.fetch("SELECT id FROM customer WHERE merged_into = $1 ORDER BY id", person)
-    return [person, *(other["id"] for other in others)]
+    return [page + person, *(page + other["id"] for other in others)]
 
 
 async def _kept(tx: Tx, scopes: list[str], key: str, fingerprint: bytes) -> Record | None:

@@ -89,7 +89,10 @@ async def link_identity(
         here.bell.ring("outbox")
         return shapes.customer(await customers.get(here.store, here.vault, now))
 
-    return await once(here.store, person, request, work, personal=True)
+    async def show(_operation: str) -> dict[str, Any]:
+        return shapes.customer(await customers.get(here.store, here.vault, person))
+
+    return await once(here.store, person, request, work, show=show)
 
 
 @router.delete("/customers/{customer}/identities/{channel}/{external_id:path}", tags=["Customers"])

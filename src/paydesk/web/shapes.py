@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from paydesk import money, showing
 from paydesk.books import Wallet
 from paydesk.catalog import Catalog, Product
 from paydesk.clock import iso
 from paydesk.customers import Customer
+from paydesk.library_asking import mark_in
 from paydesk.lots import Lot
 from paydesk.showing import payment as payment
 from paydesk.showing import refund as refund
@@ -33,13 +34,22 @@ class Given(BaseModel):
         return value
 
 
+def _unmarked(metadata: dict[str, str]) -> dict[str, str]:
+    wrong = mark_in(metadata)
+    if wrong is not None:
+        raise ValueError(wrong)
+    return metadata
+
+
 Metadata = Annotated[
     dict[
         Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\[\]\x00]+$")],
         Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")],
     ],
     Field(max_length=40),
+    AfterValidator(_unmarked),
 ]
+"""What a caller notes. Keys that begin with `paydesk_` are refused: our own marks are put in afterwards."""
 ExternalId = Annotated[str | int, Field(description="the person's id on the channel", examples=["42"])]
 
 
