@@ -308,7 +308,10 @@ def test_a_key_is_shown_once_and_made_once(desk: Desk) -> None:
     assert first["key"].startswith(listed[0]["prefix"])
     page = desk.get("/v1/keys", limit=1)
     assert page["has_more"] is True
-    assert desk.get("/v1/keys", limit=1, starting_after=page["data"][0]["id"])["data"][0] != page["data"][0]
+    older = desk.get("/v1/keys", limit=1, starting_after=page["data"][0]["id"])["data"]
+    assert older != page["data"]
+    assert desk.get("/v1/keys", ending_before=older[0]["id"])["data"] == page["data"]
+    assert desk.get("/v1/keys", **{"from": "2000-01-01", "to": "2000-01-02"}) == {"data": [], "has_more": False}
 
 
 @pytest.mark.parametrize(

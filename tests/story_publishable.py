@@ -151,8 +151,11 @@ def test_a_token_is_taken_as_it_was_made_or_not_at_all(desk: Desk, page_key: str
     other = desk.buyer()
     other.say("/start")
     stranger = token.replace(token[4:34], other.id)
-    late = token[:-33].rpartition(".")[0] + ".9999999999" + token[-33:]
-    for bad in (stranger, late, token[:-1] + ("0" if token[-1] != "0" else "1"), "", "me", "pdc_ü".encode("latin-1")):
+    person, key, _, *rest = token.split(".")
+    late = ".".join((person, key, "9999999999", *rest))
+    free = ".".join((*token.split(".")[:3], rest[-1]))
+    other_end = token[:-1] + ("0" if token[-1] != "0" else "1")
+    for bad in (stranger, late, free, other_end, "", "me", "pdc_ü".encode("latin-1")):
         answer = from_page(desk, page_key, "GET", "/v1/customers/me", headers={"Paydesk-Customer": bad})
         refused(answer, 401, "invalid_customer_token")
     assert from_page(desk, page_key, "GET", "/v1/customers/me", token).status_code == 200
@@ -162,7 +165,7 @@ def test_a_token_dies_with_the_key_that_asked_for_it_and_outlives_a_rotation(des
     ann, key = desk.buyer(), desk.post("/v1/keys", {"name": "backend", "scopes": ["sell"]})
     asked = desk.call("POST", "/v1/customer_sessions", json={"customer": ann.who}, key=key["key"])
     token = asked.json()["token"]
-    desk.post(f"/v1/keys/{key['id']}/rotate", {"overlap_s": 0})
+    desk.post(f"/v1/keys/{key['id']}/rotate", {"overlap_s": 1})
     refused_soon(desk, key["key"], "/v1/products")
     assert from_page(desk, page_key, "GET", "/v1/customers/me", token).status_code == 200
     desk.post(f"/v1/keys/{key['id']}/revoke", {})
@@ -180,6 +183,20 @@ def test_a_token_lasts_as_long_as_was_asked_and_a_day_at_most(desk: Desk) -> Non
             422, "invalid_request",
         )  # fmt: skip
         assert error["param"] == "expires_in_s"
+
+
+def test_a_token_ends_when_its_buyer_is_met_there_no_more_and_one_of_a_person_lives_on(
+    desk: Desk, page_key: str
+) -> None:
+    ann = desk.buyer()
+    token, persons = token_of(desk, ann), str(desk.post("/v1/customer_sessions", {"customer": ann.id})["token"])
+    home = f"/v1/customers/{ann.id}/identities"
+    desk.post(home, {"channel": "app", "external_id": secrets.token_hex(8)})
+    assert from_page(desk, page_key, "GET", "/v1/customers/me", token).status_code == 200
+    gone = desk.call("DELETE", f"{home}/{ann.who['channel']}/{ann.who['external_id']}")
+    assert gone.status_code == 200, gone.text
+    until(lambda: from_page(desk, page_key, "GET", "/v1/customers/me", token).status_code == 401, what="token's end")
+    assert from_page(desk, page_key, "GET", "/v1/customers/me", persons).status_code == 200
 
 
 def test_a_token_follows_its_person_who_was_merged(desk: Desk, page_key: str) -> None:

@@ -425,7 +425,8 @@ def test_a_key_is_changed_for_its_successor_by_command(sold: tuple[Shop, Buyer])
     old = shop.run("keys", "create", "bot", "--scope", "read", "--rate", "50", "--expires", "90d", "--json").data
     assert (old["rate_per_s"], old["status"], old["expires_at"][:2]) == (50, "valid", "20")
     new = shop.run("keys", "rotate", old["id"], "--overlap", "90m", "--json").data
-    assert (new["name"], new["scopes"], new["rate_per_s"], new["expires_at"]) == ("bot", ["read"], 50, None)
+    same = ("name", "scopes", "rate_per_s", "expires_at")
+    assert [new[name] for name in same] == [old[name] for name in same]
     for key in (old["key"], new["key"]):
         assert buyer.desk.call("GET", "/v1/status", key=key).status_code == 200
     again = shop.run("keys", "rotate", old["id"])

@@ -111,6 +111,8 @@ def test_an_endpoint_shows_its_secret_once_and_the_same_request_makes_one(shop: 
     assert shop.desk.get("/v1/webhook_endpoints", limit=1) == {"data": [made], "has_more": True}
     after = shop.desk.get("/v1/webhook_endpoints", starting_after=made["id"])["data"]
     assert [one["id"] for one in after] == [shop.endpoint["id"]]
+    before = shop.desk.get("/v1/webhook_endpoints", ending_before=shop.endpoint["id"])
+    assert before == {"data": [made], "has_more": False}
     changed = shop.desk.call("PATCH", path, json={"enabled_events": ["*"], "description": "", "disabled": True}).json()
     assert (changed["enabled_events"], changed["description"], changed["status"]) == (["*"], None, "disabled")
     assert shop.desk.post(path + "/enable", {})["status"] == "enabled"

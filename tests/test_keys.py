@@ -123,6 +123,16 @@ async def test_whoever_guesses_keys_is_stopped_and_nobody_else(service: Service)
     await desk.caller(asked_with(late, "203.0.113.8"))
 
 
+async def test_a_key_that_is_over_is_refused_from_memory_for_a_while(service: Service) -> None:
+    desk, key = Keys(service.store, service.vault, None), keys.fresh()
+    made = await keys.create(service.store, Wish("server", ("read",)), key, actor="test")
+    await keys.revoke(service.store, made.id, actor="test")
+    for sent in (key, f"{key} "):
+        with pytest.raises(Unauthorized, match="is revoked"):
+            await desk.caller(asked_with(sent))
+        await service.store.execute("DELETE FROM api_key WHERE id = $1", made.id)  # asked now, it would be unknown
+
+
 async def test_keys_that_were_ours_are_no_guesses(service: Service) -> None:
     desk, key = Keys(service.store, service.vault, None), keys.fresh()
     made = await keys.create(service.store, Wish("server", ("read",)), key, actor="test")
@@ -164,6 +174,41 @@ async def test_a_token_that_has_ended_is_none(service: Service) -> None:
     token, _ = buyers.token(service.vault, ann, "key_env", life_s=-1)
     with pytest.raises(Unauthorized, match="has ended"):
         await buyers.who(service.store, service.vault, token)
+
+
+async def test_a_token_of_the_first_key_ends_when_that_key_is_exchanged(service: Service) -> None:
+    ann = await customers.find_or_make(service.store, Identity("app", "ann"))
+    old, new = keys.digest("pdk_old"), keys.digest("pdk_new")
+    token, _ = buyers.token(service.vault, ann, keys.FIRST_ID, first=old)
+    assert (await buyers.who(service.store, service.vault, token, first=old))[0] == ann
+    for first in (new, None):
+        with pytest.raises(Unauthorized, match="no token of ours"):
+            await buyers.who(service.store, service.vault, token, first=first)
+
+
+async def test_a_token_ends_with_its_key_unless_that_has_handed_over(service: Service) -> None:
+    ann = await customers.find_or_make(service.store, Identity("app", "ann"))
+    made = [
+        await keys.create(service.store, Wish("server", ("sell",), expires_in_s=60), keys.fresh(), actor="test")
+        for _ in range(3)
+    ]
+    expired, rotated, exchanged = (buyers.token(service.vault, ann, one.id)[0] for one in made)
+    await keys.rotate(service.store, made[1].id, keys.fresh(), actor="test")
+    await keys.rotate(service.store, made[2].id, keys.fresh(), overlap_s=0, actor="test")
+    assert (await buyers.who(service.store, service.vault, expired))[0] == ann
+    await service.store.execute("UPDATE api_key SET expires_at = now() WHERE id = ANY($1)", [one.id for one in made])
+    assert (await buyers.who(service.store, service.vault, rotated))[0] == ann
+    for token in (expired, exchanged):
+        with pytest.raises(Unauthorized, match="was taken back"):
+            await buyers.who(service.store, service.vault, token)
+
+
+async def test_a_rotated_key_ends_no_later_than_it_would_have(service: Service) -> None:
+    made = await keys.create(service.store, Wish("guest", ("read",), expires_in_s=60), keys.fresh(), actor="test")
+    after = await keys.rotate(service.store, made.id, keys.fresh(), actor="test")
+    assert after.expires_at == made.expires_at
+    old = await keys.get(service.store, made.id)
+    assert (old.status, old.expires_at) == ("valid", made.expires_at)
 
 
 async def test_what_is_done_with_keys_is_noted(service: Service) -> None:

@@ -395,6 +395,13 @@ def test_what_is_refused_expired_or_too_much_never_goes_back(
     assert agent.done("get_refund_request", refund_request=late)["status"] == "expired"
     said = approvals(shop, "approve", late)
     assert (said.returncode, "expired" in said.stderr) == (1, True)
+    newest = shop.get("/v1/refund_requests", limit=1)
+    assert ([one["id"] for one in newest["data"]], newest["has_more"]) == ([late], True)
+    before = shop.get("/v1/refund_requests", limit=1, starting_after=late)["data"]
+    assert [(one["id"], one["status"]) for one in before] == [(first, "refused")]
+    assert shop.get("/v1/refund_requests", ending_before=first)["data"] == newest["data"]
+    assert late in {one["id"] for one in shop.get("/v1/refund_requests", status="expired")["data"]}
+    assert late not in {one["id"] for one in shop.get("/v1/refund_requests", status="waiting")["data"]}
 
     third = agent.done("request_refund", order=order, amount="5.00", reason="a third time")["id"]
     shop.post("/v1/refunds", {"order": order, "amount": 600})  # meanwhile a person has given back most of it

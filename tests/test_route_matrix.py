@@ -90,6 +90,7 @@ ROUTES = {
     "GET /v1/keys": ("admin", SERVER),
     "GET /v1/agent": (ANY_SCOPE, SERVER),
     "POST /v1/refund_requests": ("sell", SERVER),
+    "GET /v1/refund_requests": ("read", SERVER),
     "GET /v1/refund_requests/{refund_request}": ("read", SERVER),
     "GET /v1/stats": ("read", SERVER),
     "GET /v1/keys/{key}": ("admin", SERVER),

@@ -51,9 +51,11 @@ def approvals() -> None:
 def approvals_list(state: str | None, limit: int, as_json: bool) -> None:
     """List what was asked for, newest first."""
     from paydesk import refund_requests
+    from paydesk.paging import Cut
 
     async def run(store: Any) -> list[dict[str, Any]]:
-        return [refund_requests.shown(row) for row in await refund_requests.listed(store, state=state, limit=limit)]
+        page = await refund_requests.listed(store, Cut(limit), state=state)
+        return [refund_requests.shown(row) for row in page.rows]
 
     show(with_store(run), as_json, refund_requests.line, "Nobody has asked for a refund.")
 

@@ -51,7 +51,7 @@ def keys_list(as_json: bool) -> None:
     from paydesk import keys as kept
 
     async def run(store: Any) -> list[dict[str, Any]]:
-        return [kept.shown(one) for one in await kept.listed(store)]
+        return [kept.shown(one) for one in await kept.every(store)]
 
     show(
         with_store(run), as_json,
@@ -87,7 +87,7 @@ def keys_revoke(key_id: str, as_json: bool) -> None:
     from paydesk import keys as kept
 
     async def run(store: Any) -> kept.Key:
-        if not any(one.id == key_id and one.status != "revoked" for one in await kept.listed(store)):
+        if not any(one.id == key_id and one.status != "revoked" for one in await kept.every(store)):
             raise PaydeskError(f"no valid key {key_id}; paydesk keys list shows them")
         return await kept.revoke(store, key_id, actor="cli")
 

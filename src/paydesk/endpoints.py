@@ -15,6 +15,7 @@ from paydesk import announcing, audit, ids
 from paydesk.config import Secret
 from paydesk.dialing import Target
 from paydesk.errors import Conflict, Invalid, NotFound
+from paydesk.paging import Cut, Listed, read
 from paydesk.privacy import Vault
 from paydesk.store import Record, Store, Tx
 
@@ -88,6 +89,7 @@ COLUMNS = (
     "id, url, description, events, failures, failing_since, disabled_at, disabled_because, "
     "CASE WHEN old_secret_until > desk_now() THEN old_secret_until END AS old_secret_until, created_at"
 )
+LIST = Listed("webhook endpoint", COLUMNS, "webhook_endpoint", ("created_at", "id"), "created_at", "id")
 
 
 def checked_events(events: list[str]) -> tuple[str, ...]:
@@ -143,20 +145,11 @@ async def get(store: Store, id_: str) -> Endpoint:
         return await _get(tx, id_)
 
 
-async def listed(store: Store, *, starting_after: str | None = None, limit: int = 20) -> list[Endpoint]:
-    """Return endpoints, newest first, after the one named."""
+async def listed(store: Store, cut: Cut) -> tuple[list[Endpoint], bool]:
+    """Return a part of the endpoints, newest first, and whether there is more; raises `Invalid` for a wrong cursor."""
     async with store.transaction() as tx:
-        before = await _find(tx, starting_after) if starting_after is not None else None
-        if starting_after is not None and before is None:
-            raise Invalid(f"no webhook endpoint {starting_after}", param="starting_after")
-        rows = await tx.fetch(
-            f"SELECT {COLUMNS} FROM webhook_endpoint WHERE $1::timestamptz IS NULL OR (created_at, id) < ($1, $2) "
-            "ORDER BY created_at DESC, id DESC LIMIT $3",
-            before.created_at if before is not None else None,
-            starting_after,
-            limit,
-        )
-        return [_endpoint(row) for row in rows]
+        page = await read(tx, LIST, (), cut)
+    return [_endpoint(row) for row in page.rows], page.has_more
 
 
 async def change(store: Store, id_: str, wish: Wish, *, actor: str) -> Endpoint:

@@ -16,6 +16,7 @@ from typing import Any
 from paydesk import audit, ids
 from paydesk.clock import iso
 from paydesk.errors import Conflict, Invalid, NotFound
+from paydesk.paging import Cut, Listed, read
 from paydesk.privacy import Vault
 from paydesk.store import Record, Store, Tx
 
@@ -23,6 +24,9 @@ SCOPES = ("read", "sell", "spend", "refund", "admin")
 SECRET, PUBLISHABLE = "secret", "publishable"
 MARKS = {SECRET: "pdk_", PUBLISHABLE: "pdk_pub_"}
 """How keys begin. What follows is hexadecimal, so no secret key begins like a publishable one."""
+
+FIRST_ID = "key_env"
+"""The id of the first key, which stands in the settings (`PAYDESK_API_KEY`) and has no row."""
 
 NAME_MAX = 100
 KEYS_MAX = 1000
@@ -35,6 +39,7 @@ COLUMNS = (
     "id, kind, name, prefix, scopes, rate_per_s, created_at, last_used_at, expires_at, revoked_at, rotated_to, "
     "CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired' ELSE 'valid' END AS status"
 )
+LIST = Listed("key", COLUMNS, "api_key", ("created_at", "id"), "created_at", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +132,10 @@ async def create(store: Store, wish: Wish, key: str, *, actor: str, operation: s
 async def rotate(
     store: Store, id_: str, key: str, *, overlap_s: int = OVERLAP_S, actor: str, operation: str | None = None
 ) -> Key:
-    """Keep `key` as the successor of a key, with its name, scopes and limit; the old one ends after the overlap.
+    """Keep `key` as the successor of a key, with its name, scopes, limit and end; the old one ends after the overlap.
 
-    The same operation does it once. Raises `NotFound`, and `Conflict` for a key that is over or has a successor.
+    Without an overlap the old one is revoked at once, and with it the buyers' tokens that it asked for. The same
+    operation does it once. Raises `NotFound`, and `Conflict` for a key that is over or has a successor.
     """
     if not 0 <= overlap_s <= OVERLAP_S_MAX:
         raise Invalid(f"the overlap is 0 to {OVERLAP_S_MAX} seconds", param="overlap_s")
@@ -144,10 +150,11 @@ async def rotate(
             raise Conflict(f"{id_} has a successor already: {old.rotated_to}")
         if old.status != "valid":
             raise Conflict(f"{id_} is {old.status}: make a new key instead")
-        await _insert(tx, next_id, Wish(old.name, old.scopes, old.kind, None, old.rate_per_s), key)
+        wish = Wish(old.name, old.scopes, old.kind, None, old.rate_per_s)
+        await _insert(tx, next_id, wish, key, until=old.expires_at)
         await tx.execute(
-            "UPDATE api_key SET rotated_to = $2, expires_at = least(expires_at, now() + make_interval(secs => $3)) "
-            "WHERE id = $1",
+            "UPDATE api_key SET rotated_to = $2, expires_at = least(expires_at, now() + make_interval(secs => $3)), "
+            "revoked_at = CASE WHEN $3 = 0 THEN now() END WHERE id = $1",
             id_,
             next_id,
             overlap_s,
@@ -171,10 +178,11 @@ async def line(tx: Tx | Store, id_: str) -> list[str]:
     return [row["id"] for row in await tx.fetch(LINE, id_)]
 
 
-async def _insert(tx: Tx, id_: str, wish: Wish, key: str) -> None:
+async def _insert(tx: Tx, id_: str, wish: Wish, key: str, until: datetime | None = None) -> None:
+    """Write a key that ends at `until`, or as its wish says."""
     await tx.execute(
         "INSERT INTO api_key (id, kind, name, prefix, hash, scopes, rate_per_s, expires_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))",
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($9, now() + make_interval(secs => $8)))",
         id_,
         wish.kind,
         wish.name,
@@ -183,6 +191,7 @@ async def _insert(tx: Tx, id_: str, wish: Wish, key: str) -> None:
         sorted(set(wish.scopes)),
         wish.rate_per_s,
         wish.expires_in_s,
+        until,
     )
 
 
@@ -192,20 +201,16 @@ async def get(store: Store, id_: str) -> Key:
         return await _get(tx, id_)
 
 
-async def listed(store: Store, *, starting_after: str | None = None, limit: int | None = None) -> list[Key]:
-    """Return keys, newest first, after the one named: all of them without a limit."""
+async def listed(store: Store, cut: Cut) -> tuple[list[Key], bool]:
+    """Return a part of the keys, newest first, and whether there is more; raises `Invalid` for a cursor that is none."""
     async with store.transaction() as tx:
-        before = await _find(tx, starting_after) if starting_after is not None else None
-        if starting_after is not None and before is None:
-            raise Invalid(f"no key {starting_after}", param="starting_after")
-        rows = await tx.fetch(
-            f"SELECT {COLUMNS} FROM api_key WHERE $1::timestamptz IS NULL OR (created_at, id) < ($1, $2) "
-            "ORDER BY created_at DESC, id DESC LIMIT $3",
-            before.created_at if before is not None else None,
-            starting_after,
-            limit,
-        )
-        return [_key(row) for row in rows]
+        page = await read(tx, LIST, (), cut)
+    return [_key(row) for row in page.rows], page.has_more
+
+
+async def every(store: Store) -> list[Key]:
+    """Return all keys, newest first."""
+    return [_key(row) for row in await store.fetch(f"SELECT {COLUMNS} FROM api_key ORDER BY created_at DESC, id DESC")]
 
 
 async def revoke(store: Store, id_: str, *, actor: str) -> Key:

@@ -20,6 +20,7 @@ from paydesk import alerts, audit, customers, money, outbox, refunds, stars
 from paydesk.clock import iso
 from paydesk.config import Settings
 from paydesk.errors import Conflict, Invalid, NotFound, PaydeskError, StoreUnavailable, StripeUnavailable
+from paydesk.paging import Cut, Listed, Only, Page, read
 from paydesk.store import Record, Store, Tx
 from paydesk.stripe.gateway import Gateway
 
@@ -37,11 +38,13 @@ DAY_LOCK = 0x72656664  # whoever asks counts alone: two never pass the day's tot
 NOW = "CASE WHEN q.state = 'waiting' AND q.expires_at <= desk_now() THEN 'expired' ELSE q.state END"
 """The state as it is now: what nobody has answered in time is over, also before anybody has written that down."""
 
-ROWS = f"""
-SELECT q.id, {NOW} AS state, q.order_id, o.customer_id, q.payment_id, q.amount, q.currency, q.reason, q.key_id,
-       q.agent, q.decided_by, q.detail, q.refund_id, r.status AS refund_status, q.created_at, q.expires_at, q.decided_at
-FROM refund_request q JOIN orders o ON o.id = q.order_id LEFT JOIN refund r ON r.id = q.refund_id
-"""
+COLUMNS = (
+    f"q.id, {NOW} AS state, q.order_id, o.customer_id, q.payment_id, q.amount, q.currency, q.reason, q.key_id, "
+    "q.agent, q.decided_by, q.detail, q.refund_id, r.status AS refund_status, q.created_at, q.expires_at, q.decided_at"
+)
+TABLES = "refund_request q JOIN orders o ON o.id = q.order_id LEFT JOIN refund r ON r.id = q.refund_id"
+ROWS = f"SELECT {COLUMNS} FROM {TABLES}"
+LIST = Listed("refund request", COLUMNS, TABLES, ("q.created_at", "q.id"), "q.created_at", "q.id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,15 +292,13 @@ async def get(store: Store, id_: str) -> Record:
     return row
 
 
-async def listed(store: Store, *, state: str | None = None, limit: int = 20) -> list[Record]:
+async def listed(store: Store, cut: Cut, *, state: str | None = None) -> Page:
     """Return requests, newest first, of one state if it is named; raises `Invalid` for a state that there is not."""
     if state is not None and state not in STATES:
         raise Invalid(f"state is one of {', '.join(STATES)}", param="state")
-    return await store.fetch(
-        f"SELECT * FROM ({ROWS}) AS one WHERE $1::text IS NULL OR state = $1 ORDER BY created_at DESC, id LIMIT $2",
-        state,
-        limit,
-    )
+    wanted = [Only(f"{NOW} = {{}}", (state,))] if state is not None else []
+    async with store.transaction() as tx:
+        return await read(tx, LIST, wanted, cut)
 
 
 def shown(row: Record) -> dict[str, Any]:

@@ -5,7 +5,7 @@ There is no call that approves: that is done on the command line (`paydesk appro
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -17,8 +17,11 @@ from paydesk.refund_requests import Ask, Limits
 from paydesk.web import shapes
 from paydesk.web.api import AnySecret, Here, Reader, Seller
 from paydesk.web.once import once
+from paydesk.web.parameters import Part
 
 router = APIRouter(prefix="/v1")
+
+RequestStatus = Literal["waiting", "expired", "refused", "approved", "refunded", "failed"]
 
 
 class RefundRequestGiven(shapes.Given):
@@ -52,6 +55,15 @@ async def create_refund_request(request: Request, here: Here, caller: Seller, gi
         return refund_requests.shown(row)
 
     return await once(here.store, caller.key_id, request, work, status=201)
+
+
+@router.get("/refund_requests", tags=["Agents"])
+async def list_refund_requests(
+    here: Here, _caller: Reader, part: Part, status: RequestStatus | None = None
+) -> dict[str, Any]:
+    """List what was asked for, the newest first: all, or of a status, such as what is `waiting` for a person."""
+    page = await refund_requests.listed(here.store, part, state=status)
+    return {"data": [refund_requests.shown(row) for row in page.rows], "has_more": page.has_more}
 
 
 @router.get("/refund_requests/{refund_request}", tags=["Agents"])

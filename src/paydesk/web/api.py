@@ -37,7 +37,6 @@ from paydesk.web.returns import checked_return
 router = APIRouter(prefix="/v1")
 
 Limit = Annotated[int, Query(ge=1, le=100)]
-After = Annotated[str | None, Query(max_length=300)]
 
 
 def service_of(request: Request) -> Service:

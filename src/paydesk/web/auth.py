@@ -19,7 +19,7 @@ from paydesk import buyers, customers
 from paydesk.config import Secret
 from paydesk.customers import Identity
 from paydesk.errors import Forbidden, Invalid, NotFound, TooMany, Unauthorized
-from paydesk.keys import PUBLISHABLE, SCOPES, digest
+from paydesk.keys import FIRST_ID, PUBLISHABLE, SCOPES, digest
 from paydesk.privacy import Vault
 from paydesk.store import Store
 from paydesk.web.hooks import Scope
@@ -106,7 +106,7 @@ async def person_of(store: Store, caller: Caller, who: str | Identity) -> str:
     return person
 
 
-FIRST = Caller("key_env", frozenset(SCOPES))
+FIRST = Caller(FIRST_ID, frozenset(SCOPES))
 """Who calls with the first key of `PAYDESK_API_KEY`."""
 
 
@@ -123,7 +123,8 @@ class _Known:
 class Keys:
     """Looks keys and tokens up, and counts what each key does.
 
-    The first key of `PAYDESK_API_KEY` has every scope. A revoked key dies within five seconds.
+    The first key of `PAYDESK_API_KEY` has every scope. A revoked key dies within five seconds. One that is over is no
+    guess, and is refused from memory: whoever goes on asking with it costs the database a look every few seconds.
     """
 
     def __init__(self, store: Store, vault: Vault, first: Secret | None) -> None:
@@ -131,6 +132,7 @@ class Keys:
         self._vault = vault
         self._first = digest(first.reveal()) if first is not None else None
         self._known: OrderedDict[bytes | None, _Known] = OrderedDict()
+        self._over: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
         self._first_meter = Meter(FIRST_RATE)
         self._meters = Meters()
         self._pages = Meters()
@@ -167,6 +169,7 @@ class Keys:
         if self._first is not None and secrets.compare_digest(hashed, self._first):
             found = _Known(FIRST, self._first_meter, FIRST_RATE, time.monotonic() + CACHE_S)
         else:
+            self._refuse_what_is_over(hashed)
             if not was_known:
                 self._stop_guessing(scope)
             found = await self._stored(hashed, scope)
@@ -182,7 +185,11 @@ class Keys:
             why = await self._store.fetchval(WHY, hashed)
             if why is None:
                 self._guesses.take(address_of(Request(scope)))
-            raise Unauthorized(why or "this API key is unknown")
+                raise Unauthorized("this API key is unknown")
+            self._over[hashed] = (time.monotonic() + CACHE_S, why)
+            if len(self._over) > CACHE_MAX:
+                self._over.popitem(last=False)
+            raise Unauthorized(why)
         caller = Caller(row["id"], frozenset(row["scopes"]), row["kind"] == PUBLISHABLE)
         own = row["rate_per_s"]
         usual = PAGE_RATE if caller.publishable else KEY_RATE
@@ -190,6 +197,12 @@ class Keys:
         meter = self._meters.of(caller.key_id, PAGES_RATE if caller.publishable else rate)
         left_s = CACHE_S if row["left_s"] is None else float(row["left_s"])
         return _Known(caller, meter, rate, time.monotonic() + min(CACHE_S, left_s))
+
+    def _refuse_what_is_over(self, hashed: bytes) -> None:
+        until_s, why = self._over.get(hashed, (0.0, ""))
+        if until_s > time.monotonic():
+            raise Unauthorized(why)
+        self._over.pop(hashed, None)
 
     def _stop_guessing(self, scope: Scope) -> None:
         wait_s = self._guesses.wait_s(address_of(Request(scope)))
@@ -200,7 +213,7 @@ class Keys:
         until_s, customer = self._buyers.get(token, (0.0, ""))
         if until_s <= time.monotonic():
             self._buyers.pop(token, None)
-            customer, left_s = await buyers.who(self._store, self._vault, token)
+            customer, left_s = await buyers.who(self._store, self._vault, token, first=self._first)
             self._buyers[token] = (time.monotonic() + min(CACHE_S, left_s), customer)
             if len(self._buyers) > CACHE_MAX:
                 self._buyers.popitem(last=False)

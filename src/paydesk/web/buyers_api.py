@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from paydesk import buyers, customers
 from paydesk.clock import iso
+from paydesk.keys import digest
 from paydesk.stripe.shapes import NEWEST
 from paydesk.web import shapes
 from paydesk.web.api import AnybodyOrReader, Here, Seller
@@ -29,16 +30,22 @@ class SessionGiven(shapes.Given):
 async def create_session(request: Request, here: Here, caller: Seller, given: SessionGiven) -> Response:
     """Return a token for one buyer's page, which sends it as `Paydesk-Customer` beside a publishable key.
 
-    An identity that nobody knows becomes a person. The token ends by itself, or when your key is revoked.
+    An identity that nobody knows becomes a person. The token ends by itself, when your key is revoked or expires, and
+    when the person is met no more at the identity that you named.
     """
-    who = given.customer
+    who, met = given.customer, None
     if isinstance(who, str):
         customer = await customers.resolve(here.store, who)
     else:
-        customer = await customers.find_or_make(here.store, customers.identity(who.channel, who.external_id))
+        met = customers.identity(who.channel, who.external_id)
+        customer = await customers.find_or_make(here.store, met)
+    first = here.settings.api_key
 
     async def work(_operation: str) -> dict[str, Any]:
-        token, until = buyers.token(here.vault, customer, caller.key_id, given.expires_in_s)
+        token, until = buyers.token(
+            here.vault, customer, caller.key_id, given.expires_in_s,
+            met=met, first=digest(first.reveal()) if first is not None else None,
+        )  # fmt: skip
         return {"object": "customer_session", "customer": customer, "token": token, "expires_at": iso(until)}
 
     return await once(here.store, customer, request, work, status=201, personal=True)

@@ -52,7 +52,7 @@ RESULTS: dict[str, type[BaseModel] | list[type[BaseModel]]] = {
     "create_key": answers_more.KeyItself, "list_keys": [answers_more.Key], "get_key": answers_more.Key,
     "rotate_key": answers_more.KeyItself, "revoke_key": answers_more.Key,
     "get_agent": answers_more.Agent, "create_refund_request": answers_more.RefundRequest,
-    "get_refund_request": answers_more.RefundRequest,
+    "list_refund_requests": [answers_more.RefundRequest], "get_refund_request": answers_more.RefundRequest,
 }  # fmt: skip
 """What each call answers: a thing, or a list of things."""
 

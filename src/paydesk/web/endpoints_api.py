@@ -13,8 +13,9 @@ from paydesk.clock import iso
 from paydesk.endpoints import DESCRIPTION_MAX, EVERYTHING, Endpoint, Wish
 from paydesk.errors import NotFound
 from paydesk.web import shapes
-from paydesk.web.api import Admin, After, Here, Limit
+from paydesk.web.api import Admin, Here
 from paydesk.web.once import once
+from paydesk.web.parameters import Part
 
 router = APIRouter(prefix="/v1/webhook_endpoints", tags=["Webhooks"])
 
@@ -56,10 +57,10 @@ async def create_endpoint(request: Request, here: Here, caller: Admin, given: En
 
 
 @router.get("")
-async def list_endpoints(here: Here, _caller: Admin, limit: Limit = 20, starting_after: After = None) -> dict[str, Any]:
+async def list_endpoints(here: Here, _caller: Admin, part: Part) -> dict[str, Any]:
     """List endpoints, newest first."""
-    rows = await endpoints.listed(here.store, starting_after=starting_after, limit=limit + 1)
-    return shapes.page([shown(one) for one in rows], limit)
+    found, more = await endpoints.listed(here.store, part)
+    return {"data": [shown(one) for one in found], "has_more": more}
 
 
 @router.get("/{endpoint}")

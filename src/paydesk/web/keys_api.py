@@ -11,8 +11,9 @@ from starlette.responses import Response
 from paydesk import keys
 from paydesk.keys import LIFE_S_MAX, NAME_MAX, OVERLAP_S, OVERLAP_S_MAX, RATE_MAX, Wish
 from paydesk.web import shapes
-from paydesk.web.api import Admin, After, Here, Limit
+from paydesk.web.api import Admin, Here
 from paydesk.web.once import once
+from paydesk.web.parameters import Part
 
 router = APIRouter(prefix="/v1/keys", tags=["Keys"])
 
@@ -49,10 +50,10 @@ async def create_key(request: Request, here: Here, caller: Admin, given: KeyGive
 
 
 @router.get("")
-async def list_keys(here: Here, _caller: Admin, limit: Limit = 20, starting_after: After = None) -> dict[str, Any]:
+async def list_keys(here: Here, _caller: Admin, part: Part) -> dict[str, Any]:
     """List keys, newest first, without what they are: `prefix` is how each begins."""
-    found = await keys.listed(here.store, starting_after=starting_after, limit=limit + 1)
-    return shapes.page([keys.shown(one) for one in found], limit)
+    found, more = await keys.listed(here.store, part)
+    return {"data": [keys.shown(one) for one in found], "has_more": more}
 
 
 @router.get("/{key}")
@@ -65,7 +66,9 @@ async def get_key(here: Here, _caller: Admin, key: str) -> dict[str, Any]:
 async def rotate_key(
     request: Request, here: Here, caller: Admin, key: str, given: RotateGiven | None = None
 ) -> Response:
-    """Make a key's successor, with its name, scopes and limit, shown once; the old one ends after `overlap_s` seconds.
+    """Make a key's successor, with its name, scopes, limit and end, shown once; the old one ends after `overlap_s` seconds.
+
+    Without an overlap the old one is revoked at once.
 
     409 for a key that is revoked, has expired, or has a successor.
     """
