@@ -43,13 +43,13 @@ class Recount:
     ) -> dict[tuple[str | None, str], Counter[str]]:
         """Figures by (label, currency): those that are not zero. `only`: a currency, channel or product."""
         found: dict[tuple[str | None, str], Counter[str]] = defaultdict(Counter)
-        for at, order, currency, figures in self._events():
+        for at, order, currency, figures, before in self._events():
             if not begins <= at < ends or only.get("currency", currency) != currency:
                 continue
             if "channel" in only and order["channel"] != only["channel"]:
                 continue
             if by == "product" or "product" in only:
-                for product, share in self._shares(order, figures):
+                for product, share in self._shares(order, figures, before):
                     if only.get("product", product) == product:
                         label = product if by == "product" else self._label(by, at, order, currency, zone)
                         found[label, currency].update(share)
@@ -62,30 +62,39 @@ class Recount:
             return at.astimezone(ZoneInfo(zone)).date().isoformat()
         return {"channel": order["channel"], "currency": currency}.get(by or "")
 
-    def _events(self) -> Iterator[tuple[datetime, Row, str, dict[str, int]]]:
-        """What happened: when, with which order, in which currency, and what it adds."""
+    def _events(self) -> Iterator[tuple[datetime, Row, str, dict[str, int], int]]:
+        """What happened: when, with which order, in which currency, what it adds, and the sum of the parts before it."""
         for one in self.rows["payment"]:
             order = self.orders[one["order_id"]]
             if one["status"] == "succeeded":
-                yield one["paid_at"], order, one["currency"], {"gross": one["amount"], "successful": 1}
+                yield one["paid_at"], order, one["currency"], {"gross": one["amount"], "successful": 1}, 0
             elif one["status"] == "failed" or (one["status"] == "canceled" and one["failure_code"]):
-                yield one["created_at"], order, one["currency"], {"failed": 1}
+                yield one["created_at"], order, one["currency"], {"failed": 1}, 0
         for one in self.rows["refund"]:
             if one["status"] not in GONE:
                 back = {"refunded": one["amount"], "refunds": 1}
-                yield one["created_at"], self._order_of(one), one["currency"], back
+                before = self._before("refund", one, "amount", lambda e: e["status"] not in GONE)
+                yield one["created_at"], self._order_of(one), one["currency"], back, before
         for one in self.rows["dispute"]:
-            yield one["created_at"], self._order_of(one), one["currency"], _dispute(one["status"], one["amount"])
+            before = self._before("dispute", one, "amount", lambda e, of=one: e["status"] == of["status"])
+            gone = _dispute(one["status"], one["amount"])
+            yield one["created_at"], self._order_of(one), one["currency"], gone, before
         for one in self.rows["balance_transaction"]:
-            yield one["created_at"], self._order_of(one), one["currency"], {"fees": one["fee"]}
+            before = self._before("balance_transaction", one, "fee", lambda _: True)
+            yield one["created_at"], self._order_of(one), one["currency"], {"fees": one["fee"]}, before
         for one in self.rows["orders"]:
             in_stars = (one["paid_by"] or "").startswith("stars_")
-            yield one["created_at"], one, "xtr" if in_stars else one["currency"], {f"order {one['status']}": 1}
+            yield one["created_at"], one, "xtr" if in_stars else one["currency"], {f"order {one['status']}": 1}, 0
+
+    def _before(self, table: str, of: Row, amount: str, counts: Callable[[Row], bool]) -> int:
+        """What the earlier parts of the same payment come to."""
+        own = [one for one in self.rows[table] if one["payment_id"] == of["payment_id"] and counts(one)]
+        return sum(one[amount] for one in own if (one["created_at"], one["id"]) < (of["created_at"], of["id"]))
 
     def _order_of(self, row: Row) -> Row:
         return self.orders[self.payments[row["payment_id"]]["order_id"]]
 
-    def _shares(self, order: Row, figures: dict[str, int]) -> list[tuple[str | None, dict[str, int]]]:
+    def _shares(self, order: Row, figures: dict[str, int], earlier: int) -> list[tuple[str | None, dict[str, int]]]:
         """What of an event belongs to which product: amounts as they cost, everything else to each of them."""
         weights: dict[str, int] = {}
         for line in self.lines[order["id"]]:
@@ -98,7 +107,12 @@ class Recount:
         for key, weight in weights.items():
             before, upto = upto, upto + weight
             share = {
-                name: _part(n, upto, total) - _part(n, before, total) if name in AMOUNTS else n
+                name: _part(earlier + n, upto, total)
+                - _part(earlier + n, before, total)
+                - _part(earlier, upto, total)
+                + _part(earlier, before, total)
+                if name in AMOUNTS
+                else n
                 for name, n in figures.items()
             }
             shares.append((self.products.get(key, key) or None, share))

@@ -129,8 +129,45 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("path", "body", "param"), REFUSED, ids=[f"{path} {param}" for path, _, param in REFUSED])
 def test_a_malformed_request_is_refused_by_name(desk: Desk, path: str, body: dict[str, Any], param: str) -> None:
     error = error_of(desk.call("POST", path, json=body), 422, "invalid_request")
-    assert param in error["param"]
-    assert error["param"] in error["message"]
+    assert error["param"] == param
+    assert param in error["message"]
+
+
+UNREAD = {
+    "twice": (b'{"identities": [], "identities": []}', 422, "twice|duplicate"),
+    "broken": (b'{"identities": ', 422, "is not JSON"),
+    "deep": (b'{"name": ' + b"[" * 5000 + b"]" * 5000 + b"}", 400, "deep"),
+    "long": (b'{"name": ' + b"9" * 9000 + b"}", 400, "long"),
+    "exponent": (b'{"name": 1E999999999999999999999}', 422, "name"),
+}
+
+
+@pytest.mark.parametrize("case", UNREAD)
+def test_a_body_that_cannot_be_read_is_refused_in_words(desk: Desk, case: str) -> None:
+    body, status, words = UNREAD[case]
+    answer = desk.call("POST", "/v1/customers", content=body, headers={"Content-Type": "application/json"})
+    error = error_of(answer, status, "invalid_request")
+    assert re.search(words, error["message"])
+    assert error.get("param") == ("name" if case == "exponent" else None)
+
+
+def test_a_body_that_does_not_say_what_it_is_is_told_how(desk: Desk) -> None:
+    for kind in ({}, {"Content-Type": "text/plain"}):
+        answer = desk.call("POST", "/v1/customers", content=b"{}", headers=kind)
+        assert error_of(answer, 422, "invalid_request")["param"] == "Content-Type"
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [({"customer": {"channel": "web", "external_id": []}}, "customer.external_id"), ({"customer": 5}, "customer"),
+     ({"customer": {"channel": "web"}}, "customer.external_id"), ({"customer": "cst_1", "metadata": {"k": 1}}, "metadata.k")],
+    ids=["inside", "itself", "missing", "metadata"],
+)  # fmt: skip
+def test_param_is_the_field_as_it_was_sent(desk: Desk, given: dict[str, Any], param: str) -> None:
+    body = {"items": [{"price": "credits-10"}], **given}
+    error = error_of(desk.call("POST", "/v1/checkouts", json=body), 422, "invalid_request")
+    assert error["param"] == param
+    assert "Value error" not in error["message"]
 
 
 @pytest.mark.parametrize(

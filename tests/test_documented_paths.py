@@ -327,8 +327,24 @@ def test_what_is_no_user_is_refused(desk: Desk, user_id: str) -> None:
     body = f'{{"user_id": {user_id}, "price_id": "plus"}}'
     answer = refused(desk, "POST", "/api/stripe/create-checkout-session", content=body,
                      headers={"Content-Type": "application/json"})  # fmt: skip
-    assert answer[0] == 422
-    assert str(answer[2]).startswith("user_id")
+    assert answer[0::2] == (422, "user_id")
+
+
+def test_what_no_call_knows_is_refused_and_changes_nothing(desk: Desk) -> None:
+    told = refused(desk, "DELETE", "/api/stripe/subscriptions/sub_1", params={"when": "period_end"})
+    assert told == (400, "invalid_request", "when")
+    assert refused(desk, "GET", "/api/stripe/products", params={"limit": "5"})[0::2] == (400, "limit")
+    told = refused(desk, "POST", "/api/financial/credits/ghost99/spend", json={"amount": 1})
+    assert told == (402, "insufficient_credits", "amount")
+    met = desk.get("/v1/customers", channel="app", external_id="ghost99")
+    assert met["data"] == [], "who has nothing to spend is made by nobody"
+
+
+def test_a_number_that_nobody_could_mean_is_told_in_words(desk: Desk) -> None:
+    asks = {"content": b'{"amount": 1E999999999999999999999}', "headers": {"Content-Type": "application/json"}}
+    answer = desk.call("POST", "/payments/intent/create", **asks)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+    assert "larger or smaller" in answer.json()["error"]["message"]
 
 
 BROKEN = [

@@ -125,6 +125,19 @@ def test_a_merged_person_is_listed_once(desk: Desk) -> None:
     assert walked(desk, "/v1/customers", channel=channel) == [first]
 
 
+def test_what_somebody_was_sent_before_a_merge_is_the_survivors(desk: Desk) -> None:
+    buyers = desk.buyer("telegram"), desk.buyer("telegram")
+    for buyer in buyers:
+        buyer.buy("credits-10")
+    desk.quiet()
+    both = [desk.get("/v1/deliveries", customer=one.id, limit=100)["data"] for one in buyers]
+    assert all(both)
+    desk.post(f"/v1/customers/{buyers[0].id}/merge", {"customer": buyers[1].id})
+    before = {one["id"] for found in both for one in found}
+    for buyer in buyers:
+        assert before <= set(walked(desk, "/v1/deliveries", customer=buyer.id)), "either id leads to all of it"
+
+
 BAD = [
     ("/v1/orders", {"starting_after": "ord_nothing"}, 400, "starting_after"),
     ("/v1/orders", {"ending_before": "ord_nothing"}, 400, "ending_before"),
@@ -169,6 +182,9 @@ def test_a_cursor_of_somebody_elses_list_is_refused(desk: Desk, spender: Buyer) 
     strange = other.checkout("credits-10")["id"]
     answer = desk.call("GET", "/v1/orders", params={"customer": spender.id, "starting_after": strange})
     assert error_of(answer, 400, "invalid_request")["param"] == "starting_after"
+    for cursor in ("99999999", desk.get(f"/v1/customers/{spender.id}/ledger")["data"][0]["id"]):
+        answer = desk.call("GET", f"/v1/customers/{other.id}/ledger", params={"starting_after": cursor})
+        assert error_of(answer, 400, "invalid_request")["param"] == "starting_after"
     for _ in range(2):
         spender.checkout("credits-10")
     own = desk.get("/v1/orders", customer=spender.id, status="open")["data"]

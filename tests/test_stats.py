@@ -265,6 +265,42 @@ async def test_a_month_in_which_one_day_has_moved_is_not_taken_whole(store: Stor
         assert counted(shown(report["data"] if by else report["totals"], by)) == counted(truth.money(begins, ends, by))
 
 
+async def test_a_refund_in_parts_gives_back_what_each_product_brought(store: Store, sold: Catalog) -> None:
+    """Also when a part of it fails later, and the days of the parts after it were counted before."""
+    await begun(store)
+    await store.execute(
+        "INSERT INTO orders (id, customer_id, status, amount, currency, livemode, link_token, created_at) "
+        "VALUES ('ord_1', 'cst_1', 'refunded', 5996, 'usd', false, 'x', '2026-10-01Z')"
+    )
+    await store.execute(
+        "INSERT INTO order_line (order_id, position, price_key, name, quantity, unit_amount) "
+        "VALUES ('ord_1', 0, 'one', 'x', 1, 2997), ('ord_1', 1, 'three', 'x', 1, 2999)"
+    )
+    await store.execute(
+        "INSERT INTO payment (id, order_id, status, amount, currency, paid_at, created_at) "
+        "VALUES ('pi_1', 'ord_1', 'succeeded', 5996, 'usd', '2026-10-01Z', '2026-10-01Z')"
+    )
+    for day, amount in enumerate((1001, 1001, 1001, 1001, 1992), 2):
+        await store.execute(
+            "INSERT INTO refund (id, payment_id, status, amount, currency, created_at) "
+            "VALUES ('re_' || $1::int, 'pi_1', 'succeeded', $2, 'usd', '2026-10-01Z'::timestamptz + $1::int * interval '1 day')",
+            day, amount,
+        )  # fmt: skip
+    begins, ends = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+    for _ in ("counted from the rows", "from what is kept"):
+        found = (await stats.report(store, sold, stats.Ask(begins, ends, by="product"))).data
+        back = {row.label: (row.money.gross, row.money.refunded) for row in found}
+        assert back == {"first": (2997, 2997), "second": (2999, 2999)}
+        while await stats_days.refresh(store):
+            pass
+    await store.execute("UPDATE refund SET status = 'failed' WHERE id = 're_2'")
+    assert await store.fetchval("SELECT count(DISTINCT day) FROM stats_mark") == 5, "the shares of the later parts move"
+    await agree(store, sold, random.Random(1))
+    while await stats_days.refresh(store):
+        pass
+    assert (await stats_days.check(store)).finding is None
+
+
 async def test_a_day_stays_marked_by_whoever_writes_while_it_is_counted(store: Store, sold: Catalog) -> None:
     await begun(store)
     rows = Rows(store, 11)
@@ -409,6 +445,8 @@ def test_what_makes_no_sense_is_refused_by_name(words: dict[str, str], param: st
 def test_moments_are_read_in_their_time_zone() -> None:
     ask = stats.checked(NOW, "2026-07-01", "2026-07-02T12:00", timezone="Europe/Warsaw")
     assert (ask.begins, ask.ends) == (datetime(2026, 6, 30, 22, tzinfo=UTC), datetime(2026, 7, 2, 10, tzinfo=UTC))
+    unescaped = stats.checked(NOW, "2026-07-01T00:00:00 02:00", "2026-07-02 12:00")
+    assert (unescaped.begins, unescaped.ends.hour) == (ask.begins, 12)
     assert stats.checked(NOW, "2026-07-01T00:00:00Z", "2026-07-01T00:00:00-01:00").ends == datetime(
         2026, 7, 1, 1, tzinfo=UTC
     )

@@ -15,6 +15,7 @@ import pytest
 
 from conftest import settings_for
 from desk import Desk, running_desk
+from money_back import bought, dispute
 from paydesk.errors import NotFound, PaydeskError, StripeClash, StripeFailed, StripeKeyRefused, StripeUnavailable
 from paydesk.stripe.failures import Failure, meaning, plain
 from sandbox_fixtures import Sandbox, free_port, running_sandbox
@@ -88,6 +89,14 @@ def test_what_stripe_does_not_take_names_our_parameter(desk: Desk) -> None:
     body = {"customer": desk.buyer().who, "items": [{"price": "credits-10"}], "coupon": "none"}
     assert told(desk.call("POST", "/v1/checkouts", json=body), 400, "invalid_request")["param"] == "coupon"
     assert told(desk.call("GET", "/v1/refunds/re_nothing"), 404, "not_found")["param"] == "refund"
+
+
+def test_what_the_bank_took_back_is_not_given_back_again_and_is_told_in_our_words(stormy: Desk) -> None:
+    _, order = bought(stormy, "credits-10")
+    dispute(stormy, order, "lost")
+    error = told(stormy.call("POST", "/v1/refunds", json={"order": order["id"]}), 409, "payment_disputed")
+    assert "bank" in error["message"]
+    assert "ch_" not in error["message"]
 
 
 @pytest.mark.parametrize(("name", "code"), [("429", "stripe_busy"), ("lock_timeout", "stripe_busy"),
@@ -210,6 +219,8 @@ def test_what_is_for_whoever_has_the_account_is_left_out() -> None:
         plain("No such coupon: 'x'. See your Dashboard. You can find it at https://stripe.com.")
         == "No such coupon: 'x'."
     )
+    assert plain("Charge ch_3utE5tnABCD has been charged back. Try later.") == "Try later."
+    assert plain("No such PaymentMethod: 'pm_nothing'") == "No such PaymentMethod: 'pm_nothing'"
     assert plain("Look at https://stripe.com") == "Stripe does not take this request"
 
 

@@ -30,14 +30,21 @@ async def event(store: Store, id_: str) -> Record | None:
     return await store.fetchrow("SELECT * FROM inbox WHERE external_id = $1 ORDER BY id DESC LIMIT 1", id_)
 
 
+WHOSE = "d.customer_id = ANY(ARRAY(SELECT id FROM customer WHERE id = {} OR merged_into = {}))"
+"""What was said to somebody before they were merged into this person stays theirs in the list."""
+
+
 async def deliveries(
     store: Store, cut: Cut, *, state: str | None = None, customer: str | None = None, channel: str | None = None
 ) -> Page:
     """Return outbox rows, newest first: of a state, of a person, of a channel."""
     if state is not None and state not in DELIVERY_STATES:
         raise Invalid(f"state is one of {', '.join(DELIVERY_STATES)}", param="state")
-    asked = (("d.customer_id = {}", customer, True), ("d.channel = {}", channel, False))
-    wanted = [Only(where, (value,), steady) for where, value, steady in asked if value is not None]
+    wanted = []
+    if customer is not None:
+        wanted.append(Only(WHOSE, (customer, customer), steady=True))
+    if channel is not None:
+        wanted.append(Only("d.channel = {}", (channel,)))
     if state is not None:
         states = ["ready", "leased", "waiting"] if state == "waiting" else [state]
         wanted.append(Only("d.state = ANY({}::text[])", (states,)))
@@ -71,6 +78,12 @@ FORWARD = ENTRIES.format(beyond="<", order="DESC")
 BACKWARD = ENTRIES.format(beyond=">", order="ASC")
 
 
+OWN_ENTRY = """
+SELECT EXISTS (SELECT FROM entry e JOIN customer c ON c.id = e.customer_id
+    WHERE e.id = $1 AND (c.id = $2 OR c.merged_into = $2))
+"""
+
+
 async def entries(store: Store, person: str, cut: Cut, *, unit: str | None = None) -> Page:
     """Return a person's ledger entries, newest first, with the kinds of the accounts that gave and took."""
     if cut.starting_after is not None and cut.ending_before is not None:
@@ -78,6 +91,8 @@ async def entries(store: Store, person: str, cut: Cut, *, unit: str | None = Non
     backwards = cut.ending_before is not None
     param, text = ("ending_before", cut.ending_before) if backwards else ("starting_after", cut.starting_after)
     cursor = None if text is None else number_of(plain_number, text, "entry", param)
+    if cursor is not None and not await store.fetchval(OWN_ENTRY, cursor, person):
+        raise Invalid(f"{param}: this list has no entry {text}", param=param)
     rows = await store.fetch(
         BACKWARD if backwards else FORWARD, person, cursor, unit, cut.since, cut.until, cut.limit + 1
     )

@@ -27,8 +27,14 @@ REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 LEFT_AFTER_S = 60
 """A call that is pending for longer was left by somebody who died or gave up."""
 
-CONFLICTS = {"charge_already_refunded": "already_refunded", "charge_disputed": "payment_disputed"}
-"""Stripe's refusals that say how things stand: our codes for them, with 409. The others are 402."""
+CONFLICTS = {
+    "charge_already_refunded": ("already_refunded", "this payment has already been refunded"),
+    "charge_disputed": (
+        "payment_disputed",
+        "the buyer's bank disputes this payment, or has taken its money back: it cannot be given back here",
+    ),
+}
+"""Stripe's refusals that say how things stand: our codes and words for them, with 409. The others are 402."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +241,9 @@ async def _finish_left(store: Store, gateway: Gateway, paid: Paid, operation: st
 
 
 def _refusal(refused: StripeRefused) -> Exception:
-    code = CONFLICTS.get(refused.reason or "")
-    if code is not None:
-        return Conflict(refused.message, param="payment", code=code)
+    if refused.reason in CONFLICTS:
+        code, words = CONFLICTS[refused.reason]
+        return Conflict(words, param="payment", code=code)
     return refused if isinstance(refused, StripeClash) else refused.coded()
 
 

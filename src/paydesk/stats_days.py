@@ -41,19 +41,25 @@ WITH span AS (
     SELECT * FROM unnest($1::date[], $2::timestamptz[], $3::timestamptz[]) AS s (day, begins, ends)
 ), event AS MATERIALIZED (
     SELECT day, e.* FROM span CROSS JOIN LATERAL (
-        SELECT 'gross' AS figure, currency, order_id, amount FROM payment
+        SELECT 'gross' AS figure, currency, order_id, amount, 0::numeric AS before FROM payment
         WHERE paid_at >= begins AND paid_at < ends AND status = 'succeeded'
-        UNION ALL SELECT 'failed', currency, order_id, amount FROM payment
+        UNION ALL SELECT 'failed', currency, order_id, amount, 0 FROM payment
         WHERE created_at >= begins AND created_at < ends
           AND (status = 'failed' OR (status = 'canceled' AND failure_code IS NOT NULL))
-        UNION ALL SELECT 'refunded', currency, (SELECT order_id FROM payment p WHERE p.id = r.payment_id), amount
+        UNION ALL SELECT 'refunded', currency, (SELECT order_id FROM payment p WHERE p.id = r.payment_id), amount,
+            CASE WHEN $5 THEN (SELECT coalesce(sum(amount), 0) FROM refund e WHERE e.payment_id = r.payment_id
+                AND status NOT IN ('failed', 'canceled') AND (e.created_at, e.id) < (r.created_at, r.id)) END
         FROM refund r WHERE created_at >= begins AND created_at < ends AND status NOT IN ('failed', 'canceled')
-        UNION ALL SELECT 'dispute:' || status, currency, (SELECT order_id FROM payment p WHERE p.id = d.payment_id), amount
+        UNION ALL SELECT 'dispute:' || status, currency, (SELECT order_id FROM payment p WHERE p.id = d.payment_id), amount,
+            CASE WHEN $5 THEN (SELECT coalesce(sum(amount), 0) FROM dispute e WHERE e.payment_id = d.payment_id
+                AND e.status = d.status AND (e.created_at, e.id) < (d.created_at, d.id)) END
         FROM dispute d WHERE created_at >= begins AND created_at < ends
-        UNION ALL SELECT 'fees', currency, (SELECT order_id FROM payment p WHERE p.id = b.payment_id), fee
+        UNION ALL SELECT 'fees', currency, (SELECT order_id FROM payment p WHERE p.id = b.payment_id), fee,
+            CASE WHEN $5 THEN (SELECT coalesce(sum(fee), 0) FROM balance_transaction e WHERE e.payment_id = b.payment_id
+                AND (e.created_at, e.id) < (b.created_at, b.id)) END
         FROM balance_transaction b WHERE created_at >= begins AND created_at < ends AND fee <> 0
         UNION ALL SELECT 'order:' || status, CASE WHEN paid_by LIKE 'stars\\_%' THEN 'xtr' ELSE currency END, id,
-            CASE WHEN paid_by LIKE 'stars\\_%' THEN stars ELSE amount END
+            CASE WHEN paid_by LIKE 'stars\\_%' THEN stars ELSE amount END, 0
         FROM orders WHERE created_at >= begins AND created_at < ends
         OFFSET 0) e
 ), sold AS MATERIALIZED (
@@ -74,7 +80,8 @@ WITH span AS (
     UNION ALL SELECT day, coalesce(s.price, ''), figure, currency, order_id, CASE
             WHEN s.total IS NULL OR s.weight = s.total AND s.total > 0 THEN amount
             WHEN s.total = 0 THEN CASE s.rank WHEN 1 THEN amount ELSE 0 END
-            ELSE (div(amount * s.upto, s.total) - div(amount * (s.upto - s.weight), s.total))::bigint END
+            ELSE (div((before + amount) * s.upto, s.total) - div((before + amount) * (s.upto - s.weight), s.total)
+                - div(before * s.upto, s.total) + div(before * (s.upto - s.weight), s.total))::bigint END
     FROM event LEFT JOIN share s USING (order_id) WHERE $5
 ), system AS (
     SELECT id, unit, kind FROM account WHERE owner = 'system' AND kind IN ('sold', 'spent', 'expired')
@@ -95,7 +102,9 @@ JOIN system a ON a.id = l.account WHERE $4 GROUP BY 1, 3, 4
 
 `OFFSET 0` lets each span, and each order, be looked up by an index: the planner cannot know how few they are.
 
-A payment's amount belongs to the prices of its order as they cost; the shares add up to it exactly. A figure is of the
+A payment's amount belongs to the prices of its order as they cost; the shares add up to it exactly. What goes back in
+parts is shared by what has gone back with the part (`before` and itself) less what had gone back before: together the
+parts give back what each price brought, to the cent. So a part's share depends on the parts before it. A figure is of the
 day on which what it tells happened. What leaves `sold` was granted, what enters it was clawed back.
 """
 

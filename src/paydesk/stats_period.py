@@ -93,7 +93,7 @@ def _moment(text: str, zone: tzinfo, param: str) -> datetime:
         if _DAY.fullmatch(text):
             moment = datetime.combine(date.fromisoformat(text), time(), zone)
         else:
-            moment = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)  # a plus nobody escaped
             moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
         moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):

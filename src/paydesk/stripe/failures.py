@@ -31,7 +31,11 @@ from paydesk.errors import (
 
 RETRY_AFTER_S_MAX = 60
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_INTERNAL = re.compile(r"https?://|\breq_|\b[sr]k_|api key|dashboard|stripe\.com|support@", re.IGNORECASE)
+_INTERNAL = re.compile(
+    r"https?://|\breq_|\b[sr]k_|api key|dashboard|stripe\.com|support@"
+    r"|\b(?:ch|pi|re|cus|sub|evt|in|pm|cs)_(?:test_|live_)?[a-z0-9]{8,}",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def meaning(of: Failure) -> PaydeskError:
     if of.kind == "InvalidRequestError" and of.status == 404:
         return NotFound(f"Stripe does not know this {of.what}: {plain(of.message)}", param=of.what)
     if of.kind == "CardError":
-        return StripeRefused(of.message, about=of.param, reason=of.code, decline_code=of.decline_code or of.code)
+        return StripeRefused(plain(of.message), about=of.param, reason=of.code, decline_code=of.decline_code or of.code)
     if of.kind == "InvalidRequestError":
         return StripeRefused(plain(of.message), about=of.param, reason=of.code)
     if of.kind == "APIConnectionError":
@@ -84,6 +88,6 @@ def _busy(of: Failure) -> StripeBusy:
 
 
 def plain(message: str) -> str:
-    """Return what Stripe says without the sentences that are for whoever has the account: addresses, keys, request ids."""
+    """Return what Stripe says without the sentences that are for whoever has the account: addresses, keys, ids."""
     kept = [sentence for sentence in _SENTENCE.split(message.strip()) if not _INTERNAL.search(sentence)]
     return " ".join(kept) or "Stripe does not take this request"

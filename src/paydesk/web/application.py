@@ -59,7 +59,7 @@ def build(service: Service) -> FastAPI:
         description="The pay desk for chat products.",
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(parameters.known)],
+        dependencies=[Depends(parameters.known), Depends(parameters.well_told)],
         generate_unique_id_function=_name_of,
     )
     app.state.service = service
@@ -235,18 +235,46 @@ async def _for_the_caller(request: Request, error: PaydeskError) -> PaydeskError
 
 async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    param = ".".join(where) or None
+    param, words = _wrong(error)
     log.info("%s %s 422 invalid_request: %s", request.method, request.url.path, param or "the body")
-    body = _body("invalid_request", f"{param or 'the body'}: {first['msg']}", request, param)
-    return _told(request.url.path, body, 422)
+    return _told(request.url.path, _body("invalid_request", words, request, param), 422)
+
+
+def _wrong(error: RequestValidationError) -> tuple[str | None, str]:
+    """Return the field that is refused first, and why: of a field that may be several things, what it was nearest to."""
+    found = error.errors()
+    first = found[0]
+    if first["type"] == "json_invalid":
+        where = f" at character {first['loc'][1]}" if len(first["loc"]) > 1 else ""
+        return None, f"the body is not JSON: {first['ctx']['error']}{where}"
+    same = [one for one in found if one["loc"][:2] == first["loc"][:2]]
+    param, told = max(((_field(one, error.body), one["msg"]) for one in same), key=lambda one: len(one[0]))
+    name = ".".join(param) or None
+    return name, f"{name or 'the body'}: {told.removeprefix('Value error, ')}"
+
+
+def _field(one: Mapping[str, Any], body: Any) -> list[str]:
+    """Return the path of a field as it was sent: pydantic's names of the types that it may have are no part of it."""
+    place, *parts = one["loc"]
+    if place != "body":
+        return [str(part) for part in parts[:1]]
+    found: list[str] = []
+    for number, part in enumerate(parts, 1):
+        inside = part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int)
+        if inside or (one["type"] == "missing" and number == len(parts)):
+            found.append(str(part))
+        if inside:
+            body = body[part]
+    return found
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
     if _wants_page(request):
         return await pages.not_found(request, error)
+    if error.status_code == 400:  # FastAPI's own, of a body that is too deep, too long a number, or no text
+        words = "the body is not the JSON we take: it is nested too deeply, has too long a number, or is not UTF-8"
+        return _told(request.url.path, _body("invalid_request", words, request), 400)
     code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
     return _told(request.url.path, _body(code, str(error.detail), request), error.status_code, error.headers)
 

@@ -101,6 +101,14 @@ KEY: Json = {
     "description": "a word of yours for this request: repeated with the same, it takes effect once",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }  # fmt: skip
+LIMIT_HEADERS: Json = {
+    name: {"description": words, "schema": {"type": "integer"}}
+    for name, words in (
+        ("RateLimit-Limit", "how many calls this key may make at once"),
+        ("RateLimit-Remaining", "how many are left of them now"),
+        ("RateLimit-Reset", "after how many seconds all of them are there again"),
+    )
+}
 TAGS = {
     "Catalogue": "What is sold.", "Customers": "People, and where they can be met.", "Checkouts": "Selling by a link.",
     "Orders": "What somebody wants to buy, or has bought.", "Payments": "Payment intents, on a page of your own.",
@@ -129,10 +137,11 @@ def complete(description: Json, base: str) -> Json:
     for path, method, call in _calls(description):
         if path.startswith(NATIVE):
             _describe(call, path, method)
+        else:
+            _add(call)
     reader = Reader(description, base)
-    for path, _, call in _calls(description):
-        if path.startswith(NATIVE):
-            _show(call, reader)
+    for _, _, call in _calls(description):
+        _show(call, reader)
     for unused in ("HTTPValidationError", "ValidationError"):
         if f"/{unused}" not in str(description["paths"]):
             schemas.pop(unused, None)
@@ -180,7 +189,20 @@ def _describe(call: Json, path: str, method: str) -> None:
     told = call["responses"].get(done, {})
     if name in RESULTS:
         told = {"description": "Done" if done == "200" else "Made", "content": _json(_result(name))}
-    call["responses"] = {done: {**told, "headers": _headers()}, **_errors(call, path, method, name)}
+    headers = _headers(repeated=_takes_key(call))
+    call["responses"] = {done: {**told, "headers": headers}, **_errors(call, path, method, name)}
+
+
+def _add(call: Json) -> None:
+    """Say of a call that other systems' documents describe which key it takes, and what stands in its headers."""
+    call["security"] = [{"key": []}]
+    for status, told in call["responses"].items():
+        repeated = status.startswith("2") and _takes_key(call)
+        told["headers"] = _headers(wait=status in ("429", "503"), repeated=repeated)
+
+
+def _takes_key(call: Json) -> bool:
+    return any(one["name"] == KEY["name"] for one in call.get("parameters", ()))
 
 
 def _result(name: str) -> str:
@@ -209,10 +231,13 @@ def _error(status: str) -> Json:
     }
 
 
-def _headers(*, wait: bool = False) -> Json:
+def _headers(*, wait: bool = False, repeated: bool = False) -> Json:
+    """Return the headers of an answer: of one that asks to wait, and of one that may be a repeat."""
     number = {"description": "stands in our log too", "schema": {"type": "string"}}
     seconds = {"description": "seconds to wait", "schema": {"type": "integer"}}
-    return {"Request-Id": number, **({"Retry-After": seconds} if wait else {})}
+    replay = {"description": "`true`: the answer to an earlier request with this key", "schema": {"type": "string"}}
+    more = {"Retry-After": seconds} if wait else {"Idempotent-Replayed": replay} if repeated else {}
+    return {"Request-Id": number, **LIMIT_HEADERS, **more}
 
 
 def _json(schema: str, example: object = None) -> Json:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from paydesk import books, customers, ids, stats, stats_subscriptions, subscribed, wallet
 from paydesk.catalog import CREDITS, Product
 from paydesk.customers import Identity
-from paydesk.errors import Invalid
+from paydesk.errors import InsufficientCredits, Invalid
 from paydesk.web import api, shapes, stats_api, subscriptions_api
 from paydesk.web.api import Admin, AnybodyOrReader, BuyerOrReader, BuyerOrSeller, Here, Spender
 from paydesk.web.auth import ME, Caller, person_of
@@ -331,7 +331,9 @@ async def spend_credits(request: Request, here: Here, _caller: Spender, user_id:
 
     402 `insufficient_credits`, and nothing changed, when there are too few.
     """
-    person = await customers.find_or_make(here.store, _identity(user_id))
+    person = await customers.find(here.store, _identity(user_id))
+    if person is None:
+        raise InsufficientCredits(f"{given.amount:,} credits are asked for, 0 can be spent", param="amount")
     return await _moved(here, user_id, wallet.Spend(person, CREDITS, given.amount, _key(request), given.reason))
 
 

@@ -60,6 +60,8 @@ async def _read(request: Request) -> Request:
         try:
             own.content = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal")
         except ValueError as refused:
+            if "InvalidOperation" in str(refused):  # an exponent that not even a decimal has
+                raise Malformed("a number in the body is larger or smaller than anybody could mean") from None
             raise Malformed(f"the body is not the JSON we take: {refused}") from None
     return own
 

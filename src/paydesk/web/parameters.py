@@ -1,15 +1,17 @@
-"""What every call takes in its address: which part of a list, and nothing that it does not know."""
+"""What every call takes: in its address which part of a list, and nothing that it does not know; in its body JSON."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated
 
+import jiter
 from fastapi import Depends, Query, Request
 from pydantic import BeforeValidator, WithJsonSchema
 
 from paydesk.errors import Invalid
 from paydesk.paging import LIMIT, LIMIT_MAX, Cut
+from paydesk.web.exactly import Malformed
 
 YEARS = range(1970, 9999)
 
@@ -51,16 +53,29 @@ Part = Annotated[Cut, Depends(_cut)]
 
 
 async def known(request: Request) -> None:
-    """Refuse a parameter that the description of a native call does not name, and one that is given twice, by its name."""
-    if not request.query_params or not request.scope["route"].path.startswith("/v1/"):
+    """Refuse a parameter that the description of a call does not name, and one that is given twice, by its name."""
+    names = _described(request) if request.query_params else None
+    if names is None:
         return
-    names = _described(request)
     given = [name for name, _ in request.query_params.multi_items()]
     for name in given:
-        if names is not None and name not in names:
+        if name not in names:
             raise Invalid(f"this call has no parameter {name!a}", param=name)
         if given.count(name) > 1:
             raise Invalid(f"{name} is given {given.count(name)} times: give it once", param=name)
+
+
+async def well_told(request: Request) -> None:
+    """Refuse a body that does not say that it is JSON, and JSON with a key twice: whoever wrote it meant one of the two."""
+    if request.scope["route"].body_field is None or not (body := await request.body()):
+        return
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.startswith("application/") or not kind.endswith("json"):
+        raise Malformed("send the body as JSON, with the header Content-Type: application/json", param="Content-Type")
+    try:
+        jiter.from_json(body, catch_duplicate_keys=True, float_mode="lossless-float")
+    except ValueError as refused:
+        raise Malformed(f"the body is not the JSON we take: {refused}") from None
 
 
 def _described(request: Request) -> set[str] | None:
