@@ -116,6 +116,23 @@ def test_who_has_the_subscription_cannot_begin_it_again(desk: Desk) -> None:
     assert len(desk.get("/v1/subscriptions", customer=buyer.id)["data"]) == 1
 
 
+def test_a_declined_card_and_a_page_loaded_anew_do_not_bar_the_buyer(desk: Desk) -> None:
+    buyer: Buyer = desk.buyer()
+    one = buyer.checkout("plus")
+    secret = press(desk, one).json()["client_secret"]
+    assert confirm(desk, secret, "pm_card_chargeDeclined").status_code == 402
+    desk.quiet()
+    other = buyer.checkout("plus")  # the page is loaded anew
+    fresh = press(desk, other).json()["client_secret"]
+    assert confirm(desk, secret).status_code == 400, "the first cannot be paid besides"
+    assert confirm(desk, fresh).json()["status"] == "succeeded"
+    desk.settled(other["id"])
+    assert (state_of(desk, one), buyer.balance()) == ("canceled", 100)
+    assert press(desk, one).json() == {"state": "canceled", "client_secret": None}
+    (live,) = desk.get("/v1/subscriptions", customer=buyer.id, status="live")["data"]
+    assert (live["status"], live["order"]) == ("active", other["id"])
+
+
 def test_an_order_for_the_form_makes_nothing_at_stripe_until_somebody_presses(desk: Desk) -> None:
     buyer = desk.buyer()
     order = desk.post("/v1/checkouts", {"customer": buyer.who, "items": [{"price": "credits-10"}], "form": True})

@@ -322,8 +322,11 @@ def test_products_are_those_of_the_catalogue(desk: Desk) -> None:
     assert listed["has_more"] is False
     products = {product["key"]: product for product in listed["data"]}
     assert products["credits-50"]["prices"] == [
-        {"key": "credits-50", "currency": "usd", "amount": 3999, "display": "$39.99"},
+        {"key": "credits-50", "currency": "usd", "amount": 3999, "display": "$39.99",
+         "interval": None, "interval_count": 1, "trial_days": 0},
     ]  # fmt: skip
+    (monthly,) = products["plus"]["prices"]
+    assert (monthly["interval"], monthly["interval_count"], monthly["trial_days"]) == ("month", 1, 0)
     assert products["credits-50"]["grants"] == [
         {"kind": "credits", "unit": "credits", "amount": 50, "expires_days": 30, "priority": 0}
     ]

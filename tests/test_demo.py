@@ -35,12 +35,16 @@ def refused(command: list[str]) -> list[str]:
 
 def test_a_second_demo_on_the_same_folder_is_refused_and_breaks_nothing(tmp_path: Path) -> None:
     command = demo(tmp_path)
-    first = subprocess.Popen(command, env=clean_environ(), stdout=subprocess.PIPE, text=True)
+    environ = {**clean_environ(), "PAYDESK_MCP_REFUND_MAX": "20.00 usd"}
+    first = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     processes: list[str] = []
     try:
         until(lambda: "Ctrl-C stops everything" in str(first.stdout and first.stdout.readline()), patience_s=120)
         chat = f"http://127.0.0.1:{command[command.index('--port') + 1]}/chat"
+        key = (tmp_path / "tour" / "api.key").read_text()
+        may = httpx.get(chat.replace("/chat", "/v1/agent"), headers={"Authorization": f"Bearer {key}"}).json()
+        assert may["refunds"] == [{"currency": "usd", "amount_max": 2000, "day_max": 2000}]
         for second in (demo(tmp_path), command, demo(tmp_path, "--exit")):
             processes = refused(second)
             assert processes[0] == str(first.pid)

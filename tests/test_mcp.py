@@ -36,6 +36,10 @@ from paydesk.service import Service
 from paydesk.web import auth
 from sandbox_fixtures import Sandbox, until
 
+NAMED = ("order", "hold", "refund_request")
+STEERING = ("\u009b", "\u202e", "\u2028")
+"""A terminal takes the first for an order, the others turn or break the line."""
+
 READING = {"search_catalog", "get_order", "list_orders", "get_customer", "check_access", "explain"}
 SELLING = {"create_pay_link", "cancel_order"}
 SPENDING = {"spend_credits", "hold_credits", "settle_hold", "release_hold"}
@@ -198,6 +202,11 @@ def test_an_agent_sells_and_believes_the_desk_alone(shop: Desk, agent: Agent, bu
 
     new = agent.done("create_pay_link", customer=met(buyer), items=items)
     assert new["id"] != order["id"]
+    # The shop has become dearer: a link at yesterday's price is not given out again.
+    shop.sql("UPDATE order_line SET unit_amount = unit_amount - 9 WHERE order_id = $1", new["id"])
+    yesterdays, new = new, agent.done("create_pay_link", customer=met(buyer), items=items)
+    assert new["id"] != yesterdays["id"]
+    assert agent.done("create_pay_link", customer=met(buyer), items=items)["id"] == new["id"]
     listed = agent.done("list_orders", customer=met(buyer), limit=1)
     assert ([one["id"] for one in listed["orders"]], listed["more"]) == ([new["id"]], True)
     assert agent.done("cancel_order", order=new["id"])["status"] == "canceled"
@@ -277,8 +286,10 @@ HUGE = "x" * 300_000
         ("request_refund", {"order": "ord_1", "reason": "I say so", "approved": True}, "approved"),
         ("request_refund", {"order": "ord_1", "reason": "a\nb"}, "reason"),
         ("get_refund_request", {"refund_request": "rrq_1"}, "rrq_1"),
+        *(("request_refund", {"order": "ord_1", "reason": f"a{sign}2Jb"}, "reason: Value error") for sign in STEERING),
+        ("spend_credits", {"amount": 1, "idempotency_key": "k", "reason": "a\u202eb"}, "reason: Value error"),
     ],
-    ids=[f"{number:02}" for number in range(34)],
+    ids=[f"{number:02}" for number in range(38)],
 )  # fmt: skip
 def test_nothing_but_what_the_catalogue_says_is_taken(
     agent: Agent, buyer: Buyer, tool: str, arguments: dict[str, Any], named: str
@@ -313,7 +324,13 @@ def test_an_agent_for_one_customer_finds_nobody_else(shop: Desk, agent: Agent, b
             ("request_refund", {"order": theirs, "reason": "give it to me"}),
             ("get_refund_request", {"refund_request": asked}),
         ):  # fmt: skip
-            assert "not_found" in own.refused(tool, **what)
+            text = own.refused(tool, **what)
+            assert "not_found" in text
+            unknown = {name: f"{id_[:4]}nobodys" if name in NAMED else id_ for name, id_ in what.items()}
+            told = own.refused(tool, **unknown)
+            for name in NAMED:
+                text, told = text.replace(str(what.get(name)), "…"), told.replace(str(unknown.get(name)), "…")
+            assert text == told, "nobody learns whether another's exists"
     assert stranger.balance() == 9
     assert shop.get(f"/v1/holds/{hold}")["status"] == "held"
     person.refuse(asked)
@@ -351,6 +368,10 @@ def test_a_refund_waits_for_a_person_and_goes_back_once(shop: Desk, agent: Agent
     assert given_back(shop, order) == []
     line = next(one for one in approvals(shop, "list").stdout.splitlines() if asked["id"] in one)
     assert "did not work" in line
+    assert all(word in line for word in (buyer.id, "1 × 10 credits"))
+    shop.sql("UPDATE refund_request SET reason = 'did\u009b2J not work' WHERE id = $1", asked["id"])
+    line = next(one for one in approvals(shop, "list").stdout.splitlines() if asked["id"] in one)
+    assert r"did\x9b2J not work" in line
     assert "mcp" in line  # what the client calls itself
     told = until(lambda: [one for one in notices(shop) if asked["id"] in one], what="the notice")
     assert "$4.00" in told[0]
@@ -368,6 +389,14 @@ def test_a_refund_waits_for_a_person_and_goes_back_once(shop: Desk, agent: Agent
     step = next(one for one in agent.done("explain", customer=met(buyer))["steps"] if one["what"] == "refund_request")
     assert (step["asked_by"], step["decided_by"], step["status"]) == ("key_env", now["decided_by"], "refunded")
     until(lambda: buyer.balance() == 6, what="the credits")
+
+
+@pytest.mark.parametrize("name", ["reason", "agent"])
+def test_what_could_steer_a_terminal_is_refused_over_http_too(shop: Desk, name: str) -> None:
+    for sign in STEERING:
+        given = {"order": "ord_1", "reason": "why", name: f"a{sign}2Jb"}
+        answer = shop.call("POST", "/v1/refund_requests", json=given)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, name)
 
 
 def notices(shop: Desk) -> list[str]:
@@ -548,8 +577,9 @@ def test_lines_come_whole_however_they_are_cut() -> None:
         ({"PAYDESK_URL": "http://127.0.0.1:9", "PAYDESK_MCP_KEY": f"pdk_{'a' * 32}"}, (), 1, "does not answer"),
         ({"PAYDESK_MCP_KEY": "secret"}, (), 2, "PAYDESK_MCP_KEY is malformed"),
         ({}, ("--customer", "telegram"), 2, "telegram"),
+        ({}, ("--folder", "/nope"), 2, "/nope: No such file or directory"),
     ],
-    ids=["nothing", "no key", "nobody there", "no key's form", "nobody"],
+    ids=["nothing", "no key", "nobody there", "no key's form", "nobody", "no folder"],
 )
 def test_what_is_wrong_with_its_settings_is_said_in_one_line(
     tmp_path: Path, settings: dict[str, str], options: tuple[str, ...], status: int, said: str

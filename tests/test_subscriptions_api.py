@@ -101,11 +101,49 @@ def test_a_declined_card_leaves_it_incomplete_and_t27_gives_nothing(desk: Desk) 
     assert (made["status"], made["latest_invoice"]["failure"]) == ("incomplete", "Your card was declined.")
     assert made["url"] is not None
     assert not buyer.access("plus")["allowed"]
-    again = desk.call("POST", "/v1/subscriptions", json={"customer": buyer.who, "price": "plus"})
-    assert refusal(again) == (409, "already_subscribed", "items")
     assert desk.call("DELETE", f"/v1/subscriptions/{made['id']}").json()["status"] in ("canceled", "incomplete_expired")
     assert begin(desk, buyer)["status"] == "incomplete"
     assert len(at_stripe(desk, buyer, "incomplete")) == 1
+
+
+def test_what_was_never_paid_makes_room_and_cannot_be_paid_any_more(desk: Desk) -> None:
+    buyer = desk.buyer()
+    first = begin(desk, buyer)
+    second = begin(desk, buyer)
+    assert second["status"] == "incomplete"
+    assert [one["id"] for one in at_stripe(desk, buyer, "incomplete")] == [second["id"]]
+    late = desk.at_stripe("POST", f"/v1/invoices/{first['latest_invoice']['id']}/pay", {"paid_out_of_band": "true"})
+    assert late.status_code == 400, late.text
+    until(lambda: desk.get(f"/v1/subscriptions/{first['id']}")["status"] == "incomplete_expired", what="the end")
+    assert desk.get(f"/v1/orders/{first['order']}")["status"] == "canceled"
+    paid = desk.at_stripe("POST", f"/v1/invoices/{second['latest_invoice']['id']}/pay", {"paid_out_of_band": "true"})
+    assert paid.status_code == 200, paid.text
+    desk.settled(second["order"])
+    assert buyer.access("plus")["allowed"]
+
+
+def test_what_is_paid_at_stripe_never_makes_room_whatever_we_know_of_it(desk: Desk) -> None:
+    buyer, card = with_card(desk)
+    made = begin(desk, buyer, payment_method=card)
+    desk.settled(made["order"])
+    desk.quiet()
+    desk.sql("UPDATE subscription SET status = 'incomplete' WHERE id = $1", made["id"])  # the news is on its way
+    again = desk.call("POST", "/v1/subscriptions", json={"customer": buyer.who, "price": "plus"})
+    assert refusal(again) == (409, "already_subscribed", "price")
+    ends = desk.call("PATCH", f"/v1/subscriptions/{made['id']}", json={"cancel_at_period_end": True}).json()
+    assert (ends["status"], ends["cancel_at"] is not None) == ("active", True), "what is paid is not taken away"
+    assert [(one["id"], one["status"]) for one in at_stripe(desk, buyer)] == [(made["id"], "active")]
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+def test_what_was_never_paid_ends_at_once_however_it_is_canceled(desk: Desk, at_end: bool) -> None:
+    buyer = desk.buyer()
+    made = begin(desk, buyer)
+    path = f"/v1/subscriptions/{made['id']}"
+    wish: Json = {"json": {"cancel_at_period_end": True}} if at_end else {"params": {"at": "period_end"}}
+    ended = desk.call("PATCH" if at_end else "DELETE", path, **wish)
+    assert (ended.status_code, ended.json()["status"]) == (200, "incomplete_expired"), ended.text
+    assert at_stripe(desk, buyer, "incomplete") == []
 
 
 def test_a_trial_is_given_once_and_not_where_it_is_declined(desk: Desk) -> None:

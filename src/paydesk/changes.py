@@ -11,6 +11,7 @@ everything as it was. A cheaper one counts from the next cycle: it waits, writte
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -85,6 +86,10 @@ async def change(
         if wish.pause is not None:
             return await _pause(store, gateway, shown.own, wish.pause, operation, actor)
         if wish.cancel_at_period_end is not None:
+            if wish.cancel_at_period_end and shown.own.status == "incomplete":
+                ended = await _end_unpaid(store, gateway, shown.own, operation, actor)
+                if ended is not None:
+                    return ended
             params: Object = {"cancel_at_period_end": wish.cancel_at_period_end}
             if not wish.cancel_at_period_end and await _ends_on_a_day(gateway, id_):
                 params = {"cancel_at": ""}
@@ -113,6 +118,41 @@ async def end(store: Store, gateway: Gateway, id_: str, *, operation: str, actor
     except (NotFound, StripeRefused):
         if (await gateway.subscription(id_))["status"] not in OVER:
             raise
+    look = look_at(own, because)
+    await store.run(lambda tx: inbox.put(tx, [look]))
+    return because
+
+
+async def let_go(gateway: Gateway, id_: str) -> bool:
+    """End a subscription that waits for its first payment; `False` when that was made, or is on its way.
+
+    Its bill is voided, which Stripe refuses once it is paid: so nobody ever pays for what ends here. Again, it changes
+    nothing. Raises `StripeUnavailable`: then ask again.
+    """
+    found = await gateway.look("subscription", id_)
+    if found["subscription"]["status"] == "incomplete" and not any(map(_on_its_way, found["invoices"])):
+        for invoice in found["invoices"]:
+            with suppress(StripeRefused):  # somebody was quicker: what they did shows below
+                await gateway.void_invoice(invoice["id"])
+        found = await gateway.look("subscription", id_)
+        if found["subscription"]["status"] == "incomplete" and all(
+            one["status"] == "void" for one in found["invoices"]
+        ):
+            found = {"subscription": await gateway.cancel_subscription(id_)}
+    return found["subscription"]["status"] in OVER
+
+
+def _on_its_way(invoice: Object) -> bool:
+    intents = (one["payment"].get("payment_intent") for one in invoice["payments"]["data"])
+    return any(intent is not None and intent["status"] == "processing" for intent in intents)
+
+
+async def _end_unpaid(store: Store, gateway: Gateway, own: Subscription, operation: str, actor: str) -> str | None:
+    """End at once what waits for its first payment: it has no period to end with. `None` when it was just paid."""
+    because = f"end:{operation}"
+    await store.run(lambda tx: audit.note(tx, actor, "subscription.end", [own.id]))
+    if not await let_go(gateway, own.id):
+        return None
     look = look_at(own, because)
     await store.run(lambda tx: inbox.put(tx, [look]))
     return because
@@ -237,7 +277,7 @@ def _plan(catalog: Catalog, item: Item, wish: Wish) -> Plan:
 
 async def _refuse_double(store: Store, own: Subscription, plan: Plan) -> None:
     async with store.transaction() as tx:
-        has = await rivals.live_one(tx, own.customer, plan.price.product, besides=own.id)
+        has = await rivals.live_one(tx, own.customer, plan.price.product, besides=[own.id])
     if has is not None:
         raise Conflict(
             f"{plan.price.product} is subscribed to already: {has}", param="price", code="already_subscribed"

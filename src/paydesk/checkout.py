@@ -196,10 +196,10 @@ SELECT EXISTS (
 
 
 async def _refuse_second(tx: Tx, person: str, line: Line, order: str) -> None:
-    """Raise `Conflict` when the person has a live subscription of the product, unless this order is made already."""
+    """Raise `Conflict` when the person has a subscription of the product, unless this order is made already."""
     if line.product is None or await tx.fetchval("SELECT 1 FROM orders WHERE id = $1", order):
         return
-    has = await rivals.live_one(tx, person, line.product.key)
+    has = await rivals.running_one(tx, person, line.product.key)
     if has is not None:
         raise Conflict(
             f"{line.product.name} is subscribed to already: {has}; change that one, or cancel it first",

@@ -27,7 +27,7 @@ def mcp(read_only: bool, customer: str | None, folder: Path | None, agent: str |
     from paydesk import config, mcp_desk, telemetry
 
     if folder is not None:
-        os.chdir(folder)  # clients start this anywhere
+        _go_to(folder)
     telemetry.set_up_logging(config.log_style())
     if customer is not None:
         mcp_desk.named(customer)
@@ -37,6 +37,14 @@ def mcp(read_only: bool, customer: str | None, folder: Path | None, agent: str |
     from paydesk.mcp_server import serve  # only here: the protocol takes a second to load
 
     serve(desk, mcp_desk.Options(read_only, customer, agent))
+
+
+def _go_to(folder: Path) -> None:
+    """Work in the folder of the desk: clients start this anywhere."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise click.BadParameter(f"{folder}: {error.strerror}", param_hint="--folder") from None
 
 
 @click.group()
@@ -55,7 +63,7 @@ def approvals_list(state: str | None, limit: int, as_json: bool) -> None:
 
     async def run(store: Any) -> list[dict[str, Any]]:
         page = await refund_requests.listed(store, Cut(limit), state=state)
-        return [refund_requests.shown(row) for row in page.rows]
+        return [refund_requests.for_person(row) for row in page.rows]
 
     show(with_store(run), as_json, refund_requests.line, "Nobody has asked for a refund.")
 
@@ -71,7 +79,7 @@ def approvals_approve(request_id: str, by: str | None, as_json: bool) -> None:
     async def run(service: Any) -> dict[str, Any]:
         row = await refund_requests.approve(service.store, service.gateway, request_id, by=by or _me())
         service.bell.ring("inbox")
-        return refund_requests.shown(row)
+        return refund_requests.for_person(row)
 
     _say(with_service(run), as_json)
 
@@ -86,7 +94,9 @@ def approvals_refuse(request_id: str, by: str | None, because: str | None, as_js
     from paydesk import refund_requests
 
     async def run(store: Any) -> dict[str, Any]:
-        return refund_requests.shown(await refund_requests.refuse(store, request_id, by=by or _me(), because=because))
+        return refund_requests.for_person(
+            await refund_requests.refuse(store, request_id, by=by or _me(), because=because)
+        )
 
     _say(with_store(run), as_json)
 

@@ -153,9 +153,14 @@ def _kept(path: Path, fresh: str) -> str:
 
 
 def environ_of(place: Place) -> dict[str, str]:
-    """Return the environment of everything the demo runs: nobody's own settings, above all no database of theirs."""
+    """Return the environment of everything the demo runs: nobody's own settings, above all no database of theirs.
+
+    Only what agents may ask for (`PAYDESK_MCP_…`) is taken over.
+    """
+    own = {name: value for name, value in os.environ.items() if name.startswith("PAYDESK_MCP_")}
     return {
         **{k: v for k, v in os.environ.items() if not k.startswith(("STRIPE_", "PAYDESK_", "DATABASE_"))},
+        **own,
         "PAYDESK_DATA": str(place.data / "service"),
         "PAYDESK_CATALOG": str(place.data / "catalog.toml"),
         "PAYDESK_PUBLIC_URL": place.service,

@@ -23,7 +23,9 @@ from paydesk.mcp_desk import Desk, Options, named
 OPEN = ("open", "pending")
 """An order that can still be paid, or whose payment is on its way."""
 
-SALES_MAX = 1000
+ORDERS_MAX = 100
+"""Among so many of somebody's newest orders one is looked for that is still open."""
+
 FEATURES_MAX = 50
 BUSY_TRIES = 10
 BUSY_PAUSE_S = 0.3
@@ -47,7 +49,6 @@ class Clerk:
     def __init__(self, desk: Desk, options: Options) -> None:
         self._line = desk.line
         self._bearer = desk.key
-        self._sales: dict[str, int] = {}
         self.only = options.customer
         self.agent = options.agent
 
@@ -122,15 +123,16 @@ class Clerk:
         body = {"customer": named(asked.customer), "items": items, "conversation": asked.conversation}
         if asked.idempotency_key is not None:
             return await self._sale(body, _key("sale", asked.idempotency_key))
-        lines = sorted(f"{item.price}*{item.quantity}" for item in asked.items)
-        seed = _key("sale", asked.customer, asked.conversation or "", *lines)
-        number = self._sales.get(seed, 0)
-        order = await self._sale(body, f"{seed}.{number}")
-        while order.status not in OPEN and number < SALES_MAX:  # that one is over: this is another sale
-            number += 1
-            order = await self._sale(body, f"{seed}.{number}")
-        self._sales[seed] = number
-        return order
+        lines = _lines((await self._ask("GET", "/v1/products"))["data"], asked.items)
+        orders = await self._newest(asked.customer)
+        for order in orders:
+            same = (order["status"] in OPEN, order["conversation"], _sold(order)) == (True, asked.conversation, lines)
+            if same:
+                return answers.Order.of(order)
+        # Who asks at the same moment sees the same newest order, and so makes the same one.
+        before = orders[0]["id"] if orders else ""
+        words = (f"{price}*{quantity}*{amount}" for price, quantity, amount in lines)
+        return await self._sale(body, _key("sale", asked.customer, asked.conversation or "", before, *words))
 
     async def cancel_order(self, asked: given.OfOrder) -> answers.Order:
         """Cancel an order that is not paid: its link cannot be paid any more. One that is paid is refused."""
@@ -170,9 +172,7 @@ class Clerk:
 
     async def get_refund_request(self, asked: given.OfRefundRequest) -> answers.RefundRequest:
         """Look up what became of a refund that was asked for."""
-        told = await self._ask("GET", f"/v1/refund_requests/{quoted(asked.refund_request)}")
-        await self._refuse_foreign(told["customer"], f"no refund request {asked.refund_request}")
-        return answers.RefundRequest.of(told)
+        return answers.RefundRequest.of(await self._own("refund_requests", "refund request", asked.refund_request))
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -202,21 +202,35 @@ class Clerk:
             raise NotFound(f"nobody is known as {customer}: who has bought nothing has nothing", param="customer")
         return quoted(found[0]["id"])
 
-    async def _refuse_foreign(self, customer: str, message: str) -> None:
-        """Raise `NotFound` for what is not of the one person who is served."""
+    async def _own(self, where: str, what: str, id_: str) -> dict[str, Any]:
+        """Return something by its id; where one person is served, another's is answered as what does not exist."""
+        path = f"/v1/{where}/{quoted(id_)}"
         if self.only is None:
-            return
+            found: dict[str, Any] = await self._ask("GET", path)
+            return found
         try:
             served = await self._id(self.only)
         except NotFound:
             served = None
-        if served != customer:
-            raise NotFound(message)
+        try:
+            found = await self._ask("GET", path)
+        except NotFound:
+            found = {"customer": None}
+        if served is None or found["customer"] != served:
+            raise NotFound(f"no {what} {id_}")
+        return found
 
     async def _order(self, id_: str) -> dict[str, Any]:
-        order: dict[str, Any] = await self._ask("GET", f"/v1/orders/{quoted(id_)}")
-        await self._refuse_foreign(order["customer"], f"no order {id_}")
-        return order
+        return await self._own("orders", "order", id_)
+
+    async def _newest(self, customer: str) -> list[dict[str, Any]]:
+        """Return somebody's newest orders; none of somebody who is not known."""
+        try:
+            params = {"customer": await self._id(customer), "limit": ORDERS_MAX}
+        except NotFound:
+            return []
+        found: list[dict[str, Any]] = (await self._ask("GET", "/v1/orders", params=params))["data"]
+        return found
 
     async def _sale(self, body: Mapping[str, Any], key: str) -> answers.Order:
         """Make an order under a key, or find the one that was made, and return it as it is now."""
@@ -235,15 +249,27 @@ class Clerk:
 
     async def _end_hold(self, hold: str, how: str, body: Mapping[str, Any]) -> answers.Held:
         """End a hold; the ledger itself sees to it that it ends once."""
-        path = f"/v1/holds/{quoted(hold)}"
         if self.only is not None:
-            await self._refuse_foreign((await self._ask("GET", path))["customer"], f"no hold {hold}")
-        return answers.Held.model_validate(await self._ask("POST", f"{path}/{how}", body))
+            await self._own("holds", "hold", hold)
+        return answers.Held.model_validate(await self._ask("POST", f"/v1/holds/{quoted(hold)}/{how}", body))
 
 
 def _key(*parts: str) -> str:
     """Return the idempotency key that belongs to what a model said, whatever characters that has."""
     return f"mcp_{hashlib.sha256(chr(31).join(parts).encode()).hexdigest()}"
+
+
+def _lines(products: list[dict[str, Any]], items: list[given.Item]) -> list[tuple[str, int, int]]:
+    """Return price, quantity and today's amount of what is wished for; a product of one price stands for that."""
+    amounts = {price["key"]: price["amount"] for product in products for price in product["prices"]}
+    sole = {product["key"]: product["prices"][0]["key"] for product in products if len(product["prices"]) == 1}
+    keys = [item.price if item.price in amounts else sole.get(item.price, item.price) for item in items]
+    return sorted((key, item.quantity, amounts.get(key, -1)) for key, item in zip(keys, items, strict=True))
+
+
+def _sold(order: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """Return the same of an order; a line of no price of the catalogue is like none."""
+    return sorted((item["price"] or "", item["quantity"], item["amount"]) for item in order["items"])
 
 
 def _minor(amount: str, currency: str) -> int:

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from paydesk.mcp_desk import CUSTOMER
 
 CREDITS_MAX = 10**15
 
+
+def seen(text: str) -> str:
+    """Return a text that a person may read in a terminal; raises `ValueError` for what steers one or turns words."""
+    if not text.isprintable():
+        raise ValueError("only characters that can be seen, in one line")
+    return text
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f/?#]+$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(seen)]
 
 KEY = "names what is paid for, such as the id of the message: the same again takes nothing more"
 
@@ -122,7 +130,7 @@ class Refund(OfOrder):
         None, pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?$",
         description='in the main unit of the order\'s currency, such as "4.50"; all that is left without one',
     )  # fmt: skip
-    reason: Annotated[str, StringConstraints(min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
+    reason: Annotated[str, StringConstraints(min_length=3, max_length=500), AfterValidator(seen)] = Field(
         description="what the person who decides should know, in one line"
     )
 

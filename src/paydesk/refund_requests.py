@@ -38,10 +38,10 @@ DAY_LOCK = 0x72656664  # whoever asks counts alone: two never pass the day's tot
 NOW = "CASE WHEN q.state = 'waiting' AND q.expires_at <= desk_now() THEN 'expired' ELSE q.state END"
 """The state as it is now: what nobody has answered in time is over, also before anybody has written that down."""
 
-COLUMNS = (
-    f"q.id, {NOW} AS state, q.order_id, o.customer_id, q.payment_id, q.amount, q.currency, q.reason, q.key_id, "
-    "q.agent, q.decided_by, q.detail, q.refund_id, r.status AS refund_status, q.created_at, q.expires_at, q.decided_at"
-)
+COLUMNS = f"""q.id, {NOW} AS state, q.order_id, o.customer_id, q.payment_id, q.amount, q.currency, q.reason, q.key_id,
+    q.agent, q.decided_by, q.detail, q.refund_id, r.status AS refund_status, q.created_at, q.expires_at, q.decided_at,
+    (SELECT string_agg(l.quantity || ' × ' || l.name, ', ' ORDER BY l.position)
+     FROM order_line l WHERE l.order_id = q.order_id) AS bought"""
 TABLES = "refund_request q JOIN orders o ON o.id = q.order_id LEFT JOIN refund r ON r.id = q.refund_id"
 ROWS = f"SELECT {COLUMNS} FROM {TABLES}"
 LIST = Listed("refund request", COLUMNS, TABLES, ("q.created_at", "q.id"), "q.created_at", "q.id")
@@ -324,8 +324,15 @@ def shown(row: Record) -> dict[str, Any]:
     }
 
 
+def for_person(row: Record) -> dict[str, Any]:
+    """Show a request to whoever decides, with what the order was for."""
+    return {**shown(row), "bought": row["bought"]}
+
+
 def line(one: Mapping[str, Any]) -> str:
-    """Return a request in one line for a person."""
+    """Return a request, as `for_person` shows it, in one line; what a terminal could take for an order is spelled out."""
     what = f"{one['created_at']}  {one['status']:<9} {money.display(one['amount'], one['currency']):>10}"
     decided = f"  by {one['decided_by']}" if one["decided_by"] else ""
-    return f"{what}  {one['id']}  {one['order']}  {one['agent']} ({one['key']}): {one['reason']}{decided}"
+    whose = f"{one['id']}  {one['order']}  {one['customer']}  {one['bought']}"
+    told = f"{what}  {whose}  {one['agent']} ({one['key']}): {one['reason']}{decided}"
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in told)

@@ -63,10 +63,18 @@ FROM orders o WHERE o.customer_id = ANY($1::text[]) AND o.mode = 'subscription' 
 
 BEING_MADE = """
 SELECT o.id FROM orders o JOIN stripe_call c ON c.subject = o.id AND c.kind = 'subscription' AND c.state <> 'refused'
-WHERE o.customer_id = $1 AND o.id <> $2 AND c.created_at > now() - interval '1 day'
+WHERE o.customer_id = $1 AND o.id <> ALL($2::text[]) AND c.created_at > now() - interval '1 day'
   AND NOT EXISTS (SELECT FROM subscription s WHERE s.order_id = o.id)
   AND EXISTS (SELECT FROM jsonb_each(o.plan) p WHERE p.value ->> 'product' = $3)
 LIMIT 1
+"""
+
+UNPAID = """
+SELECT o.id, c.object_id FROM orders o
+JOIN stripe_call c ON c.subject = o.id AND c.kind = 'subscription' AND c.state = 'done' AND c.object_id IS NOT NULL
+LEFT JOIN subscription s ON s.id = c.object_id
+WHERE o.customer_id = $1 AND o.id <> $2 AND EXISTS (SELECT FROM jsonb_each(o.plan) p WHERE p.value ->> 'product' = $3)
+  AND (s.status = 'incomplete' OR (s.id IS NULL AND c.created_at > now() - interval '1 day'))
 """
 
 
@@ -82,16 +90,35 @@ async def load(tx: Tx, people: Collection[str]) -> Known:
     return Known(tuple(live), tuple(orders))
 
 
-async def live_one(tx: Tx, person: str, product: str, *, besides: str | None = None) -> str | None:
-    """Return the person's live subscription of a product, other than `besides`."""
+async def live_one(tx: Tx, person: str, product: str, *, besides: Collection[str] = ()) -> str | None:
+    """Return the person's live subscription of a product, other than those `besides`."""
     known = await load(tx, [person])
-    ids = (one.id for one in known.live if product in one.products and one.id != besides)
+    ids = (one.id for one in known.live if product in one.products and one.id not in besides)
     return next(ids, None)
 
 
-async def being_made(tx: Tx, person: str, product: str, order: str) -> str | None:
+async def running_one(tx: Tx, person: str, product: str) -> str | None:
+    """Return the person's live subscription of a product, unless it is an order's that waits for its first payment.
+
+    That one bars nobody from ordering again: it makes room when the new one begins.
+    """
+    known = await load(tx, [person])
+    ids = (one.id for one in known.live
+           if product in one.products and (one.order is None or one.status != "incomplete"))  # fmt: skip
+    return next(ids, None)
+
+
+async def unpaid(tx: Tx, person: str, product: str, order: str) -> dict[str, str]:
+    """Return subscriptions that other orders began and that, for all that is known, wait for their first payment.
+
+    The order of each, by its id.
+    """
+    return {id_: of for of, id_ in await tx.fetch(UNPAID, person, order, product)}
+
+
+async def being_made(tx: Tx, person: str, product: str, order: str, *, besides: Collection[str] = ()) -> str | None:
     """Return another order whose subscription to a product has been asked of Stripe and is not known yet."""
-    found: str | None = await tx.fetchval(BEING_MADE, person, order, product)
+    found: str | None = await tx.fetchval(BEING_MADE, person, [order, *besides], product)
     return found
 
 

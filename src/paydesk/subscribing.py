@@ -7,11 +7,25 @@ the answer says where the buyer goes on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from paydesk import asking, calls, checkout, customers, fanout, inbox, payers, recurring, refusals, rivals
+from paydesk import (
+    asking,
+    audit,
+    calls,
+    changes,
+    checkout,
+    customers,
+    fanout,
+    inbox,
+    payers,
+    recurring,
+    refusals,
+    rivals,
+)
 from paydesk.asking import Call, Object
 from paydesk.catalog import Catalog
 from paydesk.errors import Conflict, Invalid, StripeRefused
@@ -47,8 +61,9 @@ class Begun:
 async def make(store: Store, gateway: Gateway, catalog: Catalog, order: str, ask: Ask) -> Begun:
     """Begin the subscription of an order; again, it is the same one.
 
-    Raises `Conflict` when the person has one of the product, `Invalid` or `StripeRefused` for what Stripe does not take
-    (the order is then canceled), and `StripeUnavailable`: then ask again.
+    One of another order that still waits for its first payment makes room: it ends before this one begins, and its
+    order is canceled. Raises `Conflict` when the person has one of the product, `Invalid` or `StripeRefused` for what
+    Stripe does not take (the order is then canceled), and `StripeUnavailable`: then ask again.
     """
     row = await checkout.get(store, order)
     if row["mode"] != "subscription":
@@ -73,7 +88,39 @@ async def _planned(
     if known is not None:
         return known
     params = await _params(store, gateway, catalog, row, ask, stripe_customer)
-    return await store.run(lambda tx: _plan(tx, row, name, params))
+    gone = await _made_room(store, gateway, row)
+    return await store.run(lambda tx: _plan(tx, row, name, params, gone))
+
+
+async def _made_room(store: Store, gateway: Gateway, row: Record) -> Mapping[str, str]:
+    """End what waits for its first payment in the place of this order's subscription; return each with its order.
+
+    What was paid in the meantime stays, and is not among them.
+    """
+    products = [terms["product"] for terms in row["plan"].values()]
+    waiting: dict[str, str] = {}
+    async with store.transaction() as tx:
+        person = await customers.lock_person(tx, row["customer_id"])
+        for product in products:
+            waiting |= await rivals.unpaid(tx, person, product, row["id"])
+        if waiting:
+            await audit.note(tx, "paydesk", "subscription.replace", sorted(waiting), {"order": row["id"]})
+    gone = {id_: order for id_, order in waiting.items() if await changes.let_go(gateway, id_)}
+    for id_, order in gone.items():
+        await _give_up(store, id_, await checkout.get(store, order), row["id"], livemode=gateway.livemode)
+    return gone
+
+
+async def _give_up(store: Store, id_: str, row: Record, for_order: str, *, livemode: bool) -> None:
+    """Cancel the order of a subscription that has made room, and let our rows follow by a look."""
+    lane = inbox.lane_of(str(row["stripe_customer"]))
+    look = inbox.look_again("subscription", id_, lane, f"replaced:{for_order}", livemode=livemode)
+
+    async def work(tx: Tx) -> None:
+        await _cancel(tx, row)
+        await inbox.put(tx, [look])
+
+    await store.run(work)
 
 
 async def _found(store: Store, gateway: Gateway, row: Record, call: Call) -> Object:
@@ -98,15 +145,18 @@ async def _asked(store: Store, gateway: Gateway, row: Record, call: Call) -> Obj
     return await asking.answer(store, call, gateway.create_subscription, find)
 
 
-async def _plan(tx: Tx, row: Record, name: str, params: Object) -> Call:
-    """Write down the call, unless the person has the product by now, or another request is about to give it to them."""
+async def _plan(tx: Tx, row: Record, name: str, params: Object, gone: Mapping[str, str]) -> Call:
+    """Write down the call, unless the person has the product by now, or another request is about to give it to them.
+
+    `gone` are subscriptions that have ended at Stripe, each with its order, whether or not our rows know it.
+    """
     person = await customers.lock_person(tx, row["customer_id"])
     call = await asking.known(tx, name, KIND, row["id"])
     if call is not None:
         return call
     for terms in row["plan"].values():
-        has = await rivals.live_one(tx, person, terms["product"])
-        has = has or await rivals.being_made(tx, person, terms["product"], row["id"])
+        has = await rivals.live_one(tx, person, terms["product"], besides=gone.keys())
+        has = has or await rivals.being_made(tx, person, terms["product"], row["id"], besides=gone.values())
         if has is not None:
             raise Conflict(
                 f"{terms['name']} is subscribed to already: {has}; change that one, or cancel it first",

@@ -246,6 +246,10 @@ class Gateway:
         """End a subscription now; raises `NotFound` or `StripeRefused` when it is over already."""
         return await self._call("subscription", lambda: self._client.v1.subscriptions.cancel_async(id_))
 
+    async def void_invoice(self, id_: str) -> dict[str, Any]:
+        """Make an open invoice worth nothing; raises `StripeRefused` for one that is paid, or void already."""
+        return await self._call("invoice", lambda: self._client.v1.invoices.void_invoice_async(id_))
+
     async def invoice_now(self, id_: str) -> dict[str, Any]:
         """Return an invoice as it is now; raises `NotFound`."""
         return await self._call("invoice", lambda: self._client.v1.invoices.retrieve_async(id_))

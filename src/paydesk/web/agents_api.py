@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, field_validator
 from starlette.responses import Response
 
 from paydesk import ids, money, refund_requests
@@ -31,6 +31,14 @@ class RefundRequestGiven(shapes.Given):
     amount: int | None = Field(None, ge=1, le=money.AMOUNT_MAX, description="in the smallest unit")
     reason: str = Field(min_length=1, max_length=500, description="what a person reads before they decide")
     agent: str = Field("a program", min_length=1, max_length=100, description="what the asking program calls itself")
+
+    @field_validator("reason", "agent")
+    @classmethod
+    def seen(cls, text: str) -> str:
+        """Refuse what could steer the terminal of the person who reads it."""
+        if not text.isprintable():
+            raise ValueError("only characters that can be seen, in one line")
+        return text
 
 
 @router.get("/agent", tags=["Agents"])

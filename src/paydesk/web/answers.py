@@ -57,6 +57,9 @@ class Price(Answer):
     currency: Currency
     amount: Amount
     display: str = Field(description="for people", examples=["9.99 USD"])
+    interval: str | None = Field(description="of a subscription: `day`, `week`, `month` or `year`")
+    interval_count: int = Field(description="it is paid every so many intervals", examples=[1])
+    trial_days: int = Field(description="days before the first payment; 0 for none", examples=[0])
 
 
 class Grant(Answer):

@@ -235,10 +235,12 @@ def product(of: Product) -> dict[str, Any]:
         "image": of.image,
         "goods": of.goods,
         "prices": [
-            {"key": p.key, "currency": p.currency, "amount": p.amount, "display": p.display()} for p in of.prices
+            {"key": p.key, "currency": p.currency, "amount": p.amount, "display": p.display(),
+             "interval": p.interval, "interval_count": p.interval_count, "trial_days": p.trial_days}
+            for p in of.prices
         ],
         "grants": [grant.terms() for grant in of.grants],
-    }
+    }  # fmt: skip
 
 
 def products(of: Catalog) -> dict[str, Any]:
