@@ -50,6 +50,7 @@ from paydesk.channels.base import (
     Unknown,
 )
 from paydesk.channels.discord_commands import registered
+from paydesk.channels.discord_messages import ASIDE
 from paydesk.channels.discord_rates import BUCKETS_MAX, Pace
 from paydesk.channels.http import Answer
 from paydesk.errors import SettingError, StoreUnavailable
@@ -220,6 +221,21 @@ async def test_what_is_not_in_the_table_has_a_meaning_too(
     fake.fail_next("POST", *planted, path="/messages")
     error = await error_of(channel, Send("told:1", to(ada), "Hello"))
     assert (type(error), error.rule) == (expected, rule)
+
+
+@pytest.mark.parametrize(
+    ("planted", "expected"),
+    [(coded(403, 50013), Refused), (coded(404, 10003), Refused), (coded(401, 0), Misconfigured)],
+    ids=["no-right", "no-channel", "no-token"],
+)
+async def test_where_nobody_may_be_called_out_nothing_is_broken(
+    fake: DiscordFake, channel: Channel, planted: Any, expected: type[DeliveryError]
+) -> None:
+    ada = fake.user()
+    fake.fail_next("POST", *planted, path="/messages")
+    error = await error_of(channel, Send("aside:1", Address("discord", ada, fake.new_id()), "Look", kind=ASIDE))
+    assert type(error) is expected
+    assert getattr(error, "done", False) is (expected is Refused)
 
 
 async def test_nothing_was_sent_where_nobody_listens(fake: DiscordFake, kept: Kept) -> None:
@@ -964,6 +980,8 @@ class Inbox:
         if self.away:
             self.refused += 1
             raise StoreUnavailable("the database is away")
+        if any(b"unbearable" in one.body for one in arrivals):
+            raise ValueError("unbearable")
         self.arrivals += arrivals
 
 
@@ -1027,6 +1045,7 @@ async def test_a_bot_that_discord_cannot_call_hears_the_same_over_the_gateway(fa
     far.drop()  # hikari comes back by itself
     await until(lambda: far.connected)
     after = asking(fake, ada, 3, pressed("/balance"))
+    far.happens("MESSAGE_CREATE", {**private, "id": fake.new_id(), "content": "unbearable"})
     far.happens("INTERACTION_CREATE", after)
     inbox.away = False
     await until(lambda: fake.interactions[after["token"]].thinking)
@@ -1035,6 +1054,17 @@ async def test_a_bot_that_discord_cannot_call_hears_the_same_over_the_gateway(fa
     with pytest.raises(asyncio.CancelledError):
         await polling
     await channel.close()
+
+
+async def test_who_waits_for_what_was_heard_to_be_stored_hears_that_it_never_will_be() -> None:
+    async def fails() -> None:
+        raise OSError("cannot store")
+
+    heard: asyncio.Queue[discord_gateway.Heard] = asyncio.Queue()
+    heard.put_nowait(("MESSAGE_CREATE", {}))
+    async with asyncio.timeout(20):
+        with pytest.raises(OSError, match="cannot store"):
+            await discord_gateway._until_stored(heard, asyncio.create_task(fails()))
 
 
 async def test_what_is_heard_while_the_database_is_away_is_bounded_and_we_come_back(

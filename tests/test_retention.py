@@ -102,6 +102,31 @@ async def test_old_bodies_and_words_go_and_everything_still_happens_once(service
     assert await retention.once(store, KEEP_DAYS) == retention.Pruned(0, 0, 0)
 
 
+async def test_what_is_finished_after_the_sweep_went_by_loses_its_words_too(service: Service) -> None:
+    store = service.store
+    await service.receiver.receive(event("evt_stuck"))
+    await service.worker.drain()
+    await store.execute("UPDATE inbox SET state = 'quarantined'")
+    async with store.transaction() as tx:
+        await outbox.put(tx, [Message("waits", None, "talk", "bob", "pass_ended", {"feature": "silver"})])
+        await tx.execute("UPDATE outbox SET state = 'waiting', waits_for = 'user:talk:bob' WHERE dedup_key = 'waits'")
+    await later(service, KEEP_DAYS + 1)
+    await told(service, "old")
+    for _ in range(2):
+        await retention.once(store, KEEP_DAYS)
+    assert await body_of(service, "evt_stuck") != b""
+
+    await outbox.wake(store, {"user:talk:bob"})
+    await store.execute("UPDATE inbox SET state = 'ready' WHERE external_id = 'evt_stuck'")
+    await service.worker.drain()
+    pruned = await retention.once(store, KEEP_DAYS)
+    assert (pruned.events, pruned.messages) == (1, 1)
+    assert await body_of(service, "evt_stuck") == b""
+    assert await store.fetchval("SELECT params FROM outbox WHERE dedup_key = 'waits'") == {}
+    assert await store.fetchval("SELECT count(*) FROM attempt") <= 1, "only what is young has attempts"
+    assert await store.fetchval("SELECT count(*) FROM unpruned") == 0
+
+
 async def test_a_sweep_goes_on_where_the_last_one_ended_however_much_there_is(service: Service) -> None:
     async with service.store.transaction() as tx:
         await inbox.put(tx, [event(f"evt_{number}") for number in range(2 * retention.BATCH + 10)])

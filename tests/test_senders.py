@@ -346,13 +346,32 @@ async def test_who_runs_the_desk_hears_once_that_somebody_is_billed_whose_accoun
     idle, elsewhere = await somebody(service, "talk")
     await service.store.execute(SUBSCRIBED, f"sub_{id_}", person)
     for who, address in ((person, id_), (idle, elsewhere), (person, id_)):
-        talk.refusals = [NeedsUser("the account was deleted", for_ever=True)]
+        talk.refusals = [NeedsUser("the account was deleted", deleted=True)]
         await put(service, who, "talk", address)
         await drained(service)
         await service.store.execute("DELETE FROM unreachable")
     rows = await service.store.fetch("SELECT params FROM outbox WHERE template = 'alert_billed_for_nobody'")
     told = {"customer": person, "channel": "talk", "subscription": f"sub_{id_}", "name": "VIP"}
     assert [row["params"] for row in rows] == [told]
+
+
+async def test_who_is_billed_after_their_account_is_gone_is_told_of_and_who_said_stop_is_not(
+    service: Service, talk: Talk
+) -> None:
+    alarms = "SELECT count(*) FROM outbox WHERE template = 'alert_billed_for_nobody' AND customer_id = $1"
+    for error, end, number in (
+        (NeedsUser("the account was deleted", deleted=True), "dead", 1),
+        (NeedsUser("they replied STOP", for_ever=True), "waiting", 0),
+    ):
+        person, id_ = await somebody(service, "talk")
+        talk.refusals = [error]
+        await put(service, person, "talk", id_)
+        await drained(service)
+        await service.store.execute(SUBSCRIBED, f"sub_{id_}", person)
+        later = await put(service, person, "talk", id_)
+        await drained(service)
+        assert (await row(service, later))["state"] == end
+        assert await service.store.fetchval(alarms, person) == number
 
 
 async def test_a_space_that_moved_is_found_at_once(service: Service, talk: Talk) -> None:

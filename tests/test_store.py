@@ -246,6 +246,21 @@ async def test_whoever_waits_when_we_stop_is_told_to_come_again(store: Store) ->
             await task
 
 
+async def test_who_is_kept_out_by_a_lock_is_told_to_come_again(store: Store) -> None:
+    async def write(connection: Any, items: list[int]) -> list[int]:
+        await connection.fetch("SELECT FROM desk FOR UPDATE NOWAIT")
+        return items
+
+    group: GroupCommit[int, int] = GroupCommit(store, write)
+    group.start()
+    async with store.transaction() as tx:
+        await tx.execute("SELECT FROM desk FOR UPDATE")
+        answers = await asyncio.gather(group.submit(1), group.submit(2), return_exceptions=True)
+    assert [type(one) for one in answers] == [StoreUnavailable, StoreUnavailable]
+    assert await group.submit(3) == 3
+    await group.stop()
+
+
 async def test_a_batch_while_the_database_is_away_is_refused_and_the_next_is_written(
     new_database: Callable[[], str], tmp_path: Path
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import secrets
 from typing import Any
 
 import pytest
 
-from paydesk import calls, checkout, customers, ids, payers, topup
+from paydesk import calls, checkout, customers, ids, merging, payers, topup
 from paydesk.customers import Identity
 from paydesk.service import Service
 
@@ -64,3 +66,50 @@ async def test_what_stripe_has_taken_before_is_bought(service: Service) -> None:
     await service.gateway.create_intent(paid, secrets.token_hex(8))
     assert await carried_out(service, key, params) == "it was bought before it was turned off"
     assert await state_of(service, order) == ("open", "done"), "its event tells that it is paid"
+
+
+async def set_up(service: Service) -> tuple[str, str]:
+    """A person with a top-up, known by two ids since a merge."""
+    store = service.store
+    person, other = [await customers.find_or_make(store, Identity("web", secrets.token_hex(6))) for _ in range(2)]
+    await payers.stripe_customer(store, service.gateway, person)
+    await store.execute(TOP_UP, person)
+    await store.execute("UPDATE topup SET enabled = true, stopped_because = NULL WHERE customer_id = $1", person)
+    await merging.merge(store, service.vault, person, other, actor="test")
+    return person, other
+
+
+async def while_busy(service: Service, whoms: tuple[str, ...], then: str = "SELECT $1::text") -> list[str]:
+    """Top up for each of these ids at once, while somebody else holds the lock of the first, who does `then` at last."""
+    async with service.store.transaction() as tx:
+        await customers.lock_person(tx, whoms[0])
+        both = [
+            asyncio.create_task(
+                carried_out(service, f"topup:{secrets.token_hex(6)}", {"customer": one, "unit": "credits"}),
+                context=contextvars.Context(),  # theirs is no part of our transaction
+            )
+            for one in whoms
+        ]
+        await asyncio.sleep(0.5)  # they have found that it is needed, and wait
+        await tx.execute(then, whoms[0])
+    return sorted(await asyncio.gather(*both))
+
+
+async def test_two_reasons_at_once_buy_once_also_for_two_who_are_one(service: Service) -> None:
+    person, other = await set_up(service)
+    assert await while_busy(service, (person, other)) == ["bought credits-10", "it is being bought already"]
+    assert await service.store.fetchval("SELECT count(*) FROM orders WHERE customer_id = $1", person) == 1
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ("UPDATE topup SET enabled = false WHERE customer_id = $1", "it is turned off"),
+        ("UPDATE topup SET month_limit = 998 WHERE customer_id = $1", "the limit of this month is reached"),
+    ],
+    ids=["turned-off", "limit"],
+)
+async def test_what_was_changed_at_the_last_moment_counts(service: Service, then: str, said: str) -> None:
+    person, _ = await set_up(service)
+    assert await while_busy(service, (person,), then) == [said]
+    assert await service.store.fetchval("SELECT count(*) FROM orders WHERE customer_id = $1", person) == 0

@@ -8,7 +8,7 @@ is repeated (Stripe forgets keys after a day).
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,6 +62,10 @@ def line_of(catalog: Catalog, name: str, quantity: int, stripe_prices: dict[str,
 # --- orders ----------------------------------------------------------------------------------------------------------
 
 
+Check = Callable[[Tx, str], Awaitable[None]]
+"""Says by raising that a person may not order now; whoever else orders for them waits until the order is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewOrder:
     """What an order is made of. `thread` is where the buyer is told; without `trial`, a subscription is paid from today."""
@@ -78,9 +82,17 @@ class NewOrder:
 
 
 async def create_order(
-    store: Store, new: NewOrder, *, livemode: bool, id_: str | None = None, reuse: bool = False
+    store: Store,
+    new: NewOrder,
+    *,
+    livemode: bool,
+    id_: str | None = None,
+    reuse: bool = False,
+    check: Check | None = None,
 ) -> str:
     """Write an order with its terms frozen and return its id; under a given `id_` it is made once.
+
+    `check` is asked before, under the lock of the person, and refuses by raising.
 
     With `reuse`, an open order for the same line in the same thread is used again, also by two who ask at once.
     Raises `Invalid` for mixed currencies, too many lines, no shared way to pay, or a total that Stripe does not take,
@@ -92,6 +104,8 @@ async def create_order(
 
     async def work(tx: Tx) -> str:
         person = await customers.lock_person(tx, new.customer)
+        if check is not None:
+            await check(tx, person)
         if reuse:
             open_already = await _open_order(tx, person, new)
             if open_already is not None:
@@ -105,26 +119,11 @@ async def create_order(
             "stars) "
             "VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), $9, $10, $11, $12, $13, $14, $15, $16, $17, "
             "$18, $19) ON CONFLICT DO NOTHING",
-            id_,
-            person,
-            0 if trial_days else amount,
-            currency,
-            livemode,
-            ids.token(),
-            thread.channel,
-            thread.address,
-            thread.conversation,
-            new.success_url,
-            new.cancel_url,
-            {**_taking_codes(new), **(new.metadata or {})},
-            new.capture,
-            new.save_card,
-            methods,
-            "payment" if plan is None else "subscription",
-            plan,
-            trial_days,
-            _stars(new.lines),
-        )
+            id_, person, 0 if trial_days else amount, currency, livemode, ids.token(),
+            thread.channel, thread.address, thread.conversation, new.success_url, new.cancel_url,
+            {**_taking_codes(new), **(new.metadata or {})}, new.capture, new.save_card, methods,
+            "payment" if plan is None else "subscription", plan, trial_days, _stars(new.lines),
+        )  # fmt: skip
         if made:
             await _write_lines(tx, id_, replace(new, customer=person))
         return id_

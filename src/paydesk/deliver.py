@@ -136,9 +136,10 @@ class Deliverer:
             return Result("sent", "dropped: somebody else has this address now", asked=False)
         lost = None
         if delivery.template != manners.ASIDE:  # that is told because they are out of reach
-            lost = await reaching.unreachable_because(self._store, to, for_ever=delivery.template == manners.REPLY)
+            lost = await reaching.unreachable(self._store, to, for_ever=delivery.template == manners.REPLY)
         if lost is not None:
-            return await outcomes.still_lost(lost, delivery, to, self._elsewhere(delivery))
+            result = await outcomes.still_lost(lost, delivery, to, self._elsewhere(delivery))
+            return await self._with_alarms(result, delivery) if lost.deleted else result
         text, buttons = await self._words(delivery)
         channel = self._channels.get(delivery.channel, self._fallback)
         kind, facts = await self._about(delivery, channel)
@@ -241,16 +242,19 @@ class Deliverer:
             return Result("later", str(moved), wait_s=0, counted=False)
         except DeliveryError as error:
             result = await outcomes.of(error, delivery, to, self._elsewhere(delivery))
-            if isinstance(error, NeedsUser) and error.for_ever:
-                billed = await reaching.billed_for(self._store, delivery.customer)
-                alarms = tuple(alerts.of_deleted(delivery, *one) for one in billed)
-                result = replace(result, messages=result.messages + alarms)
-            return result
+            deleted = isinstance(error, NeedsUser) and error.deleted
+            return await self._with_alarms(result, delivery) if deleted else result
         except TimeoutError:
             late = Unknown(f"no answer within {DELIVER_S_MAX:g} seconds")
             return await outcomes.of(late, delivery, to, self._elsewhere(delivery))
         edge.point("send:after")
         return outcomes.sent(delivery, dict(receipt.data), to)
+
+    async def _with_alarms(self, result: Result, delivery: Delivery) -> Result:
+        """Tell the people of the desk, too, of what bills somebody whose account was deleted."""
+        billed = await reaching.billed_for(self._store, delivery.customer)
+        alarms = tuple(alerts.of_deleted(delivery, *one) for one in billed)
+        return replace(result, messages=result.messages + alarms)
 
     def _elsewhere(self, delivery: Delivery) -> outcomes.Elsewhere:
         """Return a function that finds where else the person of a message can be told it."""

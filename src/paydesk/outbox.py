@@ -98,7 +98,8 @@ class Result:
 
     With the end of the attempt, in one transaction: `messages` are put, what it `tells` enters by the inbox, what waits
     for one of `wakes` is due again, the message `withdraws` needs not be said any more, those whose ids are `also` were
-    told with it, and who is `lost` (channel, id, why, whether for ever) is noted.
+    told with it, and who is `lost` (channel, id, why, whether for ever, whether
+    deleted) is noted.
     """
 
     outcome: str
@@ -115,7 +116,7 @@ class Result:
     withdraws: str | None = None
     also: tuple[int, ...] = ()
     tells: tuple[inbox.Envelope, ...] = ()
-    lost: tuple[str, str, str, bool] | None = None
+    lost: tuple[str, str, str, bool, bool] | None = None
 
 
 PUT = """
@@ -293,9 +294,9 @@ async def renew(store: Store, claimed: Sequence[Delivery]) -> None:
 
 
 LOST = """
-INSERT INTO unreachable (channel, external_id, reason, for_ever) VALUES ($1, $2, $3, $4)
+INSERT INTO unreachable (channel, external_id, reason, for_ever, deleted) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (channel, external_id) DO UPDATE SET reason = excluded.reason, since = now(),
-    for_ever = unreachable.for_ever OR excluded.for_ever
+    for_ever = unreachable.for_ever OR excluded.for_ever, deleted = unreachable.deleted OR excluded.deleted
 """
 
 

@@ -21,7 +21,7 @@ from paydesk.channels.base import (
     Unknown,
 )
 from paydesk.outbox import Delivery, Message, Result
-from paydesk.reaching import waiting_for, waiting_for_mend
+from paydesk.reaching import Unreachable, waiting_for, waiting_for_mend
 
 AGAIN_S = 60.0
 """A receipt that may not have arrived is said once more after this, or a repeat that changes nothing is made."""
@@ -99,7 +99,7 @@ def kept(result: Result) -> Result:
 
 async def _needs_user(error: NeedsUser, delivery: Delivery, to: Address, elsewhere: Elsewhere) -> Result:
     """Keep it until they are there again, and tell them elsewhere meanwhile; reminders are dropped."""
-    lost = (to.channel, to.external_id, str(error)[:200], error.for_ever)
+    lost = (to.channel, to.external_id, str(error)[:200], error.for_ever, error.deleted)
     reason = f"NeedsUser: {error}"
     if delivery.template in manners.REMINDERS:
         return Result("sent", f"dropped: {reason}", lost=lost)
@@ -166,9 +166,13 @@ def _refused(error: Refused, delivery: Delivery) -> Result:
     return Result("dead", f"Refused: {error}", messages=alerts.of_dead(delivery, error.tell or str(error)))
 
 
-async def still_lost(reason: str, delivery: Delivery, to: Address, elsewhere: Elsewhere) -> Result:
-    """Return what becomes of a message to somebody who is known to be out of reach: it is not tried."""
-    return replace(await _needs_user(NeedsUser(reason), delivery, to, elsewhere), lost=None, asked=False)
+async def still_lost(why: Unreachable, delivery: Delivery, to: Address, elsewhere: Elsewhere) -> Result:
+    """Return what becomes of a message to somebody who is known to be out of reach: it is not tried.
+
+    It waits for who may come back, also for who said STOP; nobody comes back to an account that was deleted.
+    """
+    error = NeedsUser(why.reason, deleted=why.deleted)
+    return replace(await _needs_user(error, delivery, to, elsewhere), lost=None, asked=False)
 
 
 def sent(delivery: Delivery, receipt: dict[str, object], to: Address) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -42,25 +43,33 @@ async def is_somebody_elses(store: Store, customer: str | None, who: Address) ->
     return customer is not None and bool(await store.fetchval(OWNER, customer, who.channel, who.external_id))
 
 
-async def unreachable_because(store: Store, who: Address, *, for_ever: bool = False) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """Why a channel cannot tell somebody things; with `deleted`, because their account there is not there any more."""
+
+    reason: str
+    deleted: bool
+
+
+async def unreachable(store: Store, who: Address, *, for_ever: bool = False) -> Unreachable | None:
     """Return why a channel cannot tell somebody things now, `None` when it can or may be tried again.
 
     With `for_ever`, only what never ends by itself counts: somebody who said STOP is not even answered.
     """
-    reason: str | None = await store.fetchval(
-        "SELECT reason FROM unreachable WHERE channel = $1 AND external_id = $2 "
+    row = await store.fetchrow(
+        "SELECT reason, deleted FROM unreachable WHERE channel = $1 AND external_id = $2 "
         "AND (for_ever OR NOT $4 AND since > now() - $3::interval)",
         who.channel,
         who.external_id,
         TRIED_AGAIN_AFTER,
         for_ever,
     )
-    return reason
+    return None if row is None else Unreachable(*row)
 
 
 async def lost(db: Store | Tx, who: Address, reason: str, *, for_ever: bool) -> None:
     """Note that somebody cannot be told things on a channel."""
-    await db.execute(outbox.LOST, who.channel, who.external_id, reason[:200], for_ever)
+    await db.execute(outbox.LOST, who.channel, who.external_id, reason[:200], for_ever, False)
 
 
 async def found(db: Store | Tx, who: Address, *, answers: Mapping[str, Any] | None = None, asked: bool = True) -> None:
@@ -99,7 +108,7 @@ async def next_address(
     if person.email is not None and MAIL in able:
         places.append(Address(MAIL, person.email))
     for place in places:
-        if (place.channel, place.external_id) not in known and await unreachable_because(store, place) is None:
+        if (place.channel, place.external_id) not in known and await unreachable(store, place) is None:
             return place
     return None
 

@@ -6,7 +6,7 @@ then it stops by itself, and the buyer is told with a button to buy. The order a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paydesk import books, checkout, customers, ids, low, outbox, payers, payments, timers
@@ -36,6 +36,18 @@ class TopUp:
     payment_method: str | None
     enabled: bool
     stopped_because: str | None = None
+
+
+class SetUpAnew(Exception):
+    """What is to be bought was changed, turned off or merged while we were about to buy: look again."""
+
+
+class Needless(Exception):
+    """Nothing need be bought; says why."""
+
+
+class OverLimit(Exception):
+    """One more would pass the limit of the month."""
 
 
 LOAD = """
@@ -170,18 +182,21 @@ async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, key: str, 
     order = ids.derived("ord", key)
     if wanted is None or not wanted.enabled:
         return await _call_off(store, gateway, order)
-    needless = await _needless(store, wanted, order)
+    needless = await store.run(lambda tx: _needless(tx, wanted, order))
     if needless is not None:
         return needless
     price = catalog.find_price(wanted.price)
     if price is None:
         return await _give_up(store, wanted, key, "topup_failed", f"{wanted.price} is not sold any more")
-    spent: int = await store.fetchval(SPENT, customer, MARK, wanted.unit, order, price.currency)
-    if spent + price.amount > wanted.month_limit:
-        await store.run(lambda tx: _again_next_month(tx, wanted))
-        return await _say(store, wanted, f"{key}:limit", "topup_limit", "the limit of this month is reached")
     try:
         await _buy(store, gateway, catalog, wanted, order)
+    except SetUpAnew:
+        return await carry_out(store, gateway, catalog, key, params)
+    except Needless as reason:
+        return str(reason)
+    except OverLimit:
+        await store.run(lambda tx: _again_next_month(tx, wanted))
+        return await _say(store, wanted, f"{key}:limit", "topup_limit", "the limit of this month is reached")
     except (PaymentRefused, StripeRefused, Invalid, NotFound) as refused:
         await payments.cancel_of_order(store, gateway, order)
         return await _give_up(store, wanted, key, "topup_failed", refused.message)
@@ -207,25 +222,37 @@ async def _call_off(store: Store, gateway: Gateway, order: str) -> str:
     return "it is turned off"
 
 
-async def _needless(store: Store, wanted: TopUp, order: str) -> str | None:
+async def _needless(tx: Tx, wanted: TopUp, order: str) -> str | None:
     """Return why nothing need be bought any more, if so: it is bought already, or some came in meanwhile.
 
     An order that was begun is gone on with, whatever there is by now.
     """
-    async with store.transaction() as tx:
-        if await tx.fetchval(BEGUN, order):
-            return None
-        if await tx.fetchval(UNDER_WAY, wanted.customer, MARK, wanted.unit):
-            return "it is being bought already"
-        wallet = (await books.wallets(tx, wanted.customer, store.clock.now())).get(wanted.unit)
+    if await tx.fetchval(BEGUN, order):
+        return None
+    if await tx.fetchval(UNDER_WAY, wanted.customer, MARK, wanted.unit):
+        return "it is being bought already"
+    wallet = (await books.wallets(tx, wanted.customer, await tx.fetchval("SELECT desk_now()"))).get(wanted.unit)
     return "there is enough again" if wallet is not None and wallet.balance >= wanted.below else None
 
 
 async def _buy(store: Store, gateway: Gateway, catalog: Catalog, wanted: TopUp, order: str) -> None:
+    """Make the order and its payment. Raises `SetUpAnew`, `Needless` or `OverLimit` before there is any order."""
     line = checkout.line_of(catalog, wanted.price, 1)
     thread = await customers.thread_of(store, wanted.customer)
     new = checkout.NewOrder(wanted.customer, (line,), thread, metadata={MARK: wanted.unit})
-    await checkout.create_order(store, new, livemode=gateway.livemode, id_=order)
+
+    async def check(tx: Tx, person: str) -> None:
+        mine = replace(wanted, customer=person)
+        if await get(tx, person, wanted.unit) != mine:
+            raise SetUpAnew
+        needless = await _needless(tx, mine, order)
+        if needless is not None:
+            raise Needless(needless)
+        spent: int = await tx.fetchval(SPENT, person, MARK, wanted.unit, order, line.currency)
+        if spent + line.unit_amount > wanted.month_limit:
+            raise OverLimit
+
+    await checkout.create_order(store, new, livemode=gateway.livemode, id_=order, check=check)
     await payers.stripe_customer(store, gateway, wanted.customer)
     ask = payments.Ask(wanted.payment_method, confirm=True, off_session=True, description=line.name)
     await payments.make(store, gateway, order, ask)

@@ -181,17 +181,17 @@ class RetryLater(DeliveryError):
 class NeedsUser(DeliveryError):
     """The person must act first (press Start, open their messages, join): kept until they are `Here` again.
 
-    Meanwhile another address of theirs is told. `for_ever`: this address is dead (an account that was deleted).
-    `way_in_url` is where they come into the space that they are not in, if the channel knows it. `aside` is a
-    conversation where they can be called to look, in front of others: nothing else is told there.
+    Meanwhile another address of theirs is told. `for_ever`: this address is dead (a wrong number) or wants nothing any
+    more (STOP). `deleted`: and its account is not there any more. `way_in_url` is where they come into the space they are
+    not in, if known. `aside` is a conversation where they can be called to look, in front of others, and told nothing else.
     """
 
     def __init__(
-        self, reason: str, *, for_ever: bool = False, way_in_url: str | None = None, aside: str | None = None,
-        rule: str = "",
+        self, reason: str, *, for_ever: bool = False, deleted: bool = False,
+        way_in_url: str | None = None, aside: str | None = None, rule: str = "",
     ) -> None:  # fmt: skip
         super().__init__(reason, rule=rule)
-        self.for_ever = for_ever
+        self.for_ever, self.deleted = for_ever or deleted, deleted
         self.way_in_url = way_in_url
         self.aside = aside
 

@@ -15,7 +15,7 @@ from paydesk.channels.http import Answer
 SHUT_OUT_S = 600.0
 OPENING_S = 600.0
 
-ALREADY_ACKNOWLEDGED, NO_MEMBER, NO_RIGHT = 40060, 10007, 50013
+ALREADY_ACKNOWLEDGED, NO_MEMBER, NO_RIGHT, NO_USER = 40060, 10007, 50013, 10013
 TAKING = ("revoke", "remove")
 
 
@@ -59,7 +59,7 @@ CLOSED: Mapping[int, str] = {
     50278: "they share no server with the bot",
 }
 
-DEAD: Mapping[int, str] = {10013: "there is no such user", 50033: "this user cannot be written to"}
+DEAD: Mapping[int, str] = {NO_USER: "there is no such user", 50033: "this user cannot be written to"}
 
 OVER: Mapping[int, str] = {
     10008: "the message is not there any more",
@@ -115,7 +115,7 @@ def _named(code: int, aim: Aim) -> DeliveryError | None:
     if code in CLOSED:
         return NeedsUser(CLOSED[code], rule=rule)
     if code in DEAD:
-        return NeedsUser(DEAD[code], for_ever=True, rule=rule)
+        return NeedsUser(DEAD[code], for_ever=True, deleted=code == NO_USER, rule=rule)
     if code in OVER or (code == 10003 and aim.what == "edit"):
         return Gone(OVER.get(code, "the channel is not there any more"), rule=rule)
     if code in BROKEN:

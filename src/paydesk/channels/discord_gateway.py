@@ -21,7 +21,7 @@ from paydesk.channels.discord_api import Api
 from paydesk.channels.discord_failures import Aim
 from paydesk.channels.discord_interactions import AUTOCOMPLETE, BODY_BYTES_MAX, arrival_of, deferral, is_id
 from paydesk.channels.discord_settings import DiscordSettings
-from paydesk.errors import PaydeskError, SettingError, StoreUnavailable
+from paydesk.errors import SettingError, StoreUnavailable
 
 if TYPE_CHECKING:
     import hikari
@@ -85,11 +85,22 @@ async def _listen(settings: DiscordSettings, heard: asyncio.Queue[Heard], storin
             log.warning("Discord's gateway closed the connection: %s %s", error.code, error.reason)
         except Full:
             log.warning("Discord: %d events wait to be stored; we hang up until they are", heard.qsize())
-            await heard.join()
+            await _until_stored(heard, storing)
             continue
         except (hikari.HikariError, OSError, RuntimeError) as error:  # RuntimeError: no session is left for today
             log.warning("Discord's gateway: %s: %s", type(error).__name__, error)
         await asyncio.sleep(AGAIN_S)
+
+
+async def _until_stored(heard: asyncio.Queue[Heard], storing: asyncio.Task[None]) -> None:
+    """Wait until all that was heard is stored; raises what ended the storing, if that ends first."""
+    joined = asyncio.ensure_future(heard.join())
+    try:
+        await asyncio.wait((joined, storing), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        joined.cancel()
+    if storing.done():
+        storing.result()
 
 
 async def _session(
@@ -144,27 +155,33 @@ async def _store(heard: asyncio.Queue[Heard], api: Api, keep: Keep) -> None:
             batch = [await heard.get()]
             while not heard.empty() and len(batch) < BATCH_MAX:
                 batch.append(heard.get_nowait())
-            arrivals = [(name, told, arrival) for name, told in batch if (arrival := arrival_from(name, told))]
-            await _keep_patiently(keep, [arrival for _, _, arrival in arrivals])
-            for name, told, _ in arrivals:
-                if name == INTERACTION:
+            read = [(name, told, arrival) for name, told in batch if (arrival := arrival_from(name, told))]
+            stored = await _keep_patiently(keep, [arrival for _, _, arrival in read])
+            for (name, told, _), is_stored in zip(read, stored, strict=True):
+                if name == INTERACTION and is_stored:
                     deferring.create_task(_defer(api, told))
             for _ in batch:
                 heard.task_done()
 
 
-async def _keep_patiently(keep: Keep, arrivals: Sequence[Arrival]) -> None:
-    """Store arrivals, however long the database is away: what comes meanwhile waits behind them."""
+async def _keep_patiently(keep: Keep, arrivals: Sequence[Arrival]) -> list[bool]:
+    """Store arrivals, however long the database is away: what comes meanwhile waits behind them.
+
+    Returns for each whether it is stored. What cannot be is logged, and the others are stored all the same.
+    """
     while True:
         try:
             await keep(arrivals)
-            return
         except StoreUnavailable as error:
             log.warning("Discord: %d arrivals wait to be stored: %s", len(arrivals), error)
             await asyncio.sleep(KEEP_AGAIN_S)
-        except PaydeskError as error:
-            log.error("Discord: %d arrivals could not be stored: %s", len(arrivals), error)
-            return
+        except Exception:  # one bad arrival must not cost the others
+            if len(arrivals) > 1:
+                return [stored for one in arrivals for stored in await _keep_patiently(keep, [one])]
+            log.exception("Discord: arrival %s could not be stored", arrivals[0].external_id)
+            return [False]
+        else:
+            return [True] * len(arrivals)
 
 
 async def _defer(api: Api, told: Mapping[str, Any]) -> None:

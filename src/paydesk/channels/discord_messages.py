@@ -15,7 +15,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paydesk.channels.base import DeliveryError, Edit, Gone, Misconfigured, NeedsUser, Notes, Receipt, RetryLater, Send
+from paydesk.channels.base import (
+    DeliveryError,
+    Edit,
+    Gone,
+    Misconfigured,
+    NeedsUser,
+    Notes,
+    Receipt,
+    Refused,
+    RetryLater,
+    Send,
+)
 from paydesk.channels.discord_api import Api
 from paydesk.channels.discord_failures import OPENING_S, Aim
 from paydesk.channels.discord_interactions import EPHEMERAL, is_id
@@ -95,6 +106,8 @@ class Messages:
                 return await self._answer(send, ticket, body)
             except Gone:  # the interaction is over
                 pass
+        if send.kind == ASIDE and send.to.conversation:
+            return await self._call_out(send.to.conversation, send, body)
         if send.to.conversation:
             return await self._post(send.to.conversation, send, body)
         try:
@@ -192,6 +205,15 @@ class Messages:
             raise
         await self._notes.put(f"dm:{user}", told["id"])
         return str(told["id"])
+
+    async def _call_out(self, channel: str, send: Send, body: dict[str, Any]) -> Receipt:
+        """Call somebody in front of others. Where the bot may not write, nothing is broken: they are not called."""
+        try:
+            return await self._post(channel, send, body)
+        except Misconfigured as error:
+            if error.resource == "*":
+                raise
+            raise Refused(str(error), done=True, rule=error.rule) from error
 
     async def _post(self, channel: str, send: Send, body: dict[str, Any]) -> Receipt:
         aim = Aim("message", channel, repeatable=send.attempt <= NONCE_ATTEMPTS)

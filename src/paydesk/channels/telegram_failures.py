@@ -153,7 +153,7 @@ def _away(reason: str, asking: Asking) -> DeliveryError:
 
 
 def _dead(reason: str, asking: Asking) -> DeliveryError:
-    return NeedsUser(reason, for_ever=True)
+    return NeedsUser(reason, deleted=True)
 
 
 def _not_found(reason: str, asking: Asking) -> DeliveryError:

@@ -94,12 +94,18 @@ class GroupCommit(Generic[Item, Result]):
                 self._refuse(batch, away)
 
     async def _commit(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        """Write a batch; a data error in it is found by writing row by row, so that nobody pays for another."""
+        """Write a batch; a data error in it is found by writing row by row, so that nobody pays for another.
+
+        Whom others keep out by their locks is refused with `StoreUnavailable`: nothing was written, it may be repeated.
+        """
         try:
             results = await self._write_surely([item for item, _ in batch])
+        except asyncpg.LockNotAvailableError as error:  # each row by itself would wait as long
+            self._refuse(batch, _kept_out(error))
+            return
         except asyncpg.PostgresError as error:
             if len(batch) == 1:
-                self._refuse(batch, error)
+                self._refuse(batch, _kept_out(error) if isinstance(error, ROLLED_BACK) else error)
                 return
             for single in batch:
                 await self._commit([single])
@@ -172,4 +178,8 @@ class GroupTransaction(GroupCommit[Item, Result]):
         try:
             return await in_transaction(connection, lambda tx: self._write(tx, items))
         except ROLLED_BACK as error:
-            raise StoreUnavailable(f"others are busy with the same people: {type(error).__name__}") from error
+            raise _kept_out(error) from error
+
+
+def _kept_out(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"others are busy with the same rows: {type(error).__name__}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy import ARRAY, UUID, Boolean, Column, Integer, LargeBinary, Table, Text
+from sqlalchemy import ARRAY, UUID, BigInteger, Boolean, Column, Integer, LargeBinary, Table, Text
 
 from paydesk.store.columns import json, metadata, text, time
 
@@ -35,9 +35,19 @@ unreachable = Table(
     text("external_id"),
     text("reason"),
     Column("for_ever", Boolean, nullable=False, server_default=sa.text("false")),
+    Column("deleted", Boolean, nullable=False, server_default=sa.text("false")),
     time("since", default="now()"),
     sa.PrimaryKeyConstraint("channel", "external_id"),
     comment="whom a channel cannot tell things now: they blocked us, closed their messages, said STOP",
+)
+
+unpruned = Table(
+    "unpruned",
+    metadata,
+    text("sweep"),
+    Column("row_id", BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("sweep", "row_id"),
+    comment="what was not finished yet when the sweep of old words went by: it is looked at again until it is",
 )
 
 webhook_endpoint = Table(
