@@ -292,13 +292,13 @@ def test_the_reference_is_searched_while_one_types(desk: Desk, page: Page) -> No
     page.goto(f"{desk.url}/docs")
     page.keyboard.press("/")
     page.keyboard.type("post checkouts")
-    expect(page.get_by_role("heading", name="List products")).to_be_hidden()
+    expect(page.locator("#get-v1-products-title")).to_be_hidden()
     expect(page.get_by_role("heading", name="Create checkout", exact=True)).to_be_visible()
     shown = page.locator(".operation:visible").count()
     assert 1 <= shown < page.locator(".operation").count() / 10
     expect(page.locator("#found")).to_have_text(f"{shown} calls")
     page.keyboard.press("Escape")
-    expect(page.get_by_role("heading", name="List products")).to_be_visible()
+    expect(page.locator("#get-v1-products-title")).to_be_visible()
 
 
 # --- names and texts that want to be code ----------------------------------------------------------------------------
