@@ -26,6 +26,7 @@ from paydesk.channels.base import (
 )
 from paydesk.config import load
 from paydesk.customers import Identity
+from paydesk.inbox import Envelope
 from paydesk.outbox import Message
 from paydesk.service import Service
 from sandbox_fixtures import Sandbox
@@ -220,6 +221,69 @@ async def test_a_retried_message_that_had_been_out_of_sight_is_sent(service: Ser
     async with store.transaction() as tx:
         assert await outbox.retry(tx, [id_]) == 1
     assert [one.id for one in await outbox.claim(store, "talk", rows_max=16)] == [id_]
+
+
+async def roles(service: Service, kind: str, people: list[str]) -> None:
+    """A role given or taken for each of them, those named more than once in a line."""
+    messages = [
+        Message(f"{kind}:{secrets.token_hex(8)}", None, "talk", id_, kind, {"space": "s", "role": "r"}, "s|r")
+        for id_ in people
+    ]
+    async with service.store.transaction() as tx:
+        await outbox.put(tx, messages)
+
+
+async def all_put_off(service: Service) -> None:
+    """What is due of the roles is tried, and is due again in a moment, after all that is new."""
+    for one in await outbox.claim(service.store, "talk", rows_max=2 * outbox.WINDOW):
+        await outbox.finish(service.store, one, outbox.Result("later", "busy", wait_s=0.01, counted=False))
+    await asyncio.sleep(0.05)
+
+
+async def ids_claimed(service: Service) -> list[int]:
+    return [one.id for one in await outbox.claim(service.store, "talk", rows_max=16)]
+
+
+async def test_a_long_line_of_one_role_holds_nobody_up(service: Service) -> None:
+    id_, store = secrets.token_hex(4), service.store
+    await roles(service, "grant", [id_] * (outbox.WINDOW + 5))
+    line = [one["id"] for one in await store.fetch("SELECT id FROM outbox WHERE address = $1 ORDER BY id", id_)]
+    await all_put_off(service)
+    key = await put(service, None, "talk", f"{id_}-other")
+    assert set(await ids_claimed(service)) == {line[0], (await row(service, key))["id"]}
+    for ended in range(5):
+        await store.execute("UPDATE outbox SET state = 'sent' WHERE id = $1", line[ended])
+        assert await ids_claimed(service) == [line[ended + 1]], "in order, one at a time"
+
+
+async def test_roles_of_many_that_were_put_off_and_are_then_taken_hold_nobody_up(service: Service) -> None:
+    crowd = secrets.token_hex(4)
+    people = [f"{crowd}-{number}" for number in range(outbox.WINDOW + 1)]
+    await roles(service, "grant", people)
+    await all_put_off(service)
+    await roles(service, "revoke", people)
+    key = await put(service, None, "talk", crowd)
+    store, done = service.store, list[str]()
+    while claimed := await outbox.claim(store, "talk", rows_max=2 * outbox.WINDOW):
+        done += [one.template for one in claimed]
+        ids = [one.id for one in claimed]
+        await store.execute("UPDATE outbox SET state = 'sent' WHERE id = ANY($1::bigint[])", ids)
+    assert (done.count("grant"), done.count("revoke")) == (len(people), len(people))
+    assert (await row(service, key))["state"] == "sent"
+
+
+async def test_a_role_that_is_put_off_lets_the_next_of_its_line_into_sight(service: Service) -> None:
+    id_, store = secrets.token_hex(4), service.store
+    await roles(service, "grant", [id_] * 3)
+    first, second, third = [
+        one["id"] for one in await store.fetch("SELECT id FROM outbox WHERE address = $1 ORDER BY id", id_)
+    ]
+    await store.execute("UPDATE outbox SET behind = true WHERE id = ANY($1::bigint[])", [second, third])
+    for expected in (first, second, third):
+        (claimed,) = await outbox.claim(store, "talk", rows_max=16)
+        assert claimed.id == expected
+        await outbox.finish(store, claimed, outbox.Result("later", "busy", wait_s=60.0))
+    assert await store.fetchval("SELECT bool_or(behind) FROM outbox WHERE address = $1", id_) is False
 
 
 # --- the closed table ------------------------------------------------------------------------------------------------
@@ -476,6 +540,69 @@ async def test_a_message_that_may_have_arrived_is_never_again_a_first_attempt(se
             await drained(service)
             await asyncio.sleep(0.05)
     assert [said.attempt for said in talk.said] == [2, 1]  # type: ignore[union-attr]
+
+
+# --- the end of an attempt --------------------------------------------------------------------------------------------
+
+CLASH = """
+CREATE SEQUENCE clashes;
+CREATE FUNCTION clash() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('clashes') = 1 THEN RAISE EXCEPTION 'in the way' USING ERRCODE = '{}'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER clash BEFORE INSERT ON attempt FOR EACH ROW EXECUTE FUNCTION clash()
+"""
+NO_CLASH = "DROP TRIGGER clash ON attempt; DROP FUNCTION clash; DROP SEQUENCE clashes"
+
+
+async def noted(service: Service, result: outbox.Result) -> dict[str, object]:
+    """The row of a message whose attempt ended so."""
+    key = await put(service, None, "talk", secrets.token_hex(4))
+    (delivery,) = await outbox.claim(service.store, "talk", rows_max=1)
+    await service.worker._senders._sender("talk")._finish(delivery, result)
+    return await row(service, key)
+
+
+def told(id_: str) -> Envelope:
+    return Envelope("stars", id_, "stars.refund", 3, b"{}", False)
+
+
+async def number_told(service: Service, id_: str) -> object:
+    return await service.store.fetchval("SELECT count(*) FROM inbox WHERE external_id = $1", id_)
+
+
+@pytest.mark.parametrize("sqlstate", ["40P01", "40001", "55P03", "57014"], ids=["deadlock", "order", "lock", "time"])
+async def test_what_an_attempt_brought_about_outlives_a_clash(service: Service, sqlstate: str) -> None:
+    """A refund that was made must reach the ledger, whoever was in the way as it was noted."""
+    id_ = secrets.token_hex(6)
+    alert = Message(f"alert:{id_}", None, "admin", "desk", "alert_errors", {})
+    connection = await service.store.connect()
+    await connection.execute(CLASH.format(sqlstate))
+    try:
+        result = outbox.Result("sent", receipt={"message": 7}, messages=(alert,), tells=(told(id_),))
+        ended = await noted(service, result)
+    finally:
+        await connection.execute(NO_CLASH)
+        await connection.close()
+    assert (ended["state"], ended["receipt"], ended["detail"]) == ("sent", {"message": 7}, None)
+    assert await number_told(service, id_) == 1
+    assert (await row(service, alert.key))["state"] == "ready"
+
+
+async def test_what_cannot_be_stored_takes_nothing_else_with_it(service: Service) -> None:
+    id_ = secrets.token_hex(6)
+    waits = f"user:talk:{id_}"
+    ended = await noted(
+        service, outbox.Result("waiting", "bad \0 \ud800 thing", receipt={"a": ["\0b"]}, waits_for=waits)
+    )
+    assert (ended["state"], ended["waits_for"], ended["detail"]) == ("waiting", waits, "bad  ? thing")
+    assert ended["receipt"] == {"a": ["b"]}
+    nobody = Message(f"m:{id_}", "cus_of_nobody", "talk", id_, "pass_ended")
+    ended = await noted(service, outbox.Result("waiting", waits_for=waits, tells=(told(id_),), messages=(nobody,)))
+    assert (ended["state"], ended["waits_for"]) == ("waiting", waits)
+    assert await number_told(service, id_) == 1
+    assert await outbox.wake(service.store, {waits}) == 2
 
 
 # --- what must never happen ------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -35,6 +35,8 @@ UNKNOWN = "unknown"
 
 NOT_DELIVERED = "not delivered"
 """How the detail of a message begins of which its platform told later, or while it was sent, that it did not arrive."""
+
+NOT_NOTED = "its end could not be noted as it was"
 
 EVENT = "event"
 """The template of what is told to other programs, by outgoing webhooks."""
@@ -152,10 +154,16 @@ WHERE d.channel = $1 AND d.urgent = $2 AND d.address <> ALL ($3::text[]) AND d.s
 ORDER BY d.next_at LIMIT {WINDOW}
 """
 
-# The oldest unsent row of each (channel, address) only: what a person reads comes in order. What is done about a role
-# has a line of its own, one for each role: a server that refuses us holds up neither messages nor other servers, and
-# what was decided later does not wait for what is tried again some other time.
-# Events for other programs come in any order: one that is not taken for hours holds up none of the others.
+# What holds a row `o` up: an older one of its line. What a person reads comes in order: a message waits as long as any
+# before it to the same (channel, address) lives. What is done about a role has a line of its own, one for each role: a
+# server that refuses us holds up neither messages nor other servers, and what was decided later does not wait for what is
+# tried again some other time. Events for other programs, and what is for the desk, come in any order: one that is not
+# taken for hours holds up none of the others.
+HOLDS_UP_NOW = "(p.state = 'leased' OR p.state = 'ready' AND p.next_at <= desk_now())"
+HOLDS_UP = f"""p.channel = o.channel AND p.address = o.address AND p.id < o.id AND p.state IN ('ready','leased')
+          AND (p.template IN ('grant','revoke')) = (o.template IN ('grant','revoke'))
+          AND (o.template NOT IN ('grant','revoke') OR (p.conversation = o.conversation AND {HOLDS_UP_NOW}))"""
+
 CLAIM = f"""
 UPDATE outbox SET state = 'leased', attempts = attempts + 1, claim_id = $4,
     next_at = now() + make_interval(secs => {LEASE_S})
@@ -164,33 +172,29 @@ WHERE id = ANY (ARRAY(
     WHERE o.state IN ('ready','leased')
       AND o.next_at <= CASE WHEN o.state = 'leased' THEN now() ELSE desk_now() END
       AND (o.template = '{EVENT}' OR o.channel = 'admin' OR NOT EXISTS (
-        SELECT FROM outbox p WHERE p.channel = o.channel AND p.address = o.address AND p.id < o.id
-          AND p.state IN ('ready','leased')
-          AND (p.template IN ('grant','revoke')) = (o.template IN ('grant','revoke'))
-          AND (o.template NOT IN ('grant','revoke') OR (p.conversation = o.conversation
-            AND (p.state = 'leased' OR p.next_at <= desk_now())))))
+        SELECT FROM outbox p WHERE {HOLDS_UP}))
     LIMIT $5 FOR UPDATE OF o SKIP LOCKED))
 RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at,
     about, detail IS NOT NULL, starts_with(detail, '{UNKNOWN}'), waits_for
 """
 
-# Where more is due than is looked through, messages behind the head of their thread are put out of sight, once each; the
-# head is locked meanwhile, so that it cannot end unseen. A trigger (migration 0010) brings the next one of a thread back
-# whenever a message ends, however it ends.
+# Where more is due than is looked through, rows that are held up are put out of sight, once each; the head of their line
+# is in sight and locked meanwhile, so that it cannot end unseen. A trigger (migration 0010) brings the next one of a line
+# back whenever one of it ends, however it ends, or, of a role, is put off. So the oldest of a line that is held up by
+# nothing is always in sight, and a full window of rows that are held up gets emptier with each look.
 SET_BEHIND = f"""
 WITH looked_through AS MATERIALIZED ({LOOKED_THROUGH}), crowd AS MATERIALIZED (
-    SELECT o.id, (
-        SELECT p.id FROM outbox p WHERE p.channel = o.channel AND p.address = o.address AND p.id < o.id
-          AND p.state IN ('ready','leased') AND p.template NOT IN ('grant','revoke') ORDER BY p.id LIMIT 1) AS head
+    SELECT o.id, (SELECT p.id FROM outbox p WHERE {HOLDS_UP} ORDER BY p.id LIMIT 1) AS head
     FROM outbox o WHERE o.id = ANY (ARRAY(SELECT id FROM looked_through))
       AND (SELECT count(*) FROM looked_through) = {WINDOW}
-      AND o.channel <> 'admin' AND o.template NOT IN ('{EVENT}','grant','revoke')
+      AND o.channel <> 'admin' AND o.template <> '{EVENT}'
 ), held AS MATERIALIZED (
-    SELECT h.id FROM outbox h WHERE h.id = ANY (ARRAY(SELECT DISTINCT head FROM crowd)) AND h.state IN ('ready','leased')
+    SELECT p.id FROM outbox p WHERE p.id = ANY (ARRAY(SELECT DISTINCT head FROM crowd))
+      AND p.state IN ('ready','leased') AND NOT p.behind AND (p.template NOT IN ('grant','revoke') OR {HOLDS_UP_NOW})
     FOR SHARE SKIP LOCKED
 ), followers AS MATERIALIZED (
     SELECT o.id FROM outbox o WHERE o.id = ANY (ARRAY(SELECT crowd.id FROM crowd JOIN held ON held.id = crowd.head))
-      AND o.state = 'ready' AND NOT o.behind
+      AND o.state = 'ready' AND NOT o.behind AND o.next_at <= desk_now()
     FOR UPDATE SKIP LOCKED
 )
 UPDATE outbox o SET behind = true FROM crowd WHERE o.id = crowd.id AND o.id = ANY (ARRAY(SELECT id FROM followers))
@@ -336,6 +340,31 @@ async def _follow_up(tx: Tx, result: Result) -> None:
         await tx.execute(ALSO, list(result.also))
     if result.lost is not None:
         await tx.execute(LOST, *result.lost)
+
+
+def storable(value: Any) -> Any:
+    """Return a result without what PostgreSQL stores in no text: NUL characters and halves of characters."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode(errors="replace").decode()
+    if isinstance(value, Mapping):
+        return {storable(key): storable(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(storable(one) for one in value)
+    if isinstance(value, (Result, Message, inbox.Envelope)):
+        return replace(value, **{one.name: storable(getattr(value, one.name)) for one in fields(value)})
+    return value
+
+
+def lessened(result: Result) -> Result:
+    """Return less of a result that cannot be stored: first all that must not be lost, then what is told, then the end."""
+    if result.detail != NOT_NOTED:
+        return Result(
+            result.outcome, NOT_NOTED, wait_s=result.wait_s, waits_for=result.waits_for, counted=result.counted,
+            tells=result.tells, messages=result.messages, wakes=result.wakes,
+        )  # fmt: skip
+    if result.messages:
+        return replace(result, messages=())
+    return replace(result, tells=(), wakes=())
 
 
 def _next(delivery: Delivery, result: Result) -> tuple[str, float]:

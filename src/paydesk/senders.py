@@ -23,6 +23,7 @@ from paydesk.leases import Lease
 from paydesk.outbox import Delivery
 from paydesk.store import Store
 from paydesk.store.bell import Bell
+from paydesk.store.pool import AWAY, ROLLED_BACK
 from paydesk.telemetry import DELIVERED
 
 log = logging.getLogger("paydesk.senders")
@@ -37,6 +38,9 @@ FAILURES_MAX = 5
 REST_S_MIN, REST_S_MAX = 2.0, 60.0
 STOP_S_MAX = 5.0
 FINISHES_MAX = 20
+
+NOT_COMMITTED = (*ROLLED_BACK, *AWAY)
+"""Others were in the way, or it took too long: the same may be stored in a moment."""
 
 
 class Pace:
@@ -191,17 +195,18 @@ class Sender:
 
     async def _finish(self, delivery: Delivery, result: outbox.Result) -> None:
         """Note how it ended, as long as the lease lasts: what was sent and is not noted would be sent again."""
+        result = outbox.storable(result)
         for _ in range(FINISHES_MAX):
             try:
                 if not await outbox.finish(self._store, delivery, result):
                     log.warning("delivery %s had been taken over", delivery.id)
                 return
-            except StoreUnavailable as error:
+            except (StoreUnavailable, *NOT_COMMITTED) as error:
                 log.warning("the end of delivery %s waits: %s", delivery.id, error)
                 await asyncio.sleep(IDLE_S)
-            except Exception:  # something in it cannot be stored: then the bare end is
+            except Exception:  # something in it cannot be stored: then the rest is
                 log.exception("the end of delivery %s could not be noted as it is", delivery.id)
-                result = outbox.Result(result.outcome, "its end could not be noted as it was", wait_s=result.wait_s)
+                result = outbox.lessened(result)
         log.error("delivery %s is tried again: its end could not be noted", delivery.id)
 
     async def _note(self, result: outbox.Result) -> None:
@@ -226,7 +231,7 @@ class Sender:
         """Lengthen the leases of what is still under way."""
         while await asyncio.sleep(outbox.LEASE_S / 3, True):
             if self._under_way:
-                with contextlib.suppress(StoreUnavailable):
+                with contextlib.suppress(StoreUnavailable, *NOT_COMMITTED):
                     await outbox.renew(self._store, list(self._under_way.values()))
 
 

@@ -1,4 +1,4 @@
-"""Only the head of a long thread is in sight of the senders; what is old loses its body, and keeps the body's hash."""
+"""Only the heads of long lines are in sight of the senders; what is old loses its body, and keeps the body's hash."""
 
 from __future__ import annotations
 
@@ -10,20 +10,39 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-NEXT_OF_THREAD = """
-CREATE FUNCTION next_of_thread() RETURNS trigger LANGUAGE plpgsql AS $$
+# A row that stands behind another has an older one of its line in sight, which holds it up: a message as long as it
+# lives, a role as long as it is due or under way. So whatever brings that to an end brings the next one into sight.
+NEXT_OF_LINE = """
+CREATE FUNCTION next_of_line() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE outbox SET behind = false WHERE id IN (
         SELECT (SELECT o.id FROM outbox o WHERE o.channel = t.channel AND o.address = t.address AND o.behind
-                  AND o.state IN ('ready','leased') ORDER BY o.id LIMIT 1)
-        FROM (SELECT DISTINCT channel, address FROM changed WHERE state NOT IN ('ready','leased')) t);
+                  AND o.state IN ('ready','leased') AND (o.template IN ('grant','revoke')) = t.is_role
+                  AND (NOT t.is_role OR o.conversation = t.conversation) ORDER BY o.id LIMIT 1)
+        FROM (SELECT DISTINCT channel, address, template IN ('grant','revoke') AS is_role,
+                  CASE WHEN template IN ('grant','revoke') THEN conversation END AS conversation
+              FROM changed WHERE state NOT IN ('ready','leased')
+                OR (template IN ('grant','revoke') AND state = 'ready' AND next_at > desk_now())) t);
     RETURN NULL;
 END $$
 """
 
 WHEN_ONE_ENDS = """
-CREATE TRIGGER outbox_next_of_thread AFTER UPDATE ON outbox
-REFERENCING NEW TABLE AS changed FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION next_of_thread()
+CREATE TRIGGER outbox_next_of_line AFTER UPDATE ON outbox
+REFERENCING NEW TABLE AS changed FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION next_of_line()
+"""
+
+IN_SIGHT = """
+CREATE FUNCTION in_sight() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.behind := false;
+    RETURN NEW;
+END $$
+"""
+
+WHEN_NOT_READY = """
+CREATE TRIGGER outbox_in_sight BEFORE UPDATE ON outbox
+FOR EACH ROW WHEN (NEW.behind AND NEW.state <> 'ready') EXECUTE FUNCTION in_sight()
 """
 
 
@@ -46,5 +65,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state IN ('ready','leased') AND behind"),
     )
-    op.execute(NEXT_OF_THREAD)
+    op.execute(NEXT_OF_LINE)
     op.execute(WHEN_ONE_ENDS)
+    op.execute(IN_SIGHT)
+    op.execute(WHEN_NOT_READY)
