@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from browser import browser, page, served
 from conftest import settings_for
-from desk import Buyer, Desk, running_desk
+from desk import Buyer, Desk, running_desk, until
 from paydesk.web.pages.assets import FOLDER
 from sandbox_fixtures import Sandbox
 from tools import node_package
@@ -36,7 +37,7 @@ sessionStorage.made = query.get("element") ? location.search : sessionStorage.ma
 const wanted = new URLSearchParams(sessionStorage.made);
 window.told = [];
 window.Paydesk = Paydesk;
-for (const name of ["ready", "paid", "failed", "pending", "closed", "error", "balance", "changed", "portal"]) {
+for (const name of ["ready", "paid", "failed", "pending", "closed", "error", "token", "balance", "changed", "portal"]) {
   document.addEventListener(`paydesk-${name}`, (event) => {
     window.told.push([name, event.detail.code ?? event.detail.state ?? event.detail.balance ?? null]);
     if (name === "portal") { window.portal = event.detail.url; event.preventDefault(); }
@@ -66,7 +67,21 @@ name = "Lesson"
 payment_methods = ["card", "blik", "p24"]
 prices = [{ currency = "pln", amount = "60.00" }]
 grants = [{ kind = "credits", amount = 1, unit = "lessons" }]
+[products.book]
+name = "Book"
+prices = [{ currency = "pln", amount = "40.00" }]
+grants = [{ kind = "credits", amount = 1, unit = "books" }]
 """
+
+# What a browser's line does to the calls that confirm a payment: their answers are lost, or come late.
+_LOSING = """times => { const real = fetch; let begun = false; window.fetch = async (...given) => {
+  const answer = await real(...given);
+  begun ||= String(given[0]).includes("/confirm");
+  if (!begun || !String(given[0]).includes("/v3/") || times-- < 1) return answer;
+  throw new TypeError("Failed to fetch"); }; }"""
+_LATE = """() => { const real = fetch; window.fetch = async (...given) => {
+  if (String(given[0]).includes("/confirm")) await new Promise((go) => { window.confirm_now = go; });
+  return real(...given); }; }"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,6 +152,9 @@ def test_opening_makes_nothing_and_a_card_that_is_declined_is_followed_by_one_th
     page.get_by_role("button", name=re.compile("Pay|Paying")).click(force=True)
     expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=20_000)
     expect(page.get_by_text("You got 10 credits.")).to_be_visible()
+    expect(page.get_by_text("Thank you!")).to_be_visible()
+    expect(page.get_by_role("link", name="Back to the shop")).to_be_visible()
+    page.goto(form_of(order))
     expect(page.get_by_text("Already paid: this link takes no second payment.")).to_be_visible()
     desk.settled(order["id"])
     assert [one["status"] for one in intents_of(desk, order)] == ["succeeded"]
@@ -190,6 +208,11 @@ def test_a_buyer_is_told_in_their_language_and_can_go_on(desk: Desk, page: Page)
     fill(page, POOR)
     pay(page)
     expect(page.get_by_role("alert").filter(has_text="Nic nie pobrano")).to_contain_text("środków")
+    fill(page, VISA)
+    pay(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Opłacone", timeout=20_000)
+    order = desk.buyer().checkout("credits-10")
+    page.goto(form_of(order) + "?locale=pl")
     desk.post(f"/v1/orders/{order['id']}/cancel", {})
     page.reload()
     expect(page.get_by_role("heading", level=1)).to_have_text("To zamówienie anulowano")
@@ -260,6 +283,108 @@ def test_the_element_finds_its_order_again_after_3d_secure(desk: Desk, shop: str
     expect(page.get_by_text("Thank you! Your payment has arrived.")).to_be_visible(timeout=20_000)
     assert "payment_intent" not in page.url
     assert len(orders_of(desk, buyer)) == 1
+
+
+def test_a_fresh_token_neither_empties_the_form_nor_makes_a_second_order(desk: Desk, shop: str, page: Page) -> None:
+    buyer = desk.buyer()
+    page.goto(f"{shop}/?element=payment-form&price=credits-10&token={token_of(desk, buyer)}")
+    fresh = "token => document.querySelector('paydesk-payment-form').setAttribute('customer-token', token)"
+    fill(page, VISA)
+    page.evaluate(fresh, "pdc_expired")
+    pay(page)
+    expect(page.get_by_role("alert").filter(has_text="open for too long")).to_be_visible()
+    assert ["token", None] in told(page)
+    page.evaluate(fresh, token_of(desk, buyer))
+    page.evaluate(_LATE)
+    with page.expect_response("**/v3/api/payment_intents/*"):
+        pay(page)
+    page.evaluate(fresh, token_of(desk, buyer))
+    page.evaluate("document.querySelector('paydesk-payment-form').setAttribute('locale', 'en-GB')")
+    page.wait_for_timeout(500)
+    expect(page.get_by_role("button", name="Paying…")).to_be_visible()
+    page.evaluate("confirm_now()")
+    expect(page.get_by_text("Thank you! Your payment has arrived.")).to_be_visible(timeout=20_000)
+    assert len(orders_of(desk, buyer)) == 1
+
+
+def test_who_goes_back_from_the_bank_pays_the_same_order(desk: Desk, shop: str, page: Page) -> None:
+    buyer = desk.buyer()
+    page.goto(f"{shop}/?element=payment-form&price=credits-10&token={token_of(desk, buyer)}")
+    fill(page, SECURED)
+    pay(page)
+    page.get_by_role("button", name="Complete authentication").wait_for()
+    page.go_back()
+    fill(page, VISA)
+    pay(page)
+    expect(page.get_by_text("Thank you! Your payment has arrived.")).to_be_visible(timeout=20_000)
+    assert len(orders_of(desk, buyer)) == 1
+    page.reload()  # that one is over: what comes now is another
+    expect(page.get_by_label("Card number")).to_be_visible()
+
+
+def test_a_price_that_has_changed_is_shown_before_it_is_paid(polish_desk: Desk, page: Page) -> None:
+    key = polish_desk.post("/v1/keys", {"name": "shop", "kind": "publishable"})["key"]
+    buyer = polish_desk.buyer()
+    with served(_SHOP.replace("DESK", polish_desk.url).replace("KEY", key)) as address:
+        page.goto(f"{address}/?element=payment-form&price=book&locale=en&token={token_of(polish_desk, buyer)}")
+        fill(page, VISA)
+        Path(polish_desk.settings["PAYDESK_CATALOG"]).write_text(CATALOGUE.replace("40.00", "90.00"))
+        preview = f"{polish_desk.url}/pay/preview?price=book"
+        until(lambda: httpx.get(preview).json()["amount"] == 9000, what="the new price")
+        expect(page.get_by_role("button", name="40.00")).to_be_visible()
+        pay(page)
+        expect(page.get_by_role("alert").filter(has_text="The price has changed")).to_contain_text("90.00")
+        (order,) = orders_of(polish_desk, buyer)
+        assert intents_of(polish_desk, {"id": order}) == []
+        page.get_by_role("button", name="90.00").click()
+        expect(page.get_by_text("Thank you! Your payment has arrived.")).to_be_visible(timeout=20_000)
+        assert orders_of(polish_desk, buyer) == [order]
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_lost_answer_is_asked_for_and_never_called_uncharged(desk: Desk, page: Page, lost: int) -> None:
+    order = desk.buyer().checkout("credits-10")
+    page.goto(form_of(order))
+    fill(page, VISA)
+    page.evaluate(_LOSING, lost)
+    pay(page)
+    if lost == 2:  # nor could Stripe be asked
+        alert = page.get_by_role("alert").filter(has_text="not known yet")
+        expect(alert).to_be_visible()
+        expect(alert).not_to_contain_text("Nothing was charged")
+        pay(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=20_000)
+
+
+def test_two_tabs_pay_once_and_both_say_so(desk: Desk, page: Page) -> None:
+    order = desk.buyer().checkout("credits-10")
+    other = page.context.new_page()
+    for tab in (page, other):
+        tab.goto(form_of(order))
+        fill(tab, VISA)
+    page.evaluate(_LATE)
+    with page.expect_response("**/v3/api/payment_intents/*"):
+        pay(page)
+    pay(other)
+    expect(other.get_by_role("heading", level=1)).to_have_text("Paid", timeout=20_000)
+    page.evaluate("confirm_now()")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=20_000)
+    assert len([one for one in intents_of(desk, order) if one["status"] == "succeeded"]) == 1
+
+
+def test_what_is_on_its_way_is_followed_until_it_arrives(desk: Desk, shop: str, page: Page) -> None:
+    buyer = desk.buyer()
+    reserved = {"customer": buyer.who, "amount": 700, "currency": "usd", "capture_method": "manual"}
+    payment = desk.post("/v1/payments", reserved)
+    token = desk.get(f"/v1/orders/{payment['order']}")["link"].rsplit("/", 1)[1]
+    page.goto(f"{shop}/?element=payment-form&order={token}")
+    fill(page, VISA)
+    pay(page)
+    expect(page.get_by_text("Your payment is on its way")).to_be_visible(timeout=20_000)
+    page.reload()
+    expect(page.get_by_text("Your payment is on its way")).to_be_visible()
+    desk.post(f"/v1/payments/{payment['id']}/capture", {})
+    expect(page.get_by_text("Thank you! Your payment has arrived.")).to_be_visible(timeout=20_000)
 
 
 def test_subscriptions_are_ended_and_kept_where_they_are_listed(desk: Desk, shop: str, page: Page) -> None:

@@ -73,6 +73,11 @@ answers.push("cut", [503, away, { "Retry-After": "0" }], [201, { id: "ord_1" }])
 assert.equal((await line.checkouts.create(wanted)).id, "ord_1");
 assert.equal(new Set(seen.map((one) => one.key)).size, 1);
 const tries = seen.length;
+const underWay = [409, { error: { code: "idempotency_key_in_use", message: "the first request is under way" } }];
+answers.push("cut", underWay, underWay, underWay, underWay, [201, { id: "ord_2" }]);
+assert.equal((await line.checkouts.create(wanted)).id, "ord_2");
+answers.push(underWay);
+assert.equal((await refused(() => line.checkouts.create(wanted, { idempotencyKey: "somebody-elses" }))).status, 409);
 answers.push([429, away, { "Retry-After": "3600" }]);
 const later = await refused(() => line.products.list());
 answers.push([503, away, { "Retry-After": "0" }], [503, away, { "Retry-After": "0" }], [503, away, { "Retry-After": "0" }]);
@@ -93,6 +98,7 @@ const result = await line.stripeService.createCheckoutSession(checkoutData);
 assert.equal(result.success && result.data.url, "https://checkout.example/c");
 const failed = await line.stripeService.products();
 assert.equal(failed.success, false);
+assert.equal(JSON.parse(JSON.stringify(failed)).error.message, "no price");
 bad.closeAllConnections();
 bad.close();
 

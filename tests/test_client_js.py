@@ -43,7 +43,11 @@ def test_its_types_are_those_that_callers_need(tmp_path: Path) -> None:
     compiler = node_package("typescript", TYPESCRIPT) / "node_modules" / ".bin" / "tsc"
     react = node_package("@types/react", REACT_TYPES) / "node_modules"
     modules = tmp_path / "node_modules"
-    shutil.copytree(FOLDER, modules / "paydesk")
+    shutil.copy(EXAMPLE / ".npmrc", tmp_path)
+    (tmp_path / "package.json").write_text(json.dumps({"private": True, "dependencies": {"paydesk": f"file:{FOLDER}"}}))
+    install = ["npm", "install", "--offline", "--no-audit", "--no-fund"]
+    installed = subprocess.run(install, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert installed.returncode == 0, installed.stderr
     for name in ("@types", "csstype"):
         (modules / name).symlink_to(react / name)
     shutil.copy(HERE / "client_types.ts", tmp_path)

@@ -292,9 +292,20 @@
         if (checked.error) return checked;
         params = { ...rest, ...elements.data(extra) };
       }
+      const mismatch = elements && !elements.options.clientSecret ? await this.mismatch(secret, elements.options) : null;
+      if (mismatch) return { error: mismatch };
       const answer = await this.send(secret, { ...params, return_url: rest.return_url || location.href });
       if (answer.error) return { error: answer.error };
       return this.goOn(answer, secret, { redirects: true, home: redirect === "if_required" ? null : rest.return_url });
+    }
+
+    // Elements that were begun without an intent take only one that says the same.
+    async mismatch(secret, options) {
+      const intent = await this.read(secret);
+      if (intent.error) return intent.error;
+      const wrong = kindOf(secret) === "payment_intent" && ["amount", "currency"].find((name) => options[name] !== undefined && String(options[name]) !== String(intent[name]));
+      if (!wrong) return null;
+      return { type: "invalid_request_error", message: `The ${wrong} of the elements (${options[wrong]}) is not the ${wrong} of the PaymentIntent (${intent[wrong]}).` };
     }
 
     send(secret, params) { return ask("POST", `${kindOf(secret)}s/${idOf(secret)}/confirm`, { ...params, key: this.key, client_secret: secret }); }

@@ -41,6 +41,9 @@ log = logging.getLogger("paydesk.pages")
 OPEN_TO_ALL = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """The answers carry no cookie and ask for none: who has the token has it in every page."""
 
+BACK_FROM_BANK = "paydesk_order"
+"""What the address that a bank leads back to bears, as paydesk.js says."""
+
 Handler = Callable[["PayForm", Request], Awaitable[dict[str, Any]]]
 
 
@@ -94,7 +97,8 @@ class PayForm:
         seen = await _seen(here, order, words)
         if seen["state"] == "open" and seen["hosted_only"]:
             return RedirectResponse(seen["link"], 303, {**HEADERS, "Cache-Control": "no-store"})
-        return _page(here, 200, words, {**seen, "token": order["link_token"]})
+        just_paid = request.query_params.get("just") == "paid" or BACK_FROM_BANK in request.query_params
+        return _page(here, 200, words, {**seen, "token": order["link_token"], "just_paid": just_paid})
 
     @for_scripts
     async def config(self, request: Request) -> dict[str, Any]:

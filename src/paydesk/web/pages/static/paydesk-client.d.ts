@@ -275,10 +275,23 @@ export interface Hold {
   [more: string]: unknown;
 }
 
+/** Why somebody may have a feature: a pass, a subscription, or a gift. */
+export interface AccessReason {
+  source: string;
+  kind: string;
+  text: string;
+  order: string | null;
+  subscription: string | null;
+  product: string | null;
+  since: Moment;
+  until: Moment | null;
+}
+
 export interface Access {
   allowed: boolean;
   until: Moment | null;
-  because: unknown[];
+  because: string[];
+  reasons: AccessReason[];
 }
 
 // --- what is sent ----------------------------------------------------------------------------------------------------
@@ -406,7 +419,7 @@ export interface Pressed {
 
 // --- routes under /api, for front ends that know them ----------------------------------------------------------------
 
-export type Enveloped<T> = { success: true; data: T } | { success: false; error: { code: string; message: string } };
+export type Enveloped<T> = { success: true; data: T } | { success: false; error: Required<PaydeskErrorFields> };
 
 export interface CheckoutSessionGiven {
   user_id: number | string;

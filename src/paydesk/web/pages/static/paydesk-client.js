@@ -13,6 +13,9 @@ const TIMEOUT_MS = 20_000;
 const RETRIES = 2;
 const WAIT_MS = 400;
 const WAIT_MS_MAX = 20_000;
+const UNDER_WAY = "idempotency_key_in_use"; // the answer to a repeat while the first request is still being worked on
+const UNDER_WAY_MS = 1000;
+const UNDER_WAY_MS_MAX = 60_000;
 const AGAIN = new Set([429, 503]);
 const WRITES = new Set(["POST", "PATCH", "DELETE"]);
 
@@ -165,8 +168,9 @@ export class Paydesk {
       try {
         return await this.request(method, path, options);
       } catch (error) {
-        if (error instanceof PaydeskError) return { success: false, error };
-        throw error;
+        if (!(error instanceof PaydeskError)) throw error;
+        const { code, message, param, requestId, status, retryAfter } = error; // plain: an Error's message is lost as JSON
+        return { success: false, error: { code, message, param, requestId, status, retryAfter } };
       }
     };
     const user = (id) => part(String(id));
@@ -201,19 +205,25 @@ export class Paydesk {
   }
 
   /**
-   * One call, repeated where nothing can have happened twice: connection lost, 429 or 503. Everything that writes has an
-   * Idempotency-Key, the same for its repeats. Throws PaydeskError; an abort of yours throws what your signal says.
+   * One call, repeated where nothing can have happened twice: connection lost, 429 or 503, and, for a minute, a first
+   * request that is still under way. Everything that writes has an Idempotency-Key, the same for its repeats. Throws PaydeskError; an abort of yours throws what your signal says.
    */
   async request(method, path, { body, query, signal, idempotencyKey, timeoutMs = this.#options.timeoutMs } = {}) {
     const address = this.#url + addressOf(path, query);
     const headers = await this.#headers(method, path, body, idempotencyKey);
     const sent = { method, headers, body: body === undefined ? undefined : JSON.stringify(body) };
-    for (let attempt = 0; ; attempt += 1) {
+    const until = Date.now() + UNDER_WAY_MS_MAX;
+    for (let attempt = 0; ; ) {
       const outcome = await this.#once(address, sent, signal, timeoutMs);
       if (!(outcome instanceof PaydeskError)) return outcome;
+      if (outcome.code === UNDER_WAY && attempt > 0 && Date.now() < until) {
+        await wait(UNDER_WAY_MS, signal);
+        continue;
+      }
       const waitMs = this.#pause(outcome, attempt);
       if (waitMs === null) throw outcome;
       await wait(waitMs, signal);
+      attempt += 1;
     }
   }
 

@@ -72,6 +72,8 @@ export interface PaydeskEventMap {
   "paydesk-pending": CustomEvent<{ order: string | null; state: "pending" }>;
   "paydesk-closed": CustomEvent<{ order: string | null; state: string }>;
   "paydesk-failed": CustomEvent<{ order?: string | null; code: string; message: string; error: unknown }>;
+  /** The buyer's token, or the key, is refused: put a fresh one into `customer-token`. */
+  "paydesk-token": CustomEvent<{ error: unknown }>;
   "paydesk-error": CustomEvent<{ error: unknown }>;
   "paydesk-balance": CustomEvent<{ unit: string; balance: number; held: number; debt: number }>;
   "paydesk-changed": CustomEvent<{ subscription: Subscription }>;

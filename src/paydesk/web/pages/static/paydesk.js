@@ -7,10 +7,13 @@ export * from "./paydesk-client.js";
 const HERE = import.meta.url.replace(/\/static\/paydesk\.js.*$/, "");
 const RETURNED = "paydesk_order";
 const OF_STRIPE = ["payment_intent", "setup_intent", "source_type", "redirect_status", "redirect_pm_type"];
+const TAKEN = ["succeeded", "processing", "requires_capture"]; // statuses of an intent that has its money, or soon will
+const NOT_TAKEN = ["requires_payment_method", "requires_confirmation", "canceled"];
 const LOOK_MS = 700;
 const SLOW_MS = 4000;
 const SURE_MS = 12_000;
 const PATIENCE_MS = 180_000;
+const PATIENT_MS = 15_000; // between looks, when patience has run out
 
 // --- looks -----------------------------------------------------------------------------------------------------------
 
@@ -107,6 +110,16 @@ function sign(name) {
 const put = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Wait, and then until somebody looks at the page. */
+async function pauseUnseen(ms) {
+  await pause(ms);
+  if (document.visibilityState !== "hidden") return;
+  await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+}
+
+/** Whether a refusal means that the buyer's token, or the key, is good no more. */
+const outdated = (error) => error instanceof PaydeskError && (error.status === 401 || error.status === 403);
+
 /** Stripe.js, loaded once for a page. */
 function stripeJs(address) {
   if (globalThis.Stripe) return Promise.resolve(globalThis.Stripe);
@@ -148,10 +161,15 @@ class PaydeskElement extends Element {
     this.#loads += 1;
   }
 
-  attributeChangedCallback(_name, before, now) {
+  attributeChangedCallback(name, before, now) {
     if (before === now) return;
     this.#client = null;
-    if (this.isConnected) this.reload();
+    if (this.isConnected) this.changed(name);
+  }
+
+  /** What a change of an attribute, or of the client, means to what is shown. */
+  changed(_name) {
+    this.reload();
   }
 
   /** The client that this element uses. One of your own may be put here instead of a key and a token. */
@@ -166,7 +184,7 @@ class PaydeskElement extends Element {
 
   set client(own) {
     this.#client = own;
-    if (this.isConnected) this.reload();
+    if (this.isConnected) this.changed("client");
   }
 
   set locale(own) {
@@ -216,10 +234,11 @@ class PaydeskElement extends Element {
 
   /** Show that nothing can be shown now, and a button to try again. */
   away(error) {
-    const text = this.say("form_away") || "The payment page cannot be reached just now.";
+    const text = (outdated(error) ? this.say("form_session") : this.say("form_away")) || "The payment page cannot be reached just now.";
     const again = node("button", { type: "button", textContent: this.say("form_again") || "Try again" });
     again.addEventListener("click", () => this.reload());
     this.show(node("div", { className: "stack" }, node("p", { className: "problem", textContent: text, attr: { role: "alert", part: "problem" } }), again));
+    if (outdated(error)) this.tell("token", { error });
     this.tell("error", { error });
   }
 
@@ -245,6 +264,13 @@ export class PaydeskPaymentForm extends PaydeskElement {
   #order = null;
   #orderKey = null;
   #busy = false;
+  #other = false; // another thing is sold than the order was made for
+  #over = false; // how it ended is shown
+  #turn = 0;
+  #late = false; // something has changed while a payment was under way
+  #shown = false; // the form, or how it ended
+  #unsure = false; // what Stripe made of a try was never heard
+  #current = () => false;
   #scheme = null;
   #appearance = null;
 
@@ -286,24 +312,93 @@ export class PaydeskPaymentForm extends PaydeskElement {
     return { theme: dark ? "night" : "stripe", variables, rules: { ".Input": { border: `1px solid ${line}` } } };
   }
 
+  /** A fresh key or token speaks for the same buyer: form, order and what was typed stay. Another price is another order. */
+  changed(name) {
+    if (["url", "order", "price", "quantity"].includes(name)) this.#other = true;
+    else if (this.#shown && name !== "locale") {
+      if (this.problem?.textContent === this.say("form_session")) this.problem.textContent = "";
+      return;
+    }
+    this.reload();
+  }
+
+  /** Nothing is loaded while a payment is under way: what has changed is shown after it. */
+  reload() {
+    if (this.#busy) this.#late = true;
+    else super.reload();
+  }
+
+  away(error) {
+    if (this.#busy) return;
+    this.#shown = false;
+    super.away(error);
+  }
+
   async load(current) {
-    this.#busy = false;
-    this.#orderKey = null;
+    if (this.#busy) return this.reload();
+    if (this.#other) {
+      this.#token = this.#orderKey = null;
+      this.#other = this.#unsure = false;
+    }
     const back = new URL(location.href).searchParams;
     const own = this.getAttribute("order");
     const price = this.getAttribute("price");
     const returned = back.get(RETURNED);
-    this.#token = own ?? (price && returned?.endsWith(`.${price}`) ? returned.slice(0, -price.length - 1) : null);
-    if (!this.#token && !price) throw new PaydeskError({ code: "invalid_element", message: "the form needs an order or a price" });
+    if (!own && !price) throw new PaydeskError({ code: "invalid_element", message: "the form needs an order or a price" });
+    const came = price && returned?.endsWith(`.${price}`) ? returned.slice(0, -price.length - 1) : null;
+    const token = own ?? this.#token ?? came ?? (await this.#remembered());
     const { locale } = this;
     const quantity = this.getAttribute("quantity") || undefined;
-    const order = await (this.#token ? this.client.forms.retrieve(this.#token, { locale }) : this.client.forms.preview({ price, quantity, locale }));
+    const order = await (token ? this.client.forms.retrieve(token, { locale }) : this.client.forms.preview({ price, quantity, locale }));
     if (!current()) return;
+    if (this.#busy) return this.reload();
+    const turn = (this.#turn += 1);
+    this.#current = () => this.isConnected && turn === this.#turn;
+    this.#over = this.#late = false;
+    this.#token = token;
     this.#order = order;
     const secret = back.get("payment_intent_client_secret") ?? back.get("setup_intent_client_secret");
-    if (this.#token && returned === this.#mark && secret) await this.#cameBack(secret, current);
-    else if (order.state !== "open") this.#end(order.state);
+    if (token && returned === this.#mark && secret) await this.#cameBack(secret, current);
+    else if (order.state !== "open") this.#closed(order.state);
     else await this.#offer(current);
+  }
+
+  // --- the order that was made for a price outlives the page: who comes back, from a bank or anew, pays that one
+
+  get #memory() {
+    const { url } = this.client;
+    return `paydesk ${url} ${this.getAttribute("price")} ${this.getAttribute("quantity") || 1}`;
+  }
+
+  /** Keep the made order for this tab, or forget it; where pages may keep nothing, nothing is kept. */
+  #remember(made) {
+    if (this.getAttribute("order")) return;
+    try {
+      if (made) sessionStorage.setItem(this.#memory, JSON.stringify(made));
+      else sessionStorage.removeItem(this.#memory);
+    } catch {
+      // The page may not keep anything.
+    }
+  }
+
+  /** The token of the order that was made here before, while it is this buyer's and can be paid or is on its way. */
+  async #remembered() {
+    let made = null;
+    try {
+      made = JSON.parse(sessionStorage.getItem(this.#memory));
+    } catch {
+      // The page may not keep anything.
+    }
+    if (!made) return null;
+    try {
+      await this.client.orders.retrieve(made.order); // somebody else's is not found
+      const { state } = await this.client.forms.status(made.token);
+      if (state === "open" || state === "pending") return made.token;
+    } catch (error) {
+      if (error.status !== 404) throw error;
+    }
+    this.#remember(null);
+    return null;
   }
 
   /** How this order is called in the address that a bank leads back to. */
@@ -319,14 +414,28 @@ export class PaydeskPaymentForm extends PaydeskElement {
     for (const name of ours) address.searchParams.delete(name);
     history.replaceState(history.state, "", address);
     const state = this.#order.state;
-    if (state !== "open") return this.#end(state);
+    if (state !== "open") return this.#closed(state);
     await this.#begin();
-    const found = secret.startsWith("seti_") ? await this.#stripe.retrieveSetupIntent(secret) : await this.#stripe.retrievePaymentIntent(secret);
+    const intent = await this.#intent(secret);
     if (!current()) return;
-    const intent = found.paymentIntent ?? found.setupIntent;
-    if (intent && ["succeeded", "processing", "requires_capture"].includes(intent.status)) return this.#follow(current);
+    if (TAKEN.includes(intent?.status)) return void this.#follow();
     await this.#offer(current);
-    if (current()) this.#failed(intent?.last_payment_error ?? intent?.last_setup_error ?? found.error ?? { code: "payment_intent_authentication_failure" });
+    if (!current()) return;
+    const error = intent?.last_payment_error ?? intent?.last_setup_error ?? { code: "payment_intent_authentication_failure" };
+    this.#failed(error, NOT_TAKEN.includes(intent?.status));
+  }
+
+  /** What Stripe says of an intent; null when it cannot be asked. */
+  async #intent(secret) {
+    const asked = secret.startsWith("seti_") ? this.#stripe.retrieveSetupIntent(secret) : this.#stripe.retrievePaymentIntent(secret);
+    const found = await asked.catch(() => ({}));
+    return found.paymentIntent ?? found.setupIntent ?? null;
+  }
+
+  /** An order that is not open any more: shown as it ended, or followed until it does. */
+  #closed(state) {
+    if (state === "pending") void this.#follow();
+    else this.#end(state);
   }
 
   async #begin() {
@@ -341,8 +450,17 @@ export class PaydeskPaymentForm extends PaydeskElement {
     await this.#begin();
     if (!current()) return;
     this.#frame(this.say("button_pay", { amount: this.#order.amount_text }));
+    this.#shown = true;
+    this.#elements = null; // those of another order must not be confirmed
+    this.secret = undefined;
+    this.place?.remove();
     if (this.#order.intent_first) this.#offerStep();
     else this.#mount(this.#order.elements);
+  }
+
+  /** The form has a ground of its own, whatever the page's colours are; a bare one stands on the page's. */
+  get #ground() {
+    return this.hasAttribute("bare") ? "stack" : "stack card";
   }
 
   #summary() {
@@ -371,7 +489,8 @@ export class PaydeskPaymentForm extends PaydeskElement {
       event.preventDefault();
       this.submit();
     });
-    this.show(node("div", { className: "stack" }, node("slot", { name: "before" }), this.#summary(), form, node("slot", { name: "after" })));
+    this.summary = this.#summary();
+    this.show(node("div", { className: this.#ground }, node("slot", { name: "before" }), this.summary, form, node("slot", { name: "after" })));
   }
 
   #mount(options) {
@@ -403,7 +522,8 @@ export class PaydeskPaymentForm extends PaydeskElement {
     this.problem = node("p", { className: "problem", attr: { role: "alert", part: "problem" } });
     go.addEventListener("click", () => this.#guard(async () => location.assign(await this.#hosted())));
     this.label = this.say("form_to_stripe");
-    this.show(node("div", { className: "stack" }, this.#summary(), node("p", { className: "soft", textContent: this.say("form_hosted_only") }), this.problem, go));
+    this.#shown = true;
+    this.show(node("div", { className: this.#ground }, this.#summary(), node("p", { className: "soft", textContent: this.say("form_hosted_only") }), this.problem, go));
   }
 
   // --- paying
@@ -421,6 +541,8 @@ export class PaydeskPaymentForm extends PaydeskElement {
     } finally {
       this.#busy = false;
       if (this.button.isConnected) busy(this.button, false, this.label);
+      if (this.#late && this.isConnected && !this.#over) this.reload();
+      this.#late = false;
     }
   }
 
@@ -443,8 +565,33 @@ export class PaydeskPaymentForm extends PaydeskElement {
     const items = [{ price: this.getAttribute("price"), quantity: Number(this.getAttribute("quantity") || 1) }];
     const made = await this.client.checkouts.create({ customer: "me", items, form }, { idempotencyKey: this.#orderKey });
     this.#token = new URL(made.link).pathname.split("/").pop();
-    this.#order = { ...this.#order, order: made.id, link: made.link };
+    this.#remember({ order: made.id, token: this.#token });
+    this.#order = { ...this.#order, order: made.id, link: made.link, costs: [made.amount, made.currency] };
     return made;
+  }
+
+  /** Whether the order costs what the button said; otherwise the catalogue has changed since. */
+  get #asSaid() {
+    const { amount, currency, costs } = this.#order;
+    return !costs || (costs[0] === amount && costs[1] === currency);
+  }
+
+  /** Show what the order does cost. Who pays has to press again. */
+  async #otherPrice() {
+    this.#order = await this.client.forms.retrieve(this.#token, { locale: this.locale });
+    const { amount, currency, amount_text: text } = this.#order;
+    if (!this.#elements || this.#order.hosted_only || this.#order.intent_first) await this.#offer(this.#current);
+    else {
+      this.#elements.update({ amount, currency });
+      this.label = this.say("button_pay", { amount: text });
+      const summary = this.#summary();
+      if (summary) this.summary.replaceWith(summary);
+      this.summary = summary;
+    }
+    const message = this.say("form_price_changed", { amount: this.#order.price_text });
+    this.problem.textContent = message;
+    this.tell("failed", { order: this.#order.order, code: "price_changed", message, error: null });
+    return null;
   }
 
   /** Where Stripe's page is; our own link, where that is to be asked. */
@@ -457,9 +604,11 @@ export class PaydeskPaymentForm extends PaydeskElement {
   /** The secret of the order's intent; null when the order is no longer to be paid here, which is then shown. */
   async #press() {
     if (!this.#token) await this.#makeOrder();
+    if (!this.#asSaid) return this.#otherPrice();
     const ready = await this.client.forms.press(this.#token);
     if (ready.client_secret) return ready.client_secret;
     if (ready.state === "hosted") location.assign(this.#order.link);
+    else if (ready.state === "pending") await this.#follow();
     else this.#end(ready.state);
     return null;
   }
@@ -476,39 +625,76 @@ export class PaydeskPaymentForm extends PaydeskElement {
     back.searchParams.set(RETURNED, this.#mark);
     const given = { elements: this.#elements, confirmParams: { return_url: back.href }, redirect: "if_required" };
     if (!this.secret) given.clientSecret = secret;
-    const result = await (secret.startsWith("seti_") ? this.#stripe.confirmSetup(given) : this.#stripe.confirmPayment(given));
-    if (result.error) this.#failed(result.error);
-    else await this.#follow(() => this.isConnected);
+    const confirming = secret.startsWith("seti_") ? this.#stripe.confirmSetup(given) : this.#stripe.confirmPayment(given);
+    const result = await confirming.catch((error) => ({ error }));
+    if (result.error) await this.#doubt(result.error, secret);
+    else await this.#follow();
   }
 
-  #failed(error) {
+  /** A try went wrong, as Stripe.js says; whether it took the money all the same, Stripe and our order say. */
+  async #doubt(error, secret) {
+    if (error.type === "validation_error") return; // Stripe's element says it
+    const intent = await this.#intent(secret);
+    if (TAKEN.includes(intent?.status)) return this.#follow();
+    const { state } = await this.client.forms.status(this.#token).catch(() => ({ state: "open" }));
+    if (state === "pending") return this.#follow();
+    if (state !== "open") return this.#end(state);
+    this.#failed(error, intent ? NOT_TAKEN.includes(intent.status) : error.type === "card_error");
+  }
+
+  /** Tell what went wrong. That nothing was charged is said where it is `sure` alone. */
+  #failed(error, sure = false) {
+    this.#unsure = error instanceof PaydeskError ? this.#unsure : !sure;
     const code = error.decline_code ?? error.code ?? "unknown";
-    const reasons = this.config.reasons;
-    const away = error instanceof PaydeskError && (error.status === 0 || error.status >= 500 || error.status === 429);
-    const known = code === "already_subscribed" ? this.say("form_subscribed") : (reasons[code] ?? reasons[error.code]);
-    let text = known ?? (error instanceof PaydeskError ? this.say("form_refused") : error.message || this.say("form_failed"));
-    if (away) text = `${this.say("form_away")} ${this.say("form_safe_again")}`;
-    else if (code !== "already_subscribed" && !(error instanceof PaydeskError)) text = `${text} ${this.say("form_nothing_charged")}`;
+    const text = error instanceof PaydeskError ? this.#refusal(error, code) : this.#decline(error, code, sure);
     this.problem.textContent = text;
+    if (outdated(error)) this.tell("token", { error });
     this.tell("failed", { order: this.#order.order ?? null, code, message: text, error });
   }
 
-  /** Stripe has taken it: wait until our order says so too, and go on looking while it is on its way. */
-  async #follow(current) {
-    const begun = Date.now();
-    let told = false;
+  /** What our own refusal, or that we could not be reached, means to the buyer. */
+  #refusal(error, code) {
+    if (code === "already_subscribed") return this.say("form_subscribed");
+    if (outdated(error)) return this.say("form_session");
+    if (this.config.reasons[code]) return this.config.reasons[code];
+    const away = error.status === 0 || error.status >= 500 || error.status === 429 || code === "idempotency_key_in_use";
+    if (!away) return this.say("form_refused");
+    return this.#unsure ? this.say("form_unsure") : `${this.say("form_away")} ${this.say("form_safe_again")}`;
+  }
+
+  /** What became of a try, in words. Stripe's own are for buyers only where a card was declined. */
+  #decline(error, code, sure) {
+    const reasons = this.config.reasons;
+    const known = reasons[code] ?? reasons[error.code] ?? (error.type === "card_error" ? error.message : null);
+    if (!sure) return this.say("form_unsure");
+    return `${known || this.say("form_failed")} ${this.say("form_nothing_charged")}`;
+  }
+
+  /** Stripe has taken it: wait until our order says so too. Where that takes long, say so, and go on looking. */
+  async #follow() {
+    const [current, begun] = [this.#current, Date.now()];
+    this.#busy = this.#shown = true;
     if (this.news) this.news.textContent = this.say("form_looking");
     this.client.forms.look(this.#token).catch(() => null); // the webhook comes by itself; this is only quicker
-    while (current() && Date.now() - begun < PATIENCE_MS) {
+    let state = "open";
+    while (current()) {
+      ({ state } = await this.client.forms.status(this.#token).catch(() => ({ state: "open" })));
+      if (state !== "open" || Date.now() - begun > SURE_MS) break;
+      await pause(LOOK_MS);
+    }
+    this.#busy = false;
+    if (!current()) return;
+    const still = state === "open" || state === "pending";
+    this.#end(still ? "pending" : state);
+    if (still) void this.#wait(current, begun);
+  }
+
+  /** Go on looking at what is on its way, while somebody sees the page. */
+  async #wait(current, begun) {
+    while (current()) {
+      await pauseUnseen(Date.now() - begun < PATIENCE_MS ? SLOW_MS : PATIENT_MS);
       const { state } = await this.client.forms.status(this.#token).catch(() => ({ state: "open" }));
-      if (!current()) return;
-      if (state !== "open" && state !== "pending") return this.#end(state);
-      const slow = state === "pending" || Date.now() - begun > SURE_MS;
-      if (slow && !told) {
-        told = true;
-        this.#end("pending");
-      }
-      await pause(told ? SLOW_MS : LOOK_MS);
+      if (current() && state !== "open" && state !== "pending") return this.#end(state);
     }
   }
 
@@ -521,12 +707,15 @@ export class PaydeskPaymentForm extends PaydeskElement {
       refunded: ["form_refunded", "form_refunded_more", "end", "closed"],
       disputed: ["form_disputed", "form_disputed_more", "end", "closed"],
     }[state] ?? ["form_unknown", "form_unknown_more", "end", "closed"];
+    this.#busy = this.#unsure = false;
+    this.#shown = this.#over = true;
+    if (state !== "pending") this.#remember(null);
     this.#elements = null;
     this.secret = undefined;
     this.place?.remove();
     const end = node("div", { className: "end", tabIndex: -1, attr: { part: "end", role: "status" } },
       sign(mark), node("h2", { textContent: this.say(head) }), node("p", { className: "soft", textContent: this.say(more) }));
-    this.show(node("div", { className: "stack" }, end, node("slot", { name: state })));
+    this.show(node("div", { className: this.#ground }, end, node("slot", { name: state })));
     end.focus({ preventScroll: true });
     this.tell(event, { order: this.#order.order ?? null, state });
   }
