@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,8 +41,11 @@ def offset_of(desk: Desk) -> timedelta:
 
 
 def advance(desk: Desk, span: timedelta) -> None:
-    """Move the sandbox's clock, wait until the desk has followed and everything that this has led to is done."""
-    desk.sandbox.advance(f"{max(0, round(span.total_seconds()))}s")
+    """Move the sandbox's clock, wait until the desk has followed and everything that this has led to is done.
+
+    By whole seconds, upwards: half a second before the moment that is meant, nothing of it is due.
+    """
+    desk.sandbox.advance(f"{max(0, math.ceil(span.total_seconds()))}s")
     offset_s = httpx.get(f"{desk.sandbox.url}/_sandbox/clock").json()["offset_s"]
     until(lambda: desk.sql("SELECT clock_offset_s FROM desk")[0]["clock_offset_s"] == offset_s, what="the desk's clock")
     until(lambda: _is_done(desk), patience_s=60, what="everything that was due")
