@@ -24,7 +24,19 @@ from paydesk.errors import InsufficientCredits, NotFound, PaydeskError
 from paydesk.library_shapes import Button
 
 ASKED = Command(
-    "start", "buy", "balance", "status", "history", "billing", "cancel", "keep", "support", "terms", "lang", "help"
+    "start",
+    "buy",
+    "balance",
+    "status",
+    "history",
+    "billing",
+    "plan",
+    "cancel",
+    "keep",
+    "support",
+    "terms",
+    "lang",
+    "help",
 )
 MARK = "pay:"  # how the buttons of the pay desk are told from your own
 LATER = Path(os.environ.get("BOT_STATE", "bot_state.json"))  # who is told later messages, and which was the last

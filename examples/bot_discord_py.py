@@ -28,6 +28,7 @@ ASKED = {
     "balance": "What I have",
     "history": "What I bought",
     "billing": "My subscriptions",
+    "plan": "Change one",
     "cancel": "End one",
     "help": "Help",
 }

@@ -21,7 +21,7 @@ from paydesk.errors import PaydeskError
 from paydesk.library_shapes import Button
 
 ASKED = {"buy": "What there is to buy", "balance": "What I have", "history": "What I bought", "billing": "My subscriptions",
-         "cancel": "End one", "help": "Help"}  # fmt: skip
+         "plan": "Change one", "cancel": "End one", "help": "Help"}  # fmt: skip
 MARK = "pay:"  # how the buttons of the pay desk are told from your own
 LATER = Path(os.environ.get("BOT_STATE", "bot_state.json"))  # who is told later messages, and which was the last
 SHOW: Final = hikari.ResponseType.MESSAGE_CREATE

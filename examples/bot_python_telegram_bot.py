@@ -28,6 +28,7 @@ ASKED = (
     "status",
     "history",
     "billing",
+    "plan",
     "cancel",
     "keep",
     "support",

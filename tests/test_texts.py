@@ -52,7 +52,7 @@ SUBSCRIBED = {"subscription": "sub_1", "name": "Club", "renews": "2026-06-01T12:
 
 
 CHANNEL = {"channel": "Discord", "resource": "1|2", "mend": "put its role above", "number": 3, "what": "grant",
-           "given_number": 1, "taken_number": 2, "url": "https://t.me/+x"}  # fmt: skip
+           "given_number": 1, "taken_number": 2, "url": "https://t.me/+x", "plan": "Pro"}  # fmt: skip
 
 
 @pytest.mark.parametrize("language", ["en", "pl", "nl"])
@@ -90,6 +90,37 @@ def test_every_template_is_whole_when_its_values_are_there(template: str, langua
         assert "20 credits. You now have 10 credits. You owe 3 credits; what comes in next pays that first." in whole
     if template in ("refund_failed", "dispute_won"):
         assert "Yours again: 6 credits. You now have 10 credits." in whole
+
+
+@pytest.mark.parametrize(
+    ("language", "because", "labels"),
+    [
+        ("en", "Your card was declined.", ["Use another card", "Try again"]),
+        ("pl", "karta została odrzucona.", ["Inna karta", "Spróbuj ponownie"]),
+        ("nl", "je kaart is geweigerd.", ["Een andere kaart", "Opnieuw proberen"]),
+    ],
+)
+def test_a_refused_change_is_told_with_what_mends_it_and_what_asks_again(
+    language: str, because: str, labels: list[str]
+) -> None:
+    params = {
+        "subscription": "sub_1",
+        "name": EVIL[-2] + "\n",
+        "because": "Your card was declined.",
+        "again": "/plan 3f9a1c2d",
+    }
+    text, buttons = Texts(language).render("change_declined", params, None, "https://shop.example/billing/x")
+    assert because in text
+    assert "\n" not in text
+    assert [(one.label, one.url, one.command) for one in buttons] == [
+        (labels[0], "https://shop.example/billing/x", None),
+        (labels[1], None, "/plan 3f9a1c2d"),
+    ]
+    planned, none = Texts(language).render(
+        "change_planned", {**params, **SUBSCRIBED, "plan": "Pro", "again": None}, None
+    )
+    assert "Pro" in planned
+    assert none == ()
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from paydesk import (
     telemetry,
     topup,
     watch,
+    wishes,
 )
 from paydesk.arrivals import Reception
 from paydesk.channels import plugged
@@ -220,7 +221,7 @@ def _instructions(store: Store, gateway: Gateway, shelf: Shelf) -> dict[str, Top
         return await changes.carry_out(store, gateway, shelf.catalog, params)
 
     async def wish(key: str, params: dict[str, Any]) -> str:
-        return await changes.from_chat(store, gateway, shelf.catalog, key, params)
+        return await wishes.carry_out(store, gateway, shelf.catalog, key, params)
 
     return {
         "end_double": partial(doubles.end_double, store, gateway),

@@ -23,12 +23,11 @@ from paydesk.asking import Call, Object
 from paydesk.catalog import Catalog, Price
 from paydesk.clock import from_unix, iso
 from paydesk.errors import Conflict, Invalid, NotFound, StripeRefused
-from paydesk.outbox import Message
 from paydesk.saying import alert
 from paydesk.store import Store, Tx
 from paydesk.stripe.gateway import Gateway
 from paydesk.subscribed import PLANNED, Shown
-from paydesk.subscriptions import Item, Subscription
+from paydesk.subscriptions import Item, Subscription, paid_until
 from paydesk.timers import Timer
 
 LEAD = timedelta(minutes=10)
@@ -84,7 +83,7 @@ async def change(
         raise Conflict(f"{id_} is over: subscribe anew", param="subscription", code="subscription_ended")
     try:
         if wish.pause is not None:
-            return await _pause(store, gateway, shown.own, wish.pause, operation, actor)
+            return await _pause(store, gateway, shown, wish.pause, operation, actor)
         if wish.cancel_at_period_end is not None:
             if wish.cancel_at_period_end and shown.own.status == "incomplete":
                 ended = await _end_unpaid(store, gateway, shown.own, operation, actor)
@@ -169,13 +168,26 @@ def look_at(own: Subscription, because: str) -> inbox.Envelope:
 Send = Callable[[str, Object, str], Awaitable[Object]]
 
 
-async def _pause(store: Store, gateway: Gateway, own: Subscription, pause: bool, operation: str, actor: str) -> str:
-    """Let no money be collected, or again; one whose trial ended without a way to pay begins again by being paid."""
+async def _pause(store: Store, gateway: Gateway, shown: Shown, pause: bool, operation: str, actor: str) -> str:
+    """Let no money be collected, or again; what is not paid for any more begins again by being paid."""
+    own = shown.own
     if not pause and own.status == "paused":
         send = gateway.resume_subscription
         return await _update(store, gateway, own, {"billing_cycle_anchor": {"type": "now"}}, operation, actor, send)
     params: Object = {"pause_collection": {"behavior": "void"} if pause else ""}
+    if not pause and has_run_out(shown, store.clock.now()):
+        params |= {"billing_cycle_anchor": {"type": "now"}, "proration_behavior": "none",
+                   "payment_behavior": "error_if_incomplete"}  # fmt: skip
     return await _update(store, gateway, own, params, operation, actor)
+
+
+def has_run_out(shown: Shown, now: datetime) -> bool:
+    """Say whether a pause has outlasted what was paid for: the bills of the cycles since then were voided.
+
+    Going on then begins a cycle, which is paid at once: else a pause over the day of a renewal would save its price.
+    """
+    paid = paid_until(shown.bill)
+    return shown.own.paused == "void" and shown.own.status == "active" and paid is not None and paid <= now
 
 
 async def _update(
@@ -236,7 +248,7 @@ async def _change_plan(
     if (plan.price.key, plan.quantity) == (item.key, item.quantity):
         await store.run(lambda tx: _withdraw_alone(tx, own))
         return None
-    if (wish.when or _usual(catalog, shown, item, plan)) == "period_end":
+    if (wish.when or usual_time(catalog, shown, plan)) == "period_end":
         await store.run(lambda tx: _write_down(tx, own, plan, operation, actor))
         return None
     how: Object = {"proration_behavior": wish.proration or "always_invoice"}
@@ -284,9 +296,12 @@ async def _refuse_double(store: Store, own: Subscription, plan: Plan) -> None:
         )
 
 
-def _usual(catalog: Catalog, shown: Shown, item: Item, plan: Plan) -> str:
-    """Return when a change counts if nobody says: what costs less counts from the next cycle, everything else now."""
-    before, after = _cost_now(catalog, item), _a_day(plan.price) * plan.quantity
+def usual_time(catalog: Catalog, shown: Shown, plan: Plan) -> str:
+    """Return when a change counts if nobody says: what costs less counts from the next cycle, everything else now.
+
+    Raises `Conflict` for a subscription of several items.
+    """
+    before, after = _cost_now(catalog, _only_item(shown.own)), _a_day(plan.price) * plan.quantity
     paid = shown.own.status != "trialing"
     return "period_end" if paid and before is not None and after < before else "now"
 
@@ -377,32 +392,3 @@ async def _given_up(tx: Tx, shown: Shown, price: str, because: str) -> None:
     params: dict[str, Any] = {"subscription": shown.own.id, "price": price, "because": because}
     key = f"plan_change:{shown.own.id}:{price}:{iso(shown.own.period_end)}"
     await outbox.put(tx, [alert(key, "plan_change_failed", shown.own.customer, params, None)])
-
-
-async def from_chat(store: Store, gateway: Gateway, catalog: Catalog, key: str, params: dict[str, Any]) -> str:
-    """Carry out what somebody wished in the chat: to cancel at the end of the period, or to take that back.
-
-    Where that cannot be, they are told in the thread, and so are the people of the desk; what became of it is returned
-    in words. Raises `StripeUnavailable`: then repeat.
-    """
-    id_, ends = params["subscription"], params["cancel_at_period_end"]
-    try:
-        await change(store, gateway, catalog, id_, Wish(cancel_at_period_end=ends), operation=key, actor="chat")
-    except (StripeRefused, Conflict, Invalid, NotFound) as refused:
-        shown, because = await subscribed.get(store, id_), refused.message
-        thread = await customers.thread_of(store, shown.own.customer)
-        await store.run(lambda tx: _tell_refused(tx, shown, thread, key, because))
-        return because
-    return "done"
-
-
-async def _tell_refused(tx: Tx, shown: Shown, thread: customers.Thread | None, key: str, because: str) -> None:
-    """Tell both sides that a wish cannot be carried out, and look how the subscription really is."""
-    own = shown.own
-    params: dict[str, Any] = {"subscription": own.id, "name": shown.name, "because": because, "customer": own.customer}
-    messages = [alert(key, "wish_refused", own.customer, params, None)]
-    if thread is not None:
-        messages.append(Message(f"refused:{key}", own.customer, thread.channel, thread.address, "wish_refused", params,
-                                thread.conversation))  # fmt: skip
-    await outbox.put(tx, messages)
-    await inbox.put(tx, [look_at(own, key)])

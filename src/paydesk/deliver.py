@@ -15,7 +15,20 @@ from typing import Any
 
 import orjson
 
-from paydesk import alerts, customers, digest, edge, manners, memberships, outbox, outcomes, reaching, refunds, stars
+from paydesk import (
+    alerts,
+    customers,
+    digest,
+    edge,
+    manners,
+    memberships,
+    outbox,
+    outcomes,
+    portal,
+    reaching,
+    refunds,
+    stars,
+)
 from paydesk.channels.base import (
     Address,
     AnswerPaying,
@@ -204,7 +217,7 @@ class Deliverer:
         locale = None
         if delivery.customer is not None:
             locale = await customers.locale_of(self._store, delivery.customer)
-        link = await self._pay_link(params.get("pays"))
+        link = await self._link(params)
         params = await alerts.counted(self._store, delivery.template, params)
         return self._spoken.render(delivery.template, params, locale, link)
 
@@ -267,8 +280,11 @@ class Deliverer:
 
         return find
 
-    async def _pay_link(self, order: str | None) -> str | None:
-        """Return the link that pays an order."""
+    async def _link(self, params: Mapping[str, Any]) -> str | None:
+        """Return the link that pays the order a message names, or that leads whom it `manages` to the portal."""
+        if params.get("manages") is not None:
+            return portal.link(self._vault, self._public_url, params["manages"])
+        order = params.get("pays")
         if order is None:
             return None
         token = await self._store.fetchval("SELECT link_token FROM orders WHERE id = $1", order)

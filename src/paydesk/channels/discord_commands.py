@@ -75,6 +75,14 @@ COMMANDS = (
         ("Your subscriptions and how you pay", "Twoje subskrypcje i płatności", "Je abonnementen en betaalwijze"),
     ),
     Slash(
+        ("plan", "plan", "plan"),
+        (
+            "Change or pause a subscription",
+            "Zmień lub wstrzymaj subskrypcję",
+            "Een abonnement wijzigen of pauzeren",
+        ),
+    ),
+    Slash(
         ("cancel", "anuluj", "opzeggen"),
         (
             "End a subscription with its period",

@@ -30,7 +30,7 @@ STOP_WORDS = ("stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke
 START_WORDS = ("start", "unstop")
 """Twilio's own words: whoever says one of the first is sent nothing any more, until they say one of these."""
 
-COMMANDS = ("buy", "balance", "history", "billing", "support", "help")
+COMMANDS = ("buy", "balance", "history", "billing", "plan", "support", "help")
 """Words that people reply instead of a command."""
 
 NEWS = ("undelivered", "failed")

@@ -1,5 +1,7 @@
 """What people say about their subscriptions: /billing shows them, /cancel ends them with their period, /keep takes it back.
 
+What else can be changed of one is in `plans`.
+
 Chat never waits for Stripe: a wish goes by the outbox, once however often its button is pressed, and what has become
 of it is told when it is known.
 """
@@ -7,10 +9,13 @@ of it is told when it is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from paydesk import outbox, portal, subscribed
 from paydesk.catalog import Catalog
 from paydesk.channels.base import Button
+from paydesk.chat import choices
+from paydesk.chat.choices import Can
 from paydesk.chat.reply import Reply
 from paydesk.chat.texts import LABEL_MAX, Words, one_line
 from paydesk.errors import NotFound
@@ -21,6 +26,12 @@ from paydesk.subscribed import Shown
 
 SHOWN_MAX = 10
 SURE = "yes"
+
+OF_ENDS = {
+    "cancel_ask": ("cancel_ask_unpaid", "cancel_ask_lapsed", "cancel_ask_grace"),
+    "cancel_done": ("cancel_done_unpaid", "cancel_done_lapsed", "cancel_done_grace"),
+}
+"""What a text is instead where something was never paid, is not kept any more, or is kept only for some days of grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +50,27 @@ async def has_any(desk: Desk, customer: str) -> bool:
 
 
 async def billing(desk: Desk, customer: str, words: Words) -> Reply:
-    """Tell what somebody is subscribed to, until when, and lead them to the portal, or to a payment that is missing."""
+    """Tell what somebody is subscribed to and until when, with what they can do about it, and the way to the portal."""
     shown = await subscribed.listed(desk.store, customer, status="live", limit=SHOWN_MAX)
     if not shown:
-        return Reply(words.say("no_subscription"), (Button(words.button("button_buy"), command="/buy"),))
-    buttons = [button for one in shown for button in await _buttons(desk, one, words, several=len(shown) > 1)]
-    manage = Button(words.button("button_manage"), url=portal.link(desk.vault, desk.public_url, customer))
-    return Reply("\n".join(line_of(desk.catalog, one, words) for one in shown), (*buttons, manage))
+        return nothing(words)
+    several = len(shown) > 1
+    buttons: list[Button] = []
+    for one in shown:
+        can = choices.possible(desk.catalog, one, shown)
+        buttons += await pay_buttons(desk, one, words, named=several)
+        buttons += (
+            _few(one, can, words) if several else actions(one, can, words, now=desk.store.clock.now(), alone=True)
+        )
+    text = "\n".join(line_of(desk.catalog, one, words) for one in shown)
+    return Reply(text, (*buttons, portal_button(desk, customer, words)))
+
+
+def nothing(words: Words, *, unknown: bool = False) -> Reply:
+    """Say that somebody has no subscription, or none that is the one they named."""
+    if unknown:
+        return Reply(words.say("unknown_subscription"))
+    return Reply(words.say("no_subscription"), (Button(words.button("button_buy"), command="/buy"),))
 
 
 async def cancel(desk: Desk, customer: str, argument: str, words: Words) -> Reply:
@@ -53,23 +78,23 @@ async def cancel(desk: Desk, customer: str, argument: str, words: Words) -> Repl
     wanted, _, sure = argument.partition(" ")
     if not wanted.startswith("sub_"):
         return await _which(desk, customer, words)
-    shown = await _own(desk, customer, wanted)
+    shown = await own(desk, customer, wanted)
     if shown is None:
         return Reply(words.say("unknown_subscription"))
     if shown.own.cancel_at is not None:
         return _already(shown, words)
     if sure.strip().lower() != SURE:
-        return _question(shown, words)
+        return _question(desk, shown, words)
     await _wish(desk, shown, cancel_at_period_end=True)
-    text = words.say("cancel_done", name=one_line(shown.name), day=words.day(shown.own.period_end))
-    return Reply(text, (_keep(shown, words),))
+    keeps = () if shown.own.status == "incomplete" else (_keep(shown, words),)
+    return Reply(_of_end(desk, shown, words, "cancel_done"), keeps)
 
 
 async def keep(desk: Desk, customer: str, argument: str, words: Words) -> Reply:
     """Take back that a subscription ends; without a name, of the one that does."""
     if not argument.startswith("sub_"):
         return await _which_ends(desk, customer, words)
-    shown = await _own(desk, customer, argument.strip())
+    shown = await own(desk, customer, argument.strip())
     if shown is None:
         return Reply(words.say("unknown_subscription"))
     await _wish(desk, shown, cancel_at_period_end=False)
@@ -83,7 +108,7 @@ async def _which(desk: Desk, customer: str, words: Words) -> Reply:
     if not shown:
         return Reply(words.say("no_subscription"))
     if len(shown) == 1:
-        return _question(shown[0], words) if going_on else _already(shown[0], words)
+        return _question(desk, shown[0], words) if going_on else _already(shown[0], words)
     buttons = (Button(one_line(one.name, LABEL_MAX), command=f"/cancel {one.own.id}") for one in going_on)
     return Reply(words.say("which_subscription"), tuple(buttons))
 
@@ -98,11 +123,34 @@ async def _which_ends(desk: Desk, customer: str, words: Words) -> Reply:
     return Reply("\n".join(line_of(desk.catalog, one, words) for one in ending), tuple(buttons))
 
 
-def _question(shown: Shown, words: Words) -> Reply:
+def _question(desk: Desk, shown: Shown, words: Words) -> Reply:
     yes = Button(words.button("button_cancel_yes"), command=f"/cancel {shown.own.id} {SURE}")
     no = Button(words.button("button_cancel_no"), command="/billing")
-    text = words.say("cancel_ask", name=one_line(shown.name), day=words.day(shown.own.period_end))
-    return Reply(text, (yes, no))
+    return Reply(_of_end(desk, shown, words, "cancel_ask"), (yes, no))
+
+
+def _of_end(desk: Desk, shown: Shown, words: Words, name: str) -> str:
+    """Return what a text says of a subscription that is to end with its period, by what is kept until when.
+
+    What was never paid has no period, and what is not paid any more is not kept to the end of the one it is in.
+    """
+    kept = kept_until(shown, desk.store.clock.now())
+    never_paid, lapsed, in_grace = OF_ENDS[name]
+    if shown.own.status == "incomplete":
+        name = never_paid
+    elif kept is None:
+        name = lapsed
+    elif shown.stands.grace_ends is not None:
+        name = in_grace
+    return words.say(name, name=one_line(shown.name), day=words.day(kept or shown.own.period_end))
+
+
+def kept_until(shown: Shown, now: datetime) -> datetime | None:
+    """Return until when somebody keeps what they have if nothing more is paid; `None` when they do not have it now."""
+    stands = shown.stands
+    if stands.since is None or (stands.until is not None and stands.until <= now):
+        return None
+    return min(stands.until or shown.own.period_end, shown.own.period_end)
 
 
 def _already(shown: Shown, words: Words) -> Reply:
@@ -115,7 +163,7 @@ def _keep(shown: Shown, words: Words, *, named: bool = False) -> Button:
     return Button(label, command=f"/keep {shown.own.id}")
 
 
-async def _own(desk: Desk, customer: str, id_: str) -> Shown | None:
+async def own(desk: Desk, customer: str, id_: str) -> Shown | None:
     """Return a live subscription, if it is this person's."""
     try:
         shown = await subscribed.get(desk.store, id_)
@@ -137,22 +185,55 @@ async def _wish(desk: Desk, shown: Shown, *, cancel_at_period_end: bool) -> None
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
-async def _buttons(desk: Desk, shown: Shown, words: Words, *, several: bool) -> list[Button]:
-    """Return what can be done about a subscription: pay what is missing, cancel, or keep it."""
-    buttons = []
-    if shown.unpaid is not None:
-        token = await desk.store.fetchval("SELECT link_token FROM orders WHERE id = $1", shown.unpaid.order)
-        pay = words.button("button_pay_name", name=shown.name) if several else words.button("button_pay_missing")
-        buttons.append(Button(pay, url=f"{desk.public_url}/r/{token}"))
-    if shown.own.cancel_at is not None:
-        return [*buttons, _keep(shown, words, named=several)]
-    label = words.button("button_cancel_name", name=shown.name) if several else words.button("button_cancel")
-    return [*buttons, Button(label, command=f"/cancel {shown.own.id}")]
+async def pay_buttons(desk: Desk, shown: Shown, words: Words, *, named: bool) -> list[Button]:
+    """Return the button that pays what is missing, if anything is."""
+    if shown.unpaid is None:
+        return []
+    token = await desk.store.fetchval("SELECT link_token FROM orders WHERE id = $1", shown.unpaid.order)
+    pay = words.button("button_pay_name", name=shown.name) if named else words.button("button_pay_missing")
+    return [Button(pay, url=f"{desk.public_url}/r/{token}")]
+
+
+def _few(shown: Shown, can: Can, words: Words) -> list[Button]:
+    """Return what stands under several subscriptions for each: what leads to the rest, and its end or its keeping."""
+    change = Button(words.button("button_change_name", name=shown.name), command=f"/plan {shown.own.id}")
+    if can.keep:
+        return [change, _keep(shown, words, named=True)]
+    cancel = Button(words.button("button_cancel_name", name=shown.name), command=f"/cancel {shown.own.id}")
+    return [change, cancel] if can.anything else [cancel]
+
+
+def actions(shown: Shown, can: Can, words: Words, *, now: datetime, alone: bool) -> list[Button]:
+    """Return a button for everything that can be done about a subscription, besides paying what is missing.
+
+    Where it is `alone` it is not named: on some channels people type what a button would send.
+    """
+    begin = "/plan" if alone else f"/plan {shown.own.id}"
+    wanted = (
+        (bool(can.plans), "button_plan", f"{begin} plans"),
+        (can.count, "button_count", f"{begin} count"),
+        (can.stay, "button_stay", f"/plan {shown.own.id} stay {choices.mark(now)}"),
+        (can.resume, "button_resume", f"{begin} resume"),
+        (can.pause, "button_pause", f"{begin} pause"),
+    )
+    buttons = [Button(words.button(label), command=command) for offered, label, command in wanted if offered]
+    buttons.append(_keep(shown, words) if can.keep else cancel_button(shown, words))
+    return [*buttons, Button(words.button("button_end"), command=f"{begin} now")] if can.end_now else buttons
+
+
+def cancel_button(shown: Shown, words: Words, label: str = "button_cancel") -> Button:
+    """Return the button that asks whether a subscription shall end with its period."""
+    return Button(words.button(label), command=f"/cancel {shown.own.id}")
+
+
+def portal_button(desk: Desk, customer: str, words: Words) -> Button:
+    """Return the button that leads to Stripe's portal."""
+    return Button(words.button("button_manage"), url=portal.link(desk.vault, desk.public_url, customer))
 
 
 def line_of(catalog: Catalog, shown: Shown, words: Words) -> str:
     """Return a subscription in a line: what it is, what it costs, and what comes next."""
-    name, price, state = one_line(shown.name), _price(catalog, shown, words), _state(catalog, shown, words)
+    name, price, state = one_line(shown.name), price_of(catalog, shown, words), _state(catalog, shown, words)
     if not price:
         return words.say("subscription_line", name=name, state=state)
     return words.say("subscription_line_for", name=name, price=price, state=state)
@@ -178,8 +259,8 @@ def _state(catalog: Catalog, shown: Shown, words: Words) -> str:
     return words.say("state_renews", day=words.day(own.period_end))
 
 
-def _price(catalog: Catalog, shown: Shown, words: Words) -> str:
-    """Return what a cycle costs, as Stripe has it, else as the catalogue says."""
+def price_of(catalog: Catalog, shown: Shown, words: Words) -> str:
+    """Return what a cycle costs in words, as Stripe has it, else as the catalogue says; nothing where that is not plain."""
     if len(shown.own.items) != 1:
         return ""
     item = shown.own.items[0]

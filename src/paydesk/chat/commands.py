@@ -1,6 +1,7 @@
 """What people can say, the same on every channel, in the language they read: the commands, and what they are called.
 
-/start /buy /balance /status /history /billing /cancel /keep /support /terms /lang /help, and those that others bring.
+/start /buy /balance /status /history /billing /plan /pause /resume /cancel /keep /support /terms /lang /help, and those that
+others bring.
 Nothing about money is taken from what was typed: words only choose from the catalogue.
 """
 
@@ -13,6 +14,7 @@ from paydesk import books, customers, entitlements, money
 from paydesk.catalog import Catalog
 from paydesk.channels.base import Address, Button
 from paydesk.chat import billing, texts
+from paydesk.chat.plans import Plans
 from paydesk.chat.reply import Reply, Said
 from paydesk.chat.shop import Gone, Shop, nothing_gone
 from paydesk.chat.texts import Texts, Words, one_line, short
@@ -36,6 +38,9 @@ ALSO = {
     "plans": "buy", "kup": "buy", "kupic": "buy", "koop": "buy", "kopen": "buy",
     "saldo": "balance", "stan": "balance", "tegoed": "balance",
     "historia": "history", "geschiedenis": "history",
+    "zmien": "plan", "zmień": "plan", "wijzig": "plan", "wijzigen": "plan",
+    "wstrzymaj": "pause", "pauza": "pause", "pauze": "pause", "pauzeren": "pause",
+    "wznow": "resume", "wznów": "resume", "hervat": "resume", "hervatten": "resume",
     "subskrypcje": "billing", "abonnementen": "billing",
     "anuluj": "cancel", "annuleer": "cancel", "opzeggen": "cancel",
     "paysupport": "support", "kontakt": "support", "contact": "support",
@@ -74,6 +79,7 @@ class Conversation:
             "billing": self._billing,
             "cancel": self._cancel,
             "keep": self._keep,
+            **Plans(self._desk, gone).commands(),
             "support": self._support,
             "terms": self._terms,
             "lang": self._lang,
@@ -125,7 +131,7 @@ class Conversation:
         return [Reply(said.words.say("hello"), _menu(said.words))]
 
     async def _help(self, said: Said) -> list[Reply]:
-        named = ["buy", "balance", "history", "billing", "cancel"]
+        named = ["buy", "balance", "history", "billing", "plan", "cancel"]
         if "claim" in self._commands and any(one.starts == "claim" for one in self._catalog.products.values()):
             named.append("claim")
         if "link" in self._commands:

@@ -91,6 +91,22 @@ BUTTONS = {
     "button_cancel_name": "Cancel {name}",
     "button_cancel_yes": "Yes, cancel it",
     "button_cancel_no": "No, keep it",
+    "button_change_name": "Change {name}",
+    "button_plan": "Change plan",
+    "button_count": "Change quantity",
+    "button_stay": "Stay with this plan",
+    "button_pause": "Pause",
+    "button_resume": "Go on",
+    "button_end": "End now",
+    "button_change_yes": "Yes, change it",
+    "button_change_no": "No, leave it",
+    "button_pause_yes": "Yes, pause it",
+    "button_resume_yes": "Yes, go on",
+    "button_end_yes": "Yes, end it now",
+    "button_end_later": "End it with its period",
+    "button_other_card": "Use another card",
+    "button_on_their_page": "To Stripe's page",
+    "button_try_again": "Try again",
     "button_manage": "Cards, invoices, plan",
     "button_that_is_me": "Yes, that is me",
     "button_come_in": "Come into the server",
@@ -115,8 +131,10 @@ PAY_BUTTONS = {
     "grace_72": "button_pay",
     "grace_24": "button_pay",
     "subscription_unpaid": "button_pay",
+    "change_declined": "button_other_card",
+    "change_to_confirm": "button_on_their_page",
 }
-"""Which button leads to where an invoice is paid, by the message that it stands under."""
+"""Which button leads to where it is mended, by the message that it stands under: an invoice's page, or the portal."""
 
 PLURALS = {
     "every_day": ("{price} a day", "{price} every {number} days"),

@@ -12,7 +12,7 @@ from paydesk.chat.texts.words import TEMPLATES, Words, one_line
 
 NAMES = (
     "name", "subscription", "stays", "price", "customer", "stripe_price", "channel", "resource", "mend", "number", "what",
-    "taken_number", "given_number", "url",
+    "taken_number", "given_number", "url", "plan",
 )  # fmt: skip
 """Parameters that stand in texts as they are."""
 
@@ -22,7 +22,7 @@ MOMENTS = ("renews", "until", "trial_end", "resumes", "card_ends", "retry_at", "
 def render(
     words: Words, template: str, params: Mapping[str, Any], link: str | None = None
 ) -> tuple[str, tuple[Button, ...]]:
-    """Return the text and buttons of a message; `link` is where the order is paid that its `params` name.
+    """Return the text and buttons of a message; `link` is where what its `params` name is paid or managed.
 
     Raises `KeyError` for a template that does not exist.
     """
@@ -41,7 +41,8 @@ def render(
         values |= {"unit": params["unit"], "left": words.count(params.get("balance", 0), params["unit"])}
     if "subscription" in params:
         values |= _of_subscription(words, params, values)
-    return words.say_with(template, values).strip(), _buttons(words, template, values, link)
+    again = () if not params.get("again") else (Button(words.button("button_try_again"), command=params["again"]),)
+    return words.say_with(template, values).strip(), (*_buttons(words, template, values, link), *again)
 
 
 def _known(params: Mapping[str, Any], name: str) -> object:

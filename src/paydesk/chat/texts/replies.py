@@ -9,6 +9,7 @@ REPLIES = {
     "help_balance": "/balance – your credits and passes",
     "help_history": "/history – your latest orders",
     "help_billing": "/billing – your subscriptions, cards and invoices",
+    "help_plan": "/plan – change a subscription: its plan, a pause, its end",
     "help_cancel": "/cancel – end a subscription with its period",
     "help_claim": "/claim – start what you have bought and not begun yet",
     "help_link": "/link – be the same person in another chat",
@@ -65,8 +66,42 @@ REPLIES = {
     "state_renews": "Renews on {day}.",
     "cancel_ask": "Cancel {name}? You keep it until {day}, nothing is charged again, and you can take it back until then.",
     "cancel_done": "{name} is being canceled. You keep it until {day}, and nothing is charged again.",
+    "cancel_ask_unpaid": "Cancel {name}? It was never paid, so it ends at once, and nothing is charged.",
+    "cancel_done_unpaid": "{name} is being canceled. It was never paid, so it ends at once, and nothing is charged.",
+    "cancel_ask_grace": "Cancel {name}? It is not renewed any more. Its last bill is still open: unless that is paid, you keep "
+    "it only until {day}.",
+    "cancel_done_grace": "{name} is being canceled, and is not renewed any more. Its last bill is still open: unless that is "
+    "paid, you keep it only until {day}.",
+    "cancel_ask_lapsed": "Cancel {name}? It is not renewed any more. You do not have what it gives just now, because that is "
+    "not paid.",
+    "cancel_done_lapsed": "{name} is being canceled, and is not renewed any more.",
     "cancel_already": "{name} ends on {day} already.",
     "keep_done": "{name} is being kept: it goes on, and renews on {day}.",
+    "plan_which": "You have {name}. Which plan shall it be?",
+    "plan_line_now": "• {name} – {price}, at once",
+    "plan_line_later": "• {name} – {price}, from {day}",
+    "plan_ask_now": "Change {name} to {plan} for {price}? It counts at once, and about {amount} is charged now: the difference "
+    "for the rest of the cycle, which ends on {day}. If your bank says no, everything stays as it is.",
+    "plan_ask_anew": "Change {name} to {plan} for {price}? It counts at once and begins a new cycle: about {amount} is charged "
+    "now, what you have not used of {name} taken off. If your bank says no, everything stays as it is.",
+    "plan_ask_unsure": "Change {name} to {plan} for {price}? It counts at once, and the difference for the rest of the cycle is "
+    "charged now. If your bank says no, everything stays as it is.",
+    "plan_ask_free": "Change {name} to {plan} for {price}? It counts at once, and nothing is charged now.",
+    "plan_ask_trial": "Change {name} to {plan} for {price}? It counts at once, and nothing is charged before your trial ends on "
+    "{day}.",
+    "plan_ask_later": "Change {name} to {plan} for {price}? You keep what you have until {day}, and it counts from then on. "
+    "Nothing is charged now, and you can take it back until then.",
+    "count_which": "You have {number} × {name}. How many shall it be? Tap a number, or say it: /plan 12",
+    "pause_ask": "Pause {name}? Nothing is charged while it is paused. You keep it until {day}, for which you have paid, and can "
+    "go on at any time.",
+    "resume_ask": "Go on with {name}? It renews on {day}.",
+    "resume_ask_paid": "Go on with {name}? A new cycle begins: {price}, charged now. If your bank says no, it stays paused.",
+    "resume_ask_anew": "Go on with {name}? A new cycle begins, and is charged now. If your bank says no, it stays paused.",
+    "end_ask": "End {name} at once? You lose {things} now instead of on {day}. No money is given back, and it cannot be undone.",
+    "end_ask_lapsed": "End {name} at once? No money is given back, and it cannot be undone.",
+    "change_cannot": "That cannot be done with {name} just now.",
+    "wish_asked": "One moment: {name} is being changed. You hear here what has become of it.",
+    "wish_known": "That was asked for already. /billing shows how {name} stands.",
     # --- people
     "link_how": "To be the same person in another chat, say this there within {time}:",
     "link_done": "Done: you are one person in both chats now, with everything that you have in either.",

@@ -25,6 +25,14 @@ TEMPLATES = {
     "cancel_undone": "{name} goes on, and nothing ends. {next}",
     "wish_refused": "⚠️ {name} could not be changed: it stays as it was, and we have been told. "
     "/billing shows how it stands, /support leads to somebody who helps.",
+    "wish_done": "Done. /billing shows how {name} stands.",
+    "wish_outdated": "What it costs has changed in the meantime, so {name} stays as it was. /plan shows what there is now.",
+    "change_declined": "⚠️ {name} stays as it was, and nothing was charged: {because} Put in another card with the button, and "
+    "try again.",
+    "change_to_confirm": "⚠️ {name} stays as it was, and nothing was charged: your bank wants you to confirm the payment "
+    "yourself, which cannot be done in a chat. Change it on Stripe's page, or put in another card there and try again.",
+    "change_planned": "Noted: {name} stays as it is until {ends}, and from then on it is {plan}. Nothing is charged now.",
+    "change_withdrawn": "Your plan is {name}, and it stays so.",
     "paused": "{name} is paused: nothing is charged. {paused_note}{resumes_note}",
     "resumed": "{name} goes on after its pause. {next}",
     "renewal_soon": "{next_of_name}There is nothing you have to do.",
@@ -34,8 +42,8 @@ TEMPLATES = {
     "alert_renewal_failed": "⚠️ A renewal was not paid ({cause}): {amount} for {name}, customer {customer}. "
     "{kept_by_them}",
     "alert_subscription_unpaid": "⚠️ Access has ended unpaid: {amount} for {name}, customer {customer}.",
-    "alert_wish_refused": "⚠️ Customer {customer} wished in the chat to cancel {subscription} ({name}), or to keep it, "
-    "and it cannot be: {because} They were told, and wait for you.",
+    "alert_wish_refused": "⚠️ Customer {customer} wished in the chat to change {subscription} ({name}), and it cannot be: "
+    "{because} They were told, and wait for you.",
     "alert_unknown_price": "⚠️ Subscription {subscription} is billed by {stripe_price}, which is not in the catalogue: "
     "it gives nothing. Put the price in as stripe_price. Customer {customer}.",
 }
