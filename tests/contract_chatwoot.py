@@ -1,15 +1,16 @@
-"""The fake Chatwoot is honest: Chatwoot's own SDK and a plain client written from the spec use it unchanged.
+"""The fake Chatwoot is honest: a Python and a JavaScript SDK of other people's, and a plain client, use it unchanged.
 
-There is no second Python client that still works: those on the package index need an old HTTP library or lack their
-calls. The plain one below is urllib and the spec, nothing of ours.
+The plain one below is urllib and the spec, nothing of ours: it makes the calls that the SDKs lack.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from chatwoot import AsyncChatwootClient
 from chatwoot.exceptions import ChatwootAPIError, ChatwootAuthError, ChatwootNotFoundError
 
 from fakes.chatwoot import ADMIN_TOKEN, BOT_TOKEN, STRANGER_TOKEN, Fake, running_chatwoot
+from tools import node, node_package
+
+STORY = Path(__file__).with_name("chatwoot_story.mjs")
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,23 @@ async def test_the_sdk_reads_the_errors_of_the_fake(fake: Fake) -> None:
         fake.fail_next("POST", "/messages", 429, {"error": "Retry later"})
         with pytest.raises(ChatwootAPIError):
             await client.messages.create(1, 17, "Too fast")
+    assert fake.complaints == []
+
+
+def test_another_peoples_sdk_tells_the_same_story(fake: Fake) -> None:
+    folder = node_package("@figuro/chatwoot-sdk", "1.1.17")
+    command = [node(), str(STORY), fake.url, ADMIN_TOKEN, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "said": ["Zażółć", False, 17],
+        "note": True,
+        "listed": ["Zażółć", "Only for us"],
+        "labels": [["vip", "big"], ["payment-paid"], ["payment-paid"]],
+        "shown": [17, "resolved", 42],
+        "refused": [401, 404, 422],
+    }
+    assert fake.contacts[42]["custom_attributes"]["segment"] == "urgent"
     assert fake.complaints == []
 
 

@@ -22,6 +22,9 @@ with warnings.catch_warnings():
     import discord.http
 
 
+SKU = "1180218955160375406"
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[DiscordFake]:
     with DiscordFake() as fake:
@@ -74,6 +77,23 @@ async def test_hikari_gives_roles_says_things_and_registers_commands(
     assert [one.name for one in registered] == [
         one.name for one in await rest.fetch_application_commands(int(fake.application))
     ]
+
+
+async def test_hikari_lists_what_was_bought(fake: DiscordFake, rest: hikari.api.RESTClient) -> None:
+    ada, ben = fake.user(), fake.user()
+    first, second = fake.sells(ada, SKU), fake.sells(ada, "1180218955160375499", ends_at="2026-02-01T00:00:00+00:00")
+    fake.sells(ben, SKU)["deleted"] = True
+    all_of_them = await rest.fetch_entitlements(int(fake.application))
+    assert [str(one.id) for one in all_of_them] == list(fake.entitlements)
+    adas = await rest.fetch_entitlements(int(fake.application), user=int(ada))
+    assert [(str(one.id), str(one.sku_id), one.is_deleted) for one in adas] == [
+        (first["id"], SKU, False), (second["id"], "1180218955160375499", False)
+    ]  # fmt: skip
+    assert adas[0].starts_at is not None
+    assert (adas[0].ends_at, adas[1].ends_at and adas[1].ends_at.isoformat()) == (None, "2026-02-01T00:00:00+00:00")
+    some = await rest.fetch_entitlements(int(fake.application), skus=[int(SKU)], exclude_deleted=True)
+    assert [str(one.id) for one in some] == [first["id"]]
+    fake.entitlements.clear()
 
 
 async def test_hikari_maps_every_refusal(fake: DiscordFake, rest: hikari.api.RESTClient) -> None:
@@ -186,6 +206,17 @@ async def test_discord_py_does_the_same(fake: DiscordFake) -> None:
             with pytest.raises(discord.HTTPException) as caught:
                 await call()
             assert caught.value.code == code
+        view = discord.ui.View().add_item(discord.ui.Button(sku_id=int(SKU), style=discord.ButtonStyle.premium))
+        await http.send_message(private["id"], params=discord.http.handle_message_parameters("100 coins", view=view))
+        assert fake.told(ada)[-1]["components"][0]["components"][0]["sku_id"] == SKU
+        bought = fake.sells(ada, SKU)
+        shop = int(fake.application)
+        assert [one["id"] for one in await http.get_entitlements(shop, user_id=int(ada))] == [bought["id"]]
+        await http.consume_entitlement(shop, bought["id"])
+        assert (await http.get_entitlement(shop, bought["id"]))["consumed"] is True
+        with pytest.raises(discord.NotFound):
+            await http.get_entitlement(shop, "123456789")
+        fake.entitlements.clear()
         closed = await http.start_private_message(int(shy))
         with pytest.raises(discord.Forbidden) as caught:
             await http.send_message(closed["id"], params=discord.http.handle_message_parameters("Hello"))

@@ -1,9 +1,12 @@
-"""The fake Twilio is honest: the official client drives it unchanged, and what Twilio would not take it does not take."""
+"""The fake Twilio is honest: the official clients drive it unchanged, and what Twilio would not take it does not take."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +16,9 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from fakes.twilio import ACCOUNT, TOKEN, Failure, Twilio, running_twilio
+from tools import node, node_package
+
+STORY = Path(__file__).with_name("twilio_story.mjs")
 
 
 class Redirected(TwilioHttpClient):
@@ -72,6 +78,20 @@ def test_the_official_client_sees_failures(twilio: Twilio) -> None:
     with pytest.raises(TwilioRestException) as limited:
         client(twilio).messages.create(to="+48600100200", from_="+15005550006", body="hello")
     assert (limited.value.status, limited.value.code) == (429, 20429)
+
+
+def test_the_official_node_client_tells_the_same_story(twilio: Twilio) -> None:
+    twilio.stopped.add("+15005550009")
+    folder = node_package("twilio", "6.2.0")
+    command = [node(), str(STORY), twilio.url, ACCOUNT, TOKEN, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "made": ["queued", "outbound-api", "Zażółć", True],
+        "listed": [True],
+        "refused": [[400, 21602], [400, 21610], [401, 20003]],
+    }
+    assert (twilio.sent_to("+48600100200"), twilio.complaints) == (["Zażółć"], [])
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,14 @@ import httpx
 from conftest import settings_for
 from desk import CARD, Desk, clean_environ, running_desk
 from fakes.discord import DiscordFake, Guild, Interaction
-from fakes.discord_shapes import asking, pressed, slash
+from fakes.discord_shapes import asking, happened, pressed, slash
 from sandbox_fixtures import Sandbox, until
 
 NASTY = "@everyone **{amount}** <@1> `%s` [x](https://evil.example) {}"
 """A product's name that pings, formats and fills in, if anybody lets it."""
+
+COINS, PATRON = "1180218955160375406", "1180218955160375407"
+"""What stands for two of the products in Discord's own shop."""
 
 CATALOGUE = """
 [products.vip]
@@ -50,6 +53,16 @@ name = "10 credits"
 prices = [{{ currency = "usd", amount = "9.99" }}]
 grants = [{{ kind = "credits", amount = 10 }}]
 
+[products.coins]
+name = "100 coins"
+prices = [{{ currency = "usd", amount = "4.99", discord_sku = "{coins}" }}]
+grants = [{{ kind = "credits", amount = 100, unit = "coins" }}]
+
+[products.patron]
+name = "Patron"
+prices = [{{ currency = "usd", amount = "5.00", interval = "month", discord_sku = "{patron}" }}]
+grants = [{{ kind = "role", channel = "discord", space = "{guild}", role = "{gold}" }}]
+
 [products.nasty]
 name = {nasty}
 prices = [{{ currency = "usd", amount = "1.00" }}]
@@ -71,7 +84,8 @@ class Servers:
 
     def catalogue(self) -> str:
         """What is sold in them."""
-        ids = {"club": self.club.id, "guild": self.guild.id, "vip": self.vip, "silver": self.silver, "gold": self.gold}
+        ids = {"club": self.club.id, "guild": self.guild.id, "vip": self.vip, "silver": self.silver, "gold": self.gold,
+               "coins": COINS, "patron": PATRON}  # fmt: skip
         grant = '{{ kind = "role", channel = "discord", space = "{}", role = "{}" }}'
         tiers = ", ".join(grant.format(self.guild.id, role) for role in self.tiers)
         return CATALOGUE.format(**ids, tiers=tiers, nasty=json.dumps(NASTY))
@@ -109,6 +123,11 @@ class Shop:
         """Call the desk as Discord does."""
         signed, body = self.fake.signed(payload, at_s)
         return httpx.post(f"{self.desk.url}/webhooks/discord", content=body, headers={**signed, **headers}, timeout=30)
+
+    def happens(self, name: str, told: dict[str, Any], **changes: Any) -> None:
+        """Let Discord tell of an entitlement, with what has changed of it."""
+        answer = self.call(happened(name, {**told, **changes}, self.fake.application))
+        assert answer.status_code == 204, answer.text
 
     def hasten(self) -> None:
         """Let what is to be tried again later be tried now."""

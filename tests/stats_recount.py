@@ -83,8 +83,9 @@ class Recount:
             before = self._before("balance_transaction", one, "fee", lambda _: True)
             yield one["created_at"], self._order_of(one), one["currency"], {"fees": one["fee"]}, before
         for one in self.rows["orders"]:
-            in_stars = (one["paid_by"] or "").startswith("stars_")
-            yield one["created_at"], one, "xtr" if in_stars else one["currency"], {f"order {one['status']}": 1}, 0
+            rail = (one["paid_by"] or "").partition("_")[0]
+            paid_in = {"stars": "xtr", "premium": "xdp"}.get(rail, one["currency"])
+            yield one["created_at"], one, paid_in, {f"order {one['status']}": 1}, 0
 
     def _before(self, table: str, of: Row, amount: str, counts: Callable[[Row], bool]) -> int:
         """What the earlier parts of the same payment come to."""

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from desk import Buyer, start_service
-from discord_fixtures import NASTY, Member, Shop, answer_of, buttons, planted, shop_on, working
+from discord_fixtures import COINS, NASTY, PATRON, Member, Shop, answer_of, buttons, planted, shop_on, working
 from fakes.discord import DiscordFake, Guild
 from fakes.discord_gateway import Gateway
 from fakes.discord_shapes import asking, member_of, slash
@@ -418,6 +419,101 @@ def discord_lines(shop: Shop, *arguments: str) -> list[str]:
     return [line for line in said.stdout.splitlines() if "  Discord: " in line]
 
 
+# --- Discord's own shop ----------------------------------------------------------------------------------------------
+
+CREATED, UPDATED, DELETED = "ENTITLEMENT_CREATE", "ENTITLEMENT_UPDATE", "ENTITLEMENT_DELETE"
+
+
+def coins_of(shop: Shop, member: Member) -> int:
+    """What somebody has to spend."""
+    return int(shop.desk.get(f"/v1/customers/{member.customer}/credits", unit="coins")["balance"])
+
+
+def consumed(shop: Shop, entitlement: dict[str, Any]) -> int:
+    """How often a purchase was used up at Discord."""
+    return len(shop.fake.asked("POST", f"/entitlements/{entitlement['id']}/consume"))
+
+
+def test_what_is_bought_in_discords_shop_is_given_once_used_up_once_and_taken_back(shop: Shop) -> None:
+    ada = shop.member(shop.servers.club)
+    offer = ada.asks("buy", product="coins")
+    assert [one["sku_id"] for one in buttons(offer) if one["style"] == 6] == [COINS]
+    first, second = shop.fake.sells(ada.id, COINS), shop.fake.sells(ada.id, COINS)
+    for _ in range(2):  # each event has a time of its own
+        shop.happens(CREATED, first)
+    ada.asks("balance")  # who asks brings along what they have bought
+    until(lambda: coins_of(shop, ada) == 200, what="both")
+    until(lambda: first["consumed"] and second["consumed"], what="their use")
+    shop.happens(UPDATED, first)
+    shop.desk.quiet()
+    assert (consumed(shop, first), consumed(shop, second), coins_of(shop, ada)) == (1, 1, 200)
+    paid = "SELECT o.id, o.status, p.currency, p.amount FROM orders o JOIN payment p ON p.order_id = o.id WHERE p.charge = $1"
+    (order,) = shop.desk.sql(paid, first["id"])
+    assert (order["status"], order["currency"], order["amount"]) == ("fulfilled", "xdp", 1)
+    assert [text for text in ada.told if text.startswith("✅ Paid 1 × Discord.")]
+    payment = shop.desk.get(f"/v1/payments/premium_{first['id']}")
+    assert (payment["status"], payment["amount"], payment["currency"]) == ("succeeded", 1, "xdp")
+    assert "1 × Discord" in ada.asks("history")["content"]
+    refused = shop.desk.call("POST", "/v1/refunds", json={"order": order["id"]})
+    assert (refused.status_code, "Discord gives it back" in refused.text) == (409, True)
+
+    for _ in range(2):
+        shop.happens(DELETED, first)
+    until(lambda: coins_of(shop, ada) == 100, what="what went back")
+    shop.happens(CREATED, first, consumed=False)  # late
+    shop.desk.quiet()
+    assert coins_of(shop, ada) == 100
+    assert shop.desk.get(f"/v1/orders/{order['id']}")["status"] == "refunded"
+    assert shop.desk.command("ledger", "check").returncode == 0
+
+
+def test_a_role_of_discords_shop_lasts_as_long_as_its_entitlement_whatever_is_told_first(shop: Shop) -> None:
+    guild, gold = shop.servers.guild, shop.servers.gold
+    ada, ben, eva = (shop.member(guild) for _ in range(3))
+    begun = "2026-01-01T00:00:00+00:00"
+    held, late, refunded = (shop.fake.sells(one.id, PATRON) for one in (ada, ben, eva))
+    for member, entitlement in ((ada, held), (eva, refunded)):
+        shop.happens(CREATED, entitlement)
+        until(lambda member=member: member.has(guild, gold), what="the role")
+    ended = {"ends_at": datetime.now(UTC).isoformat()}
+    shop.happens(UPDATED, late, starts_at=begun, **ended)
+    shop.happens(CREATED, late, starts_at=begun)
+    shop.happens(DELETED, refunded)
+    shop.happens(UPDATED, held, **ended)
+    until(lambda: not ada.has(guild, gold) and not eva.has(guild, gold), what="the end of both roles")
+    shop.desk.quiet()
+    assert not ben.has(guild, gold)
+    assert shop.fake.asked("POST", "/consume")[-1].path.split("/")[-2] not in {held["id"], late["id"], refunded["id"]}
+    assert shop.desk.command("ledger", "check").returncode == 0
+
+
+def test_what_was_bought_while_nobody_listened_is_found_and_what_nobody_sells_is_told(shop: Shop) -> None:
+    ada = shop.member(shop.servers.club)
+    shop.desk.stop(signal.SIGKILL)
+    bought, unknown = shop.fake.sells(ada.id, COINS), shop.fake.sells(ada.id, "1180218955160375499")
+    before = shop.fake.sells(ada.id, COINS)
+    before["consumed"] = True  # somebody else has given what it brings
+    for leased in ("lease SET until", "outbox SET next_at", "lane SET leased_until"):
+        shop.desk.sql(f"UPDATE {leased} = now()")
+    shop.desk.process = start_service(shop.desk.settings, shop.desk.port)
+    until(lambda: bought["consumed"], what="what was missed", patience_s=20)
+    shop.desk.quiet()
+    assert coins_of(shop, ada) == 100
+
+    def told() -> list[str]:
+        return [one for one in shop.alerts() if unknown["sku_id"] in one and "paydesk events replay" in one]
+
+    (alert,) = until(told, what="an alert")
+    catalogue = Path(shop.desk.settings["PAYDESK_CATALOG"])
+    sold = catalogue.read_text(encoding="utf-8").replace('"9.99" }', f'"9.99", discord_sku = "{unknown["sku_id"]}" }}')
+    catalogue.write_text(sold, encoding="utf-8")
+    heard = shop.desk.sql("SELECT external_id FROM inbox WHERE external_id LIKE $1", f"entitlement:{unknown['id']}:%")
+    assert heard[0]["external_id"] in alert
+    assert shop.desk.command("events", "replay", heard[0]["external_id"]).returncode == 0
+    wallet = f"/v1/customers/{ada.customer}/credits"
+    until(lambda: shop.desk.get(wallet)["balance"] == 10, what="what was bought before anybody sold it")
+
+
 # --- a bot that Discord cannot call ----------------------------------------------------------------------------------
 
 
@@ -441,4 +537,6 @@ def test_a_bot_without_a_public_address_sells_a_role_over_the_gateway(
             club.members[ada.id] = set()
             gateway.happens("GUILD_MEMBER_ADD", {**member_of(ada.id, "ada", set()), "guild_id": club.id})
             until(lambda: ada.has(club, vip), what="the role on arrival")
+            gateway.happens(CREATED, fake.sells(ada.id, COINS))
+            until(lambda: coins_of(shop, ada) == 100, what="what was bought in Discord's shop")
     assert fake.complaints == []

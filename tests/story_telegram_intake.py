@@ -81,6 +81,31 @@ def test_an_update_that_is_called_in_is_answered_once_however_often_it_comes(des
     ada.hears("Paid $9.99")
 
 
+def test_what_somebody_corrects_is_answered_as_if_said_anew_and_once(desk: Desk, fake: TelegramFake) -> None:
+    ada = Person(fake, desk)
+    ada.asks("/start")
+    typed = fake.says(ada.number, "hm")
+    ada.hears("I did not")
+    corrected = fake.edits(ada.number, typed, "/balance")
+    until(lambda: handled(desk, corrected), what="the correction")
+    desk.quiet()
+    heard = len(ada.read())
+    headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
+    for _ in range(2):
+        assert httpx.post(f"{desk.url}/webhooks/telegram", json=corrected, headers=headers).status_code == 200
+    wish = fake.edits(ada.number, fake.edits(ada.number, typed, "well, perhaps"), "10 credits, please!")
+    place = fake.edits(ada.number, typed, None, location={"latitude": 52.4, "longitude": 16.9})
+    until(lambda: handled(desk, wish) and arrived(desk, place), what="all of them")
+    desk.quiet()
+    (offer,) = ada.read()[heard:]
+    assert offer["text"].startswith("10 credits")
+
+
+def arrived(desk: Desk, update: Json) -> bool:
+    """Whether an update was taken in, whatever it meant."""
+    return bool(desk.sql("SELECT 1 FROM inbox WHERE external_id = $1", f"{BOT['id']}:{update['update_id']}"))
+
+
 def test_what_is_forged_malformed_or_too_large_is_refused_and_nothing_of_it_stored(desk: Desk) -> None:
     desk.quiet()
     before = arrivals(desk)

@@ -50,6 +50,14 @@ def test_a_good_catalogue_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert [grant.text(2) for grant in more.grants] == ["10 tokens", "60 days of premium", "vip"]
 
 
+def test_what_stands_for_a_price_in_discords_shop_stands_for_one(tmp_path: Path) -> None:
+    sold = GOOD.replace('amount = "9.99"', 'amount = "9.99", discord_sku = "1180218955160375406"')
+    assert loaded(tmp_path, sold).prices["ten"].discord_sku == "1180218955160375406"
+    twice = sold.replace('key = "more-usd", ', 'key = "more-usd", discord_sku = "1180218955160375406", ')
+    with pytest.raises(CatalogError, match="the SKU 1180218955160375406 stands for two prices"):
+        loaded(tmp_path, twice)
+
+
 def test_what_init_writes_is_a_good_catalogue(tmp_path: Path) -> None:
     assert len(loaded(tmp_path, catalog.TEMPLATE).products) == 4
 
@@ -130,6 +138,8 @@ REFUSALS: list[tuple[str, str, int, str]] = [
     ('feature = "vip"', 'feature = "vip", days = 3', 12, "unknown key 'days'"),
     ('grants = [{ kind = "credits", amount = 10 }]', "grants = 10", 5, "grants must be a list of tables"),
     ("# A shop.", "title = 1", 1, "unknown key 'title'"),
+    ('amount = "9.99"', 'amount = "9.99", discord_sku = 1180218955160375406', 4, "discord_sku is the id of a SKU, as a text"),
+    ('amount = "9.99"', 'amount = "9.99", discord_sku = "coins"', 4, "discord_sku is the id of a SKU, as a text"),
 ]  # fmt: skip
 
 NOT_SOLD_YET = [
@@ -216,6 +226,7 @@ def test_a_subscription_is_read_whole(tmp_path: Path) -> None:
 
 ILL_CLUBS = [
     ('interval = "month", trial', 'interval = "fortnight", trial', "interval must be one of day, week, month, year"),
+    ("trial_days = 7", 'trial_days = 7, discord_sku = "118"', "Discord does not tell when a cycle is paid"),
     ("interval_count = 3", "interval_count = 37", "interval_count must be a whole number from 1 to 36"),
     ("trial_days = 7", "trial_days = 0", "trial_days must be a whole number from 1"),
     ('payment_methods = ["card"]', 'payment_methods = ["card", "blik"]', "blik cannot pay for the subscription club-month"),

@@ -21,13 +21,14 @@ from hypothesis import strategies as st
 
 from fakes.discord import DiscordFake, Guild
 from fakes.discord_gateway import Gateway
-from fakes.discord_shapes import asking, member_of, pressed, slash, user_of
+from fakes.discord_shapes import asking, happened, member_of, pressed, slash, user_of
 from fakes.discord_wire import CUT, LOST
 from paydesk.channels import discord as discord_channel
 from paydesk.channels import discord_gateway, discord_texts, plugged
 from paydesk.channels.base import (
     Address,
     Arrival,
+    BoughtThere,
     Button,
     Channel,
     DeliveryError,
@@ -48,6 +49,7 @@ from paydesk.channels.base import (
     Send,
     Start,
     Unknown,
+    UseUp,
 )
 from paydesk.channels.discord_commands import registered
 from paydesk.channels.discord_messages import ASIDE
@@ -109,6 +111,10 @@ async def channel(fake: DiscordFake, kept: Kept) -> AsyncIterator[Channel]:
 
 def to(user: str) -> Address:
     return Address("discord", user)
+
+
+def dumped(told: Any) -> bytes:
+    return json.dumps(told).encode()
 
 
 async def error_of(channel: Channel, action: Any, last: Receipt | None = None) -> DeliveryError:
@@ -965,6 +971,101 @@ async def test_the_channel_is_found_by_its_setting_and_its_address_may_be_bare(f
     await found.close()
 
 
+# --- Discord's own shop ----------------------------------------------------------------------------------------------
+
+SKU = "1180218955160375406"
+
+
+async def test_all_that_was_bought_is_listed_page_after_page_each_state_of_it_once(
+    fake: DiscordFake, kept: Kept
+) -> None:
+    ada, inbox = fake.user(), Inbox()
+    bought = [fake.sells(ada, SKU) for _ in range(205)]
+    bought[3]["deleted"], bought[4]["ends_at"], bought[5]["consumed"] = True, "2026-02-01T00:00:00+00:00", True
+    for times in (1, 2):  # a restart
+        channel = channel_of(fake, kept)
+        polling = asyncio.create_task(channel.poll(inbox.keep))
+        await until(lambda times=times: len(inbox.arrivals) == times * 205)
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
+        await channel.close()
+    assert len({one.external_id for one in inbox.arrivals}) == 205
+    told = [one for arrival in inbox.arrivals[:205] for one in channel.understand(arrival.body)]
+    assert {arrival.whose for arrival in inbox.arrivals} == {ada}
+    assert [(one.who, one.article) for one in told if isinstance(one, BoughtThere)] == [(to(ada), SKU)] * 205
+    assert [place for place, one in enumerate(told) if one.deleted] == [3]
+    assert [(place, one.ends_at.isoformat()) for place, one in enumerate(told) if one.ends_at] == [
+        (4, "2026-02-01T00:00:00+00:00")
+    ]
+    assert [place for place, one in enumerate(told) if one.used_up] == [5]
+    fake.entitlements.clear()
+
+
+async def test_a_purchase_is_told_the_same_by_an_event_an_interaction_and_the_gateway(
+    fake: DiscordFake, channel: Channel
+) -> None:
+    ada = fake.user()
+    bought = fake.sells(ada, SKU)
+    (by_event,) = channel.understand(dumped(happened("ENTITLEMENT_CREATE", bought, fake.application)))
+    assert isinstance(by_event, BoughtThere)
+    assert (by_event.who, by_event.article, by_event.bought, by_event.deleted) == (to(ada), SKU, bought["id"], False)
+    by_the_way = channel.understand(dumped(asking(fake, ada, 2, slash("balance"))))
+    arrival = discord_gateway.arrival_from("ENTITLEMENT_CREATE", bought)
+    assert arrival is not None
+    assert [one for one in by_the_way if isinstance(one, BoughtThere)] == [by_event]
+    assert channel.understand(arrival.body) == (by_event,)
+    (gone,) = channel.understand(dumped(happened("ENTITLEMENT_DELETE", bought, fake.application)))
+    assert gone.deleted, "its event says so, whatever it says itself"
+    fake.entitlements.clear()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"id": 7}, {"user_id": None}, {"sku_id": "a"}, {"id": "../7"}, {"user_id": {}}],
+    ids=["a number", "nobody", "no SKU", "a path", "an object"],
+)
+async def test_a_malformed_purchase_means_nothing(channel: Channel, changes: dict[str, Any]) -> None:
+    good = {"id": "7", "sku_id": SKU, "user_id": "8", "starts_at": "soon", "ends_at": 5, "deleted": "no", "consumed": 1}
+    (told,) = channel.understand(dumped(happened("ENTITLEMENT_CREATE", good, "9")))
+    assert (told.starts_at.year, told.ends_at, told.deleted, told.used_up) == (2015, None, False, False)
+    assert channel.understand(dumped(happened("ENTITLEMENT_CREATE", {**good, **changes}, "9"))) == ()
+    assert discord_gateway.arrival_from("ENTITLEMENT_UPDATE", {**good, **changes}) is None
+
+
+async def test_what_was_bought_is_used_up_once_whatever_becomes_of_the_answer(
+    fake: DiscordFake, channel: Channel
+) -> None:
+    ada = fake.user()
+    first, second, gone = fake.sells(ada, SKU), fake.sells(ada, SKU), fake.sells(ada, SKU)
+    gone["deleted"] = True
+    for _ in range(2):
+        assert await channel.deliver(UseUp("use_up:1", to(ada), first["id"]), None) == Receipt({"bought": first["id"]})
+    await channel.deliver(UseUp("use_up:3", to(ada), gone["id"]), None)
+    fake.fail_next("POST", LOST, path="/consume")
+    lost = await error_of(channel, UseUp("use_up:2", to(ada), second["id"]))
+    assert isinstance(lost, Unknown)
+    assert lost.repeatable
+    await channel.deliver(UseUp("use_up:2", to(ada), second["id"]), None)
+    assert [one.path.split("/")[-2] for one in fake.asked("POST", "/consume")] == [first["id"], second["id"]]
+    assert (first["consumed"], second["consumed"], gone["consumed"]) == (True, True, False)
+    assert isinstance(await error_of(channel, UseUp("use_up:4", to(ada), "../users")), Refused)
+    fake.entitlements.clear()
+
+
+async def test_a_button_of_the_shop_says_only_what_it_sells(fake: DiscordFake, channel: Channel) -> None:
+    ada = fake.user()
+    fake.guild(ada)
+    buttons = (
+        Button("Pay", url="https://pay.example.com/r/1"),
+        Button("100 coins", article=SKU),
+        Button("?", article="x"),
+    )
+    await channel.deliver(Send("offer", to(ada), "100 coins", buttons), None)
+    (said,) = fake.told(ada)
+    shown = [{key: one[key] for key in one if key != "id"} for row in said["components"] for one in row["components"]]
+    assert shown[1:] == [{"type": 2, "style": 6, "sku_id": SKU}]
+
+
 # --- the gateway -----------------------------------------------------------------------------------------------------
 
 
@@ -1101,11 +1202,16 @@ async def test_what_is_heard_while_the_database_is_away_is_bounded_and_we_come_b
         await channel.close()
 
 
-async def test_over_http_there_is_nothing_to_poll_and_nothing_of_the_gateway_is_imported(
+async def test_over_http_only_what_was_bought_is_polled_and_nothing_of_the_gateway_is_imported(
     fake: DiscordFake, kept: Kept
 ) -> None:
     channel = channel_of(fake, kept)
-    await channel.poll(Inbox().keep)
+    polling = asyncio.create_task(channel.poll(Inbox().keep))
+    await until(lambda: fake.asked("GET", "/entitlements"))
+    polling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await polling
+    assert {one.path.rpartition("/")[2] for one in fake.requests} == {"entitlements"}
     await channel.close()
     code = "import sys, paydesk.channels.discord; print('hikari' in sys.modules, 'discord' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

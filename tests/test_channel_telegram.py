@@ -190,12 +190,14 @@ GROUP_CHAT = {"id": GROUP, "type": "supergroup", "title": "Room"}
             [Renumbered(str(SMALL), str(GROUP))],
         ),
         (message(None, {"id": SMALL, "type": "group"}, migrate_to_chat_id="no number"), []),
-        ({"update_id": 1, "edited_message": message("/buy")["message"]}, []),
+        ({"update_id": 1, "edited_message": message("/buy")["message"]}, [Said(WHO, "/buy", "pl", edited=True)]),
+        ({"update_id": 1, "edited_message": message("/buy@other_bot", GROUP_CHAT)["message"]}, []),
+        ({"update_id": 1, "edited_message": message(None, location={"latitude": 1, "longitude": 2})["message"]}, []),
         ({"update_id": 1, "channel_post": message("/buy")["message"]}, []),
         ({"update_id": 1, "a_kind_of_tomorrow": {"from": {"id": 42}}}, []),
         ({"update_id": 1}, []),
     ],
-    ids=range(24),
+    ids=range(26),
 )
 async def test_what_messages_mean(channel: Telegram, update: dict[str, Any], means: list[Any]) -> None:
     await channel.start()

@@ -33,6 +33,7 @@ from paydesk.facts import (
     CaseFact,
     ChargeIs,
     DisputeIs,
+    EntitlementIs,
     FraudWarning,
     IntentIs,
     RefundIs,
@@ -116,6 +117,32 @@ def told(facts: Sequence[CaseFact], case: Case = OPEN) -> tuple[Case, list[str]]
 
 def status(facts: Sequence[CaseFact], case: Case = OPEN) -> str:
     return told(facts, case)[0].order.status
+
+
+# --- bought in a platform's own shop ---------------------------------------------------------------------------------
+
+
+def entitlement(*, deleted: bool = False, after_s: int = 0, **more: Any) -> EntitlementIs:
+    at = NOW + timedelta(seconds=after_s)
+    base = {"at": at, "intent": "premium_7", "order": "ord_1", "bought": "7", "amount": 1, "currency": "xdp", "since": NOW,
+            "ends_at": None, "deleted": deleted, "uses_up": True}  # fmt: skip
+    return EntitlementIs(**{**base, **more})
+
+
+BOUGHT = [entitlement(), entitlement(ends_at=NOW), entitlement(after_s=9), entitlement(deleted=True, after_s=5)]
+
+
+@given(st.permutations(BOUGHT))
+def test_t47_what_was_bought_in_a_platforms_shop_is_paid_once_and_stays_gone(facts: list[EntitlementIs]) -> None:
+    case, said = told(facts, Case(replace(ORDER, session=None, session_status=None)))
+    assert (case.order.status, case.order.paid_by, case.order.paid_at) == ("refunded", "premium_7", NOW)
+    assert {one.id: (one.amount, one.currency, one.charge) for one in case.payments.values()} == {
+        "premium_7": (1, "xdp", "7")
+    }
+    assert [(one.amount, one.status) for one in case.refunds.values()] == [(1, "succeeded")]
+    assert worth({"kind": "credits", "amount": 100, "quantity": 1}, case.order, returned_of(case)) == 0
+    assert said.count("refunded") == 1
+    assert said[-1] == "refunded"
 
 
 # --- paying ----------------------------------------------------------------------------------------------------------

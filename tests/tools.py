@@ -47,7 +47,8 @@ def node_package(name: str, version: str) -> Path:
     folder = CACHE / f"{name.replace('/', '-').lstrip('@')}-node-{version}"
     if not (folder / ".complete").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
+        quickly = ["--fetch-timeout=30000", "--fetch-retries=1"]  # what does not answer is not waited for
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", *quickly, "--prefix", str(folder)]
         _run([*command, f"{name}@{version}"], f"{name} {version} could not be had from npm")
         (folder / ".complete").touch()
     return folder

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from paydesk import alerts, customers, inbox, manners, memberships, outbox, reaching, stars
+from paydesk import alerts, customers, inbox, manners, memberships, outbox, premium, reaching, stars
 from paydesk.channels.base import (
     Arrival,
     Asked,
     Away,
+    BoughtThere,
     Channel,
     Command,
     Here,
@@ -25,7 +26,7 @@ from paydesk.channels.base import (
     Said,
     Undelivered,
 )
-from paydesk.chat.commands import TEXT_MAX, Conversation, Reply
+from paydesk.chat.commands import NOT_UNDERSTOOD, TEXT_MAX, Conversation, Reply
 from paydesk.customers import Identity
 from paydesk.errors import Invalid
 from paydesk.inbox import DONE, Claim, Envelope, Outcome, Receiver, Row
@@ -91,8 +92,9 @@ class Reception:
         return outcome
 
     async def _of_their_money(self, commands: Sequence[Command], row: Row) -> list[Envelope]:
-        """Return what commands tell of payments in the platform's own money: it enters by the one door."""
-        told = []
+        """Return what commands tell of payments in the platform's own money or shop: it enters by the one door."""
+        bought = [one for one in commands if isinstance(one, BoughtThere)]
+        told = await premium.envelopes(self._store, self._shelf.catalog, bought, row.received_at, livemode=row.livemode)
         for one in commands:
             if isinstance(one, PaidThere):
                 told.append(stars.paid(one, row.received_at, livemode=row.livemode))
@@ -106,6 +108,8 @@ class Reception:
             case Said():
                 words = command.text.replace("\x00", "")[:TEXT_MAX]  # platforms allow more than anybody answers
                 replies = await self._conversation.answer(command.who, words, locale=command.locale)
+                if command.edited:  # people correct what they say to others, too
+                    replies = [one for one in replies if one.kind != NOT_UNDERSTOOD]
                 return [_reply(command, reply, f"reply:{key}:{n}", row) for n, reply in enumerate(replies)]
             case Asked():
                 return await self._let_in(command, key, row)
@@ -115,6 +119,8 @@ class Reception:
                 return await self._undelivered(row.source, command)
             case Paying():
                 return [await self._let_pay(command, key)]
+            case BoughtThere() if premium.price_of(self._shelf.catalog, command) is None:
+                return [premium.nobody_sells(command, row.external_id)]
             case Renumbered():
                 await note_move(self._store, row.source, command.old, command.new)
                 return []

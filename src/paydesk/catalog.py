@@ -79,7 +79,7 @@ class Price:
     """A price of a product: `amount` in the smallest unit of `currency`; with an `interval`, each so often.
 
     `minutes` and `segment` say which of a product's prices it is: an hour at the weekend. `stars` is what it costs in
-    Telegram's own money, for who pays there.
+    Telegram's own money, for who pays there; `discord_sku` is what stands for it in Discord's own shop.
     """
 
     key: str
@@ -93,6 +93,7 @@ class Price:
     minutes: int | None = None
     segment: str | None = None
     stars: int | None = None
+    discord_sku: str | None = None
 
     def display(self) -> str:
         """Return the price for a person to read, such as `9.99 USD` or `9.99 USD a month`."""

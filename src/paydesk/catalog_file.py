@@ -18,7 +18,7 @@ PRODUCT_KEYS = {
 }  # fmt: skip
 PRICE_KEYS = {
     "key", "currency", "amount", "interval", "interval_count", "trial_days", "minutes", "segment", "stars",
-    "stripe_price", "stripe_price_env",
+    "discord_sku", "stripe_price", "stripe_price_env",
 }  # fmt: skip
 GRANT_KEYS = {
     "credits": {"kind", "amount", "unit", "expires_days", "priority", "per", "trial_amount"},
@@ -49,6 +49,7 @@ STARS_MAX = 10_000
 CREDITS_MAX = 1_000_000_000
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SPACE = re.compile(r"[A-Za-z0-9@-][A-Za-z0-9._-]{0,63}", re.ASCII)
+_SKU = re.compile(r"[1-9][0-9]{0,19}", re.ASCII)
 _BRACE = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|[{}]')
 
 
@@ -104,12 +105,15 @@ class _Reader:
 
     def _refuse_twice(self, products: Mapping[str, Product]) -> None:
         taken: dict[str, str] = {}
+        skus: dict[str, str] = {}
         for product in products.values():
             self._product = product.key
             for price in product.prices:
                 other = taken.setdefault(price.key, product.key)
                 if other != product.key or [p.key for p in product.prices].count(price.key) > 1:
                     raise self._refuse(f"the price key {price.key!r} is used twice", price.key)
+                if price.discord_sku is not None and skus.setdefault(price.discord_sku, price.key) != price.key:
+                    raise self._refuse(f"the SKU {price.discord_sku} stands for two prices", price.discord_sku)
 
     def _read_product(self, key: str, table: Any) -> Product:
         self._product = key
@@ -126,13 +130,15 @@ class _Reader:
             raise self._refuse("a product needs at least one price", "prices")
         prices = tuple(self._read_price(row, key, only=len(rows) == 1) for row in self._each("prices", rows))
         self._refuse_unfit_methods(table, prices)
+        grants = tuple(self._read_grant(row, prices) for row in self._each("grants", self._rows(table, "grants")))
+        self._refuse_unfit_skus(prices, grants)
         if table.get("starts") == "claim" and any(price.interval is not None for price in prices):
             raise self._refuse('starts = "claim" is for what is paid once', "starts")
         return Product(
             key=key,
             name=self._text(table, "name", length_max=120),
             prices=prices,
-            grants=tuple(self._read_grant(row, prices) for row in self._each("grants", self._rows(table, "grants"))),
+            grants=grants,
             description=self._text(table, "description", length_max=500) if "description" in table else None,
             image=self._text(table, "image", length_max=2000) if "image" in table else None,
             goods=table.get("goods", "digital"),
@@ -153,6 +159,15 @@ class _Reader:
                 f"{unfit[0]} cannot pay for the subscription {repeating[0]}: Stripe takes it for single payments only; "
                 "offer it on a product that is paid once",
                 "payment_methods",
+            )
+
+    def _refuse_unfit_skus(self, prices: tuple[Price, ...], grants: tuple[Grant, ...]) -> None:
+        """Refuse to sell credits of a cycle in a shop that does not tell when a cycle is paid."""
+        repeating = any(price.interval is not None and price.discord_sku is not None for price in prices)
+        if repeating and any(grant.kind == "credits" for grant in grants):
+            raise self._refuse(
+                "Discord does not tell when a cycle is paid: sell credits there by a price that is paid once",
+                "discord_sku",
             )
 
     def _read_price(self, row: Mapping[str, Any], product: str, *, only: bool) -> Price:
@@ -176,9 +191,16 @@ class _Reader:
         minutes = self._integer(row, "minutes", 1, MINUTES_MAX) if "minutes" in row else None
         segment = self._segment(row) if "segment" in row else None
         stars = self._stars(row) if "stars" in row else None
+        sku = self._sku(row) if "discord_sku" in row else None
         return Price(
-            key, product, currency, amount, self._stripe_price(row), *self._repeats(row), minutes, segment, stars
+            key, product, currency, amount, self._stripe_price(row), *self._repeats(row), minutes, segment, stars, sku
         )
+
+    def _sku(self, row: Mapping[str, Any]) -> str:
+        sku = row["discord_sku"]
+        if not isinstance(sku, str) or not _SKU.fullmatch(sku):
+            raise self._refuse('discord_sku is the id of a SKU, as a text: "1180218955160375406"', "discord_sku")
+        return sku
 
     def _stars(self, row: Mapping[str, Any]) -> int:
         if "interval" in row:

@@ -27,6 +27,7 @@ from paydesk import (
     portal,
     reaching,
     refunds,
+    saying,
     stars,
 )
 from paydesk.channels.base import (
@@ -46,6 +47,7 @@ from paydesk.channels.base import (
     Revoke,
     Send,
     Unknown,
+    UseUp,
 )
 from paydesk.chat import texts
 from paydesk.chat.texts import Texts
@@ -120,6 +122,8 @@ class Deliverer:
                 return await self._instruct_stripe(delivery)
             if delivery.template in ACTIONS:
                 return await self._let_in_or_out(delivery)
+            if delivery.template == saying.USE_UP:
+                return await self._use_up(delivery)
             if delivery.template == manners.NOTICES:
                 return await self._tell_desk(delivery)
             if delivery.template in stars.TEMPLATES:
@@ -187,6 +191,15 @@ class Deliverer:
             return result
         reason = None if status == "succeeded" else result.detail
         return replace(result, tells=(stars.gave_back(params, status, reason, self._store.clock.now()),))
+
+    async def _use_up(self, delivery: Delivery) -> Result:
+        """Let what was bought in a platform's own shop be used up there: what it gives was given with this instruction."""
+        channel = self._channels.get(delivery.channel)
+        if channel is None or not channel.shop:
+            return Result("dead", f"{memberships.NOBODY} for {delivery.channel} that has a shop of its own")
+        to = Address(delivery.channel, delivery.address)
+        action = UseUp(delivery.key, to, delivery.params["bought"])
+        return await self._ended(delivery, to, partial(channel.deliver, action, None))
 
     async def _tell_desk(self, delivery: Delivery) -> Result:
         """Tell the people of the desk an alert, together with those that come within some seconds."""

@@ -99,6 +99,26 @@ class RefundsAre:
 
 
 @dataclass(frozen=True, slots=True)
+class EntitlementIs:
+    """What was bought in a platform's own shop: it gives from `since` until `ends_at` (`None`: no end is known).
+
+    `deleted`: it went back, which it never does twice. `uses_up`: once it is given, it is used up there. The platform
+    keeps the money and does not tell how much: our books count the purchase.
+    """
+
+    at: datetime
+    intent: str
+    order: str
+    bought: str
+    amount: int
+    currency: str
+    since: datetime
+    ends_at: datetime | None
+    deleted: bool
+    uses_up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DisputeIs:
     """A dispute as it is now (looked at, not read from an event). Fees are in `balance`."""
 
@@ -258,7 +278,9 @@ class TimerFired:
     subject: str
 
 
-CaseFact = SessionIs | IntentIs | ChargeIs | RefundIs | RefundsAre | DisputeIs | FraudWarning | BalanceIs
+CaseFact = (
+    SessionIs | IntentIs | ChargeIs | EntitlementIs | RefundIs | RefundsAre | DisputeIs | FraudWarning | BalanceIs
+)
 Fact = CaseFact | SubscriptionIs | TimerFired
 
 

@@ -49,6 +49,12 @@ MINIMUM_MINOR = {
 STARS = "xtr"
 """Telegram's own money, by the code that Telegram gives it: whole Stars, which Stripe knows nothing of."""
 
+PREMIUM = "xdp"
+"""What is bought in Discord's own shop (Premium Apps): it tells what was bought, never what was paid. One is one purchase."""
+
+THEIRS = (STARS, PREMIUM)
+"""Moneys of platforms, which Stripe knows nothing of."""
+
 ENGLISH = "en"
 """The language in which amounts are written where nobody's is known."""
 
@@ -58,7 +64,7 @@ _AMOUNT = re.compile(r"\d{1,12}(\.\d{1,3})?", re.ASCII)
 
 def exponent(currency: str) -> int:
     """Return how many decimals Stripe's smallest unit of `currency` has: 0, 2 or 3."""
-    if currency in ZERO_DECIMAL or currency == STARS:
+    if currency in ZERO_DECIMAL or currency in THEIRS:
         return 0
     return 3 if currency in THREE_DECIMAL else 2
 
@@ -117,6 +123,8 @@ def display(amount_minor: int, currency: str, language: str = ENGLISH) -> str:
     """
     if currency == STARS:
         return f"{number(amount_minor, language)} ⭐"
+    if currency == PREMIUM:
+        return f"{number(amount_minor, language)} × Discord"
     digits = 0 if currency in WHOLE_HUNDREDTHS else exponent(currency)
     if language != ENGLISH:
         return _display_in(language, amount_minor, currency, digits)

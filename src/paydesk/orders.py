@@ -31,6 +31,7 @@ from paydesk.facts import (
     CaseFact,
     ChargeIs,
     DisputeIs,
+    EntitlementIs,
     FraudWarning,
     IntentIs,
     InvoiceIs,
@@ -79,6 +80,8 @@ def apply(case: Case, fact: CaseFact) -> Step:
         case IntentIs() | ChargeIs():
             _refuse_mismatch(case.order, fact)
             return _intent_is(case, fact) if isinstance(fact, IntentIs) else _charge_is(case, fact)
+        case EntitlementIs():
+            return _entitlement_is(case, fact)
         case RefundIs():
             return _refund_is(case, fact)
         case RefundsAre():
@@ -229,6 +232,29 @@ def _charge_is(case: Case, fact: ChargeIs) -> Step:
         paid_at=fact.at,
     )  # fmt: skip
     return _paid(_with_payment(case, news), by=fact.intent, at=fact.at)
+
+
+def _entitlement_is(case: Case, fact: EntitlementIs) -> Step:
+    """Take it for the payment of its order, from when it gives; one that went back is a refund of all of it."""
+    news = Payment(
+        fact.intent, case.order.id, "succeeded", fact.amount, fact.currency, charge=fact.bought, paid_at=fact.since
+    )
+    step = _paid(_with_payment(case, news), by=fact.intent, at=fact.since)
+    if not fact.deleted:
+        return step
+    back = RefundIs(
+        fact.at,
+        f"re_{fact.intent}",
+        fact.order,
+        fact.intent,
+        "succeeded",
+        fact.amount,
+        fact.currency,
+        None,
+        None,
+        fact.at,
+    )
+    return _refund_is(step.case, back)
 
 
 def _paid(case: Case, *, by: str, at: datetime) -> Step:

@@ -18,7 +18,8 @@ SETTING_OF = {module: setting for setting, module in plugged.OURS.items()}
 
 RULES = {
     "telegram": "Telegram asks that digital goods sold inside it are paid in Stars; a price has no `stars`: {names}",
-    "discord": "Discord asks apps that sell digital goods to offer them through its Premium Apps too: {names}",
+    "discord": "Discord asks apps that sell digital goods to offer them through its Premium Apps too; a price has no "
+    "`discord_sku`: {names}",
 }
 """What platforms ask of those who sell digital goods there; see docs/telegram.md and docs/discord.md."""
 
@@ -70,6 +71,8 @@ def _rules(channel: Channel, catalog: Catalog) -> Iterable[Finding]:
     digital = [product for product in catalog.products.values() if product.goods == "digital"]
     if channel.charges:
         digital = [product for product in digital if not all(price.stars for price in product.prices)]
+    if channel.shop:
+        digital = [product for product in digital if not all(price.discord_sku for price in product.prices)]
     names = sorted(product.key for product in digital)
     if rule is None or not names:
         return

@@ -13,7 +13,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from paydesk import stars
+from paydesk import saying, stars
 from paydesk.errors import PaydeskError
 from paydesk.leases import Lease
 from paydesk.notebook import Notebook
@@ -26,7 +26,7 @@ DAY_S = 86_400.0
 LOOK_S = 3600.0
 BATCH = 500
 REST_S = 0.05
-INSTRUCTIONS = f"'grant','revoke','{stars.GIVE_BACK}','{stars.ANSWER}'"
+INSTRUCTIONS = f"'grant','revoke','{stars.GIVE_BACK}','{stars.ANSWER}','{saying.USE_UP}'"
 
 PRUNE_EVENTS = f"""
     UPDATE inbox i SET body = '', body_hash = sha256(i.body) FROM old

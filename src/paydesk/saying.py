@@ -8,10 +8,13 @@ from typing import Any
 from paydesk import customers, inbox, ledger, orders
 from paydesk.case import Dispute, Order, Payment, Refund, returned_of, worth
 from paydesk.desk import Desk
-from paydesk.facts import CaseFact, ChargeIs, DisputeIs, FraudWarning, RefundIs, RefundsAre, SessionIs
+from paydesk.facts import CaseFact, ChargeIs, DisputeIs, EntitlementIs, FraudWarning, RefundIs, RefundsAre, SessionIs
 from paydesk.inbox import Row
 from paydesk.ledger import Source
 from paydesk.outbox import Message
+
+USE_UP = "use_up"
+"""The template of the instruction to a platform that what was bought in its shop is used up."""
 
 
 def questions(fact: CaseFact, row: Row) -> list[inbox.Envelope]:
@@ -130,3 +133,12 @@ def refund_of(order: Order, intent: str, row: Row) -> Message:
     """Return the instruction to give a second payment back in full, once."""
     params = {"payment_intent": intent, "reason": "duplicate", "order": order.id}
     return Message(f"refund:second:{intent}", order.customer, "stripe", intent, "refund", params, inbox_id=row.id)
+
+
+def use_up_of(order: Order, fact: EntitlementIs, row: Row) -> list[Message]:
+    """Return the instruction to use up what was bought in a platform's own shop, once: what it gives is given with it."""
+    if not fact.uses_up or fact.deleted or order.channel is None or order.address is None:
+        return []
+    params = {"bought": fact.bought, "order": order.id}
+    key = f"{USE_UP}:{fact.intent}"
+    return [Message(key, order.customer, order.channel, order.address, USE_UP, params, inbox_id=row.id)]

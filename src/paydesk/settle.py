@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from paydesk import (
@@ -34,7 +35,7 @@ from paydesk import (
 from paydesk.case import Case, NotYet, Order, balance_moves, money_of, returned_of, worth
 from paydesk.desk import OLD_NEWS, Desk, post
 from paydesk.due import timer_customer, timer_fired, timer_object
-from paydesk.facts import BalanceIs, CaseFact, Fact, Ignored, Impossible, SubscriptionIs, TimerFired
+from paydesk.facts import BalanceIs, CaseFact, EntitlementIs, Fact, Ignored, Impossible, SubscriptionIs, TimerFired
 from paydesk.inbox import DONE, Claim, Outcome, Row
 from paydesk.ledger import Book, Source
 from paydesk.orders import Mismatch
@@ -245,7 +246,9 @@ def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
     except NotYet as not_yet:
         return Outcome("parked", str(not_yet), waits_for=fact.order)
     before = saying.standing(desk, case.order)
-    _note(desk, case, step.case, row)
+    _note(desk, case, step.case, row, ends_at=getattr(fact, "ends_at", None))
+    if isinstance(fact, EntitlementIs):
+        desk.messages += saying.use_up_of(step.case.order, fact, row)
     if isinstance(fact, BalanceIs):
         desk.balances.append(fact)
         for kind, _, amount in balance_moves(step.case, fact):
@@ -266,8 +269,11 @@ def _unknown(desk: Desk, fact: CaseFact) -> Outcome:
     return Outcome("parked", f"{fact.order} is not known yet", waits_for=fact.order)
 
 
-def _note(desk: Desk, before: Case, after: Case, row: Row) -> None:
-    """Keep what is known now, and post what everything of the order is worth now."""
+def _note(desk: Desk, before: Case, after: Case, row: Row, *, ends_at: datetime | None = None) -> None:
+    """Keep what is known now, and post what everything of the order is worth now.
+
+    An end that a fact tells, or told before, is where what lasts ends: the latest one counts.
+    """
     if after != before:
         desk.touched_cases.setdefault(before.order.id, before)
         desk.cases[before.order.id] = after
@@ -283,7 +289,8 @@ def _note(desk: Desk, before: Case, after: Case, row: Row) -> None:
             continue  # what a balance transaction says of itself never changes
         else:
             target, since = worth(source.terms, after.order, returned), after.order.paid_at
-        post(desk, source, target, since, row)
+        ends = [end for end in (source.until, ends_at) if end is not None and source.kind in entitlements.KINDS]
+        post(desk, source, target, since, row, until=max(ends, default=None))
 
 
 # --- write -----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,9 @@ SOURCE = "stars"
 PREFIX = "stars_"
 """How the ids of such payments begin; Stripe's begin with `pi_`."""
 
+SHOP_PREFIX = "premium_"
+"""How the ids of payments begin that were made in a platform's own shop: see `premium`."""
+
 ANSWER = "answer_paying"
 GIVE_BACK = "give_back"
 TEMPLATES = (ANSWER, GIVE_BACK)
@@ -134,8 +137,8 @@ ASKED = "SELECT params FROM outbox WHERE dedup_key = $1"
 
 
 def is_one(payment: str) -> bool:
-    """Say whether a payment was made in a platform's own money."""
-    return payment.startswith(PREFIX)
+    """Say whether a payment was made in a platform's own money, or in its own shop."""
+    return payment.startswith((PREFIX, SHOP_PREFIX))
 
 
 async def give_back(
@@ -144,8 +147,12 @@ async def give_back(
     """Ask the platform to give a payment back, once, and return the refund with its order.
 
     Raises `Invalid` for a part of it (platforms give back all or nothing), `Conflict` when it has gone back already or
-    is about to, by another `operation`.
+    is about to, by another `operation`, or where the platform's own shop took the money: only that gives it back.
     """
+    if payment.startswith(SHOP_PREFIX):
+        raise Conflict(
+            f"{payment} was bought in the platform's own shop: Discord gives it back, and tells us", param="payment"
+        )
 
     async def work(tx: Tx) -> tuple[Refund, str]:
         whose = await tx.fetchval(

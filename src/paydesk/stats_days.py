@@ -58,8 +58,9 @@ WITH span AS (
             CASE WHEN $5 THEN (SELECT coalesce(sum(fee), 0) FROM balance_transaction e WHERE e.payment_id = b.payment_id
                 AND (e.created_at, e.id) < (b.created_at, b.id)) END
         FROM balance_transaction b WHERE created_at >= begins AND created_at < ends AND fee <> 0
-        UNION ALL SELECT 'order:' || status, CASE WHEN paid_by LIKE 'stars\\_%' THEN 'xtr' ELSE currency END, id,
-            CASE WHEN paid_by LIKE 'stars\\_%' THEN stars ELSE amount END, 0
+        UNION ALL SELECT 'order:' || status, CASE WHEN paid_by LIKE 'stars\\_%' THEN 'xtr'
+            WHEN paid_by LIKE 'premium\\_%' THEN 'xdp' ELSE currency END, id,
+            CASE WHEN paid_by LIKE 'stars\\_%' THEN stars WHEN paid_by LIKE 'premium\\_%' THEN 1 ELSE amount END, 0
         FROM orders WHERE created_at >= begins AND created_at < ends
         OFFSET 0) e
 ), sold AS MATERIALIZED (

@@ -71,7 +71,7 @@ def checked(
         raise Invalid("from must be before to", param="from")
     if by is not None and by not in KINDS:
         raise Invalid(f"by is one of {', '.join(KINDS)}, not {by!r}", param="by")
-    if currency is not None and currency != money.STARS and not money.is_currency(currency):
+    if currency is not None and currency not in money.THEIRS and not money.is_currency(currency):
         raise Invalid(f"{currency!r} is not a currency: write it in lower case, as in usd", param="currency")
     if by == "day" and (timezone or "UTC") != "UTC" and until - since > timedelta(days=LOCAL_DAYS_MAX):
         raise Invalid(f"days of {timezone} are counted for at most {LOCAL_DAYS_MAX} days at once", param="from")

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from paydesk import alerts, inbox, low, outbox, seal, stars, stats_days, timers
+from paydesk import alerts, inbox, low, outbox, premium, seal, stars, stats_days, timers
 from paydesk.arrivals import Reception
 from paydesk.errors import NotFound, PaydeskError, StaleClaim, StoreUnavailable
 from paydesk.facts import Ignored, Impossible, Look
@@ -188,6 +188,8 @@ class Worker:
                 return events.answer(read_json(row.body), row.received_at, looked or {})
             if row.source == stars.SOURCE:
                 return stars.read(row.body)
+            if row.source == premium.SOURCE:
+                return premium.read(row.body)
             if row.source not in TOLD:
                 return Ignored(f"there is no channel {row.source} now")
             return events.read(read_json(row.body), looked)

@@ -9,12 +9,13 @@ import json
 import re
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fakes.discord_shapes import command_of, guild_of, member_of, message_of, role_of, user_of
+from fakes.discord_shapes import command_of, entitlement_of, guild_of, member_of, message_of, role_of, user_of
 from fakes.discord_wire import Answer, DiscordWire, Refused, Request, checked
 
 EPOCH_MS = 1_420_070_400_000
@@ -62,6 +63,7 @@ class DiscordFake(DiscordWire):
         self.nonces: dict[tuple[str, str], str] = {}
         self.commands: list[dict[str, Any]] = []
         self.interactions: dict[str, Interaction] = {}
+        self.entitlements: dict[str, dict[str, Any]] = {}
         self._count = 0
 
     def environ(self, **more: str) -> dict[str, str]:
@@ -121,6 +123,8 @@ class DiscordFake(DiscordWire):
                 return 200, self._edit(channel, message, request.json)
             case ["applications", application, "commands"]:
                 return 200, self._commands(method, application, request.json)
+            case ["applications", application, "entitlements", *rest]:
+                return self._entitled(application, rest, request.query)
             case ["interactions", interaction, token, "callback"]:
                 return self._callback(interaction, token, request.json)
             case ["webhooks", _, token]:
@@ -228,7 +232,7 @@ class DiscordFake(DiscordWire):
         content, rows = told.get("content") or "", told.get("components") or []
         buttons = [button for row in rows for button in row["components"]]
         ids = [button["custom_id"] for button in buttons if button.get("custom_id")]
-        sound = all(bool(b.get("url")) == (b["style"] == 5) != bool(b.get("custom_id")) for b in buttons)
+        sound = all(_sound(button) for button in buttons)
         if len(content.encode("utf-16-le")) > 4000 or len(rows) > 5 or len(ids) != len(set(ids)) or not sound:
             self.complaints.append(f"a message that Discord refuses: {told}")
             raise Refused(400, 50035)
@@ -254,6 +258,41 @@ class DiscordFake(DiscordWire):
                 raise Refused(400, 50035)
             self.commands = [command_of(self.new_id(), application, one) for one in told]
         return self.commands
+
+    # --- the shop ----------------------------------------------------------------------------------------------------
+
+    def sells(self, user: str, sku: str, *, at_s: float | None = None, ends_at: str | None = None) -> dict[str, Any]:
+        """Let somebody buy something in Discord's own shop; gives the entitlement."""
+        id_ = self.new_id(at_s)
+        self.entitlements[id_] = entitlement_of(id_, self.application, user, sku, ends_at)
+        return self.entitlements[id_]
+
+    def _entitled(self, application: str, rest: list[str], query: Mapping[str, str]) -> Answer:
+        if application != self.application:
+            raise Refused(404, 10002)
+        match rest:
+            case []:
+                return 200, self._listed(query)
+            case [id_] if id_ in self.entitlements:
+                return 200, self.entitlements[id_]
+            case [id_, "consume"] if id_ in self.entitlements and not self.entitlements[id_]["consumed"]:
+                self.entitlements[id_]["consumed"] = True
+                return 204, None
+        raise Refused(404, 0)
+
+    def _listed(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """A page of what was bought, oldest first behind `after`."""
+        skus = [sku for sku in query.get("sku_ids", "").split(",") if sku]
+        left_out = {
+            name for name in ("exclude_ended", "exclude_deleted") if query.get(name, "false").lower() in ("true", "1")
+        }
+        found = [
+            one for id_, one in sorted(self.entitlements.items(), key=lambda item: int(item[0]))
+            if int(id_) > int(query.get("after", 0)) and query.get("user_id") in (None, one["user_id"])
+            and (not skus or one["sku_id"] in skus) and not ("exclude_deleted" in left_out and one["deleted"])
+            and not ("exclude_ended" in left_out and one["ends_at"] is not None)
+        ]  # fmt: skip
+        return found[: int(query.get("limit", 100))]
 
     # --- interactions ------------------------------------------------------------------------------------------------
 
@@ -300,3 +339,10 @@ class DiscordFake(DiscordWire):
     def _follow(self, found: Interaction, told: dict[str, Any]) -> dict[str, Any]:
         found.follow_ups.append(self._message(HIDDEN, told))
         return found.follow_ups[-1]
+
+
+def _sound(button: dict[str, Any]) -> bool:
+    """Whether a button has what its kind has, and nothing else: a link, what it says when pressed, or what it sells."""
+    if button["style"] == 6:
+        return bool(button.get("sku_id")) and not (button.get("label") or button.get("url") or button.get("custom_id"))
+    return bool(button.get("url")) == (button["style"] == 5) != bool(button.get("custom_id"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ def message_of(id_: str, channel: str, author: str, told: Mapping[str, Any]) -> 
     }  # fmt: skip
 
 
+def entitlement_of(id_: str, application: str, user: str, sku: str, ends_at: str | None = None) -> dict[str, Any]:
+    starts_at = datetime.fromtimestamp(((int(id_) >> 22) + 1_420_070_400_000) / 1000, UTC).isoformat()
+    bought = {"sku_id": sku, "application_id": application, "user_id": user, "type": 8}
+    return {"id": id_, **bought, "deleted": False, "consumed": False, "starts_at": starts_at, "ends_at": ends_at}
+
+
 def command_of(id_: str, application: str, told: Mapping[str, Any]) -> dict[str, Any]:
     """A command as it is told back: with what Discord adds, and without what is empty."""
     rights = told.get("default_member_permissions")
@@ -121,10 +128,17 @@ def asking(
     return fake.interaction({
         "id": fake.new_id(at_s), "application_id": fake.application, "type": kind, "token": token,
         "version": 1, "locale": locale, "channel_id": channel["id"], "channel": {**channel, "name": "shop", "permissions": "0"},
-        "app_permissions": "0", "entitlements": [], "authorizing_integration_owners": {"0": guild.id if guild else "0"},
+        "app_permissions": "0", "authorizing_integration_owners": {"0": guild.id if guild else "0"},
+        "entitlements": [one for one in fake.entitlements.values() if one["user_id"] == user and not one["deleted"]],
         "context": 0 if guild else 1, "attachment_size_limit": 10485760, **place,
         **({"data": data} if data is not None else {}), **({"message": message} if message is not None else {}),
     })  # fmt: skip
+
+
+def happened(name: str, told: dict[str, Any], application: str) -> dict[str, Any]:
+    """A webhook event, as Discord sends it."""
+    event = {"type": name, "timestamp": datetime.now(UTC).isoformat(), "data": told}
+    return {"version": 1, "application_id": application, "type": 1, "event": event}
 
 
 def slash(name: str, command_id: str = "1142009356217749515", **options: Any) -> dict[str, Any]:

@@ -116,6 +116,13 @@ class People(Fake):
             "message", {**self._message(chat or person), "from": self.people[person], "text": text, **more}
         )
 
+    def edits(self, person: int, said: Json, text: str | None, **more: Any) -> Json:
+        """Somebody changes a message of theirs, as an update told of it; `None`: not its text, but what else it has."""
+        was = said.get("message") or said["edited_message"]
+        changed = {key: value for key, value in was.items() if key != "text"}
+        told = {**changed, "edit_date": int(time.time()), **({} if text is None else {"text": text}), **more}
+        return self.push("edited_message", told)
+
     def presses(self, person: int, data: str, chat: int | None = None) -> Json:
         query = {"id": f"q{next(self._ids)}", "from": self.people[person], "chat_instance": "1", "data": data}
         self.queries[query["id"]] = query

@@ -12,28 +12,35 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from paydesk.channels.address import Address as Address
+from paydesk.channels.own_money import AnswerPaying as AnswerPaying
+from paydesk.channels.own_money import BoughtThere as BoughtThere
+from paydesk.channels.own_money import GiveBack as GiveBack
+from paydesk.channels.own_money import Invoice as Invoice
+from paydesk.channels.own_money import PaidThere as PaidThere
+from paydesk.channels.own_money import Paying as Paying
+from paydesk.channels.own_money import RefundedThere as RefundedThere
+from paydesk.channels.own_money import UseUp as UseUp
+
 # --- who and what ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Whom to reach: the person's id on the channel, and the conversation if the channel has several."""
-
-    channel: str
-    external_id: str
-    conversation: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Button:
-    """A button under a message: opens `url`, or sends `command` as if it were typed."""
+    """A button under a message: opens `url`, sends `command` as if it were typed, or sells an `article` of the platform's
+
+    own shop, which says by itself what it is and costs.
+    """
 
     label: str
     url: str | None = None
     command: str | None = None
+    article: str | None = None
 
     def as_json(self) -> dict[str, str]:
-        """Return the button as the API shows it."""
+        """Return the button as it is kept, and as the API shows it."""
+        if self.article:
+            return {"label": self.label, "article": self.article}
         return {"label": self.label, **({"url": self.url} if self.url else {"command": self.command or ""})}
 
 
@@ -101,41 +108,7 @@ class Revoke:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Invoice:
-    """Show a pay button in the platform's own money: `amount` of it. Repeating it shows a second one of the same.
-
-    `payload` names what is paid, and comes back in `Paying` and `PaidThere`.
-    """
-
-    key: str
-    to: Address
-    title: str
-    description: str
-    payload: str
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerPaying:
-    """Let a payment in the platform's own money happen, or with `error` not, and say why. Repeating it changes nothing."""
-
-    key: str
-    to: Address
-    answers: Mapping[str, Any]
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GiveBack:
-    """Give back a payment in the platform's own money, all of it, to whom it was. Repeating it changes nothing."""
-
-    key: str
-    to: Address
-    charge: str
-
-
-Action = Send | Edit | Grant | Revoke | Invoice | AnswerPaying | GiveBack
+Action = Send | Edit | Grant | Revoke | Invoice | AnswerPaying | GiveBack | UseUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,13 +265,15 @@ Keep = Callable[[Sequence[Arrival]], Awaitable[None]]
 class Said:
     """Somebody said `text` (a pressed button says its command), where the answer goes to `who`.
 
-    `answers` is whatever the channel needs to answer just this (a token): it comes back in `Send.answers`.
+    `answers` is whatever the channel needs to answer just this (a token): it comes back in `Send.answers`. `edited`: they
+    have changed what they had said, and mean it anew if it is anything that is understood.
     """
 
     who: Address
     text: str
     locale: str | None = None
     answers: Mapping[str, Any] | None = None
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,37 +322,6 @@ class Undelivered:
 
 
 @dataclass(frozen=True, slots=True)
-class Paying:
-    """Somebody is about to pay an `Invoice`: to be answered at once, by `AnswerPaying` with these `answers`."""
-
-    who: Address
-    payload: str
-    currency: str
-    amount: int
-    answers: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PaidThere:
-    """Somebody has paid an `Invoice` in the platform's own money, under the `charge` that a refund names."""
-
-    who: Address
-    payload: str
-    currency: str
-    amount: int
-    charge: str
-
-
-@dataclass(frozen=True, slots=True)
-class RefundedThere:
-    """A payment in the platform's own money went back, all of it: asked for by us, or by whoever runs the platform."""
-
-    payload: str
-    amount: int
-    charge: str
-
-
-@dataclass(frozen=True, slots=True)
 class Renumbered:
     """A space has another id from now on: what is done about the `old` one is done in the `new` one."""
 
@@ -385,7 +329,9 @@ class Renumbered:
     new: str
 
 
-Command = Said | Asked | Here | Away | Mended | Undelivered | Paying | PaidThere | RefundedThere | Renumbered
+Command = (
+    Said | Asked | Here | Away | Mended | Undelivered | Paying | PaidThere | RefundedThere | BoughtThere | Renumbered
+)
 
 
 # --- the channel -----------------------------------------------------------------------------------------------------
@@ -441,7 +387,8 @@ class Channel:
     """The plug-in contract. A channel needs a name and `deliver`; all else has a default that means "cannot".
 
     `edits` says whether it carries out an `Edit`, `admits` a `Grant` and a `Revoke`, `charges` the three actions of its
-    platform's own money. With `one_sender` only one process at a time sends and polls, however many there are.
+    platform's own money, `shop` a `UseUp` of what was bought in its platform's own shop. With `one_sender` only one process at a
+    time sends and polls, however many there are.
     `lends_answers`: what waited for somebody goes out with the `answers` of what they said, which may be the only way to
     tell them. `admin` is where the people of the desk are told things there; `route` is the last part of the path its
     platform calls, its name where it says none. With `wants_facts` the `facts` of a message about an order also have its
@@ -453,6 +400,7 @@ class Channel:
     edits: bool = False
     admits: bool = False
     charges: bool = False
+    shop: bool = False
     one_sender: bool = False
     wants_facts: bool = False
     lends_answers: bool = False

@@ -1,12 +1,13 @@
 """Discord: slash commands and buttons over HTTP, private answers, direct messages, and roles in servers.
 
-`discord_interactions` reads what comes in, `discord_messages` says things, `discord_roles` gives roles,
-`discord_failures` knows what every refusal means, `discord_rates` asks no faster than allowed; `discord_gateway` is for
-bots that Discord cannot call.
+`discord_interactions` reads what comes in, `discord_messages` says things, `discord_roles` gives roles, `discord_shop`
+knows what was bought in Discord's own shop, `discord_failures` what every refusal means, `discord_rates` asks no faster
+than allowed; `discord_gateway` is for bots that Discord cannot call.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,16 +33,18 @@ from paydesk.channels.base import (
     Revoke,
     Send,
     Start,
+    UseUp,
 )
 from paydesk.channels.discord_api import Api
 from paydesk.channels.discord_commands import wanted
 from paydesk.channels.discord_failures import Aim
-from paydesk.channels.discord_interactions import NAME, is_id
+from paydesk.channels.discord_ids import NAME, is_id
 from paydesk.channels.discord_messages import Messages
 from paydesk.channels.discord_rates import PER_S
 from paydesk.channels.discord_roles import Roles
 from paydesk.channels.discord_servers import findings
 from paydesk.channels.discord_settings import DiscordSettings, read_settings
+from paydesk.channels.discord_shop import Shop
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ class Discord(Channel):
     name = NAME
     edits = True
     admits = True
+    shop = True
     one_sender = True
     lends_answers = True
     limits = Limits(per_s=PER_S, at_once=16)
@@ -63,6 +67,7 @@ class Discord(Channel):
         self._api = Api(settings)
         self._messages = Messages(self._api, start.notes(NAME))
         self._roles = Roles(self._api, settings)
+        self._shop = Shop(self._api)
         if settings.admin_channel is not None:
             self.admin = Address(NAME, settings.admin_channel, settings.admin_channel)
 
@@ -80,6 +85,8 @@ class Discord(Channel):
             return await self._roles.grant(action)
         if isinstance(action, Revoke):
             return await self._roles.revoke(action)
+        if isinstance(action, UseUp):
+            return await self._shop.use_up(action, await self._id())
         raise Refused("Discord has no money of its own here")
 
     def read(self, request: Raw) -> Inbound | None:
@@ -88,11 +95,19 @@ class Discord(Channel):
         return discord_interactions.read(request, key) if key is not None else None
 
     async def poll(self, keep: Keep) -> None:
-        """Listen at the gateway, for ever, where the settings ask for it."""
-        if self._settings.gateway:
-            from paydesk.channels.discord_gateway import listen
+        """Look what was bought, and listen at the gateway where the settings ask for it, for ever."""
+        looking = asyncio.create_task(self._look(keep), name="look what was bought on Discord")
+        try:
+            if self._settings.gateway:
+                from paydesk.channels.discord_gateway import listen
 
-            await listen(self._settings, self._api, keep)
+                await listen(self._settings, self._api, keep)
+            await looking
+        finally:
+            looking.cancel()
+
+    async def _look(self, keep: Keep) -> None:
+        await self._shop.follow(keep, self._id)
 
     def understand(self, body: bytes) -> Sequence[Command]:
         """Return what a stored arrival means."""

@@ -23,7 +23,7 @@ TAKING = ("revoke", "remove")
 class Aim:
     """What a call is for: `what` it does, the `resource` that is broken if Discord says so, whether it may be repeated.
 
-    `what` is one of grant, revoke, remove, open, message, edit, answer, look, commands.
+    `what` is one of grant, revoke, remove, open, message, edit, answer, look, list, consume, commands.
     """
 
     what: str

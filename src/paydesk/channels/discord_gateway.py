@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from paydesk.channels import discord_shop
 from paydesk.channels.base import Arrival, DeliveryError, Keep
 from paydesk.channels.discord_api import Api
 from paydesk.channels.discord_failures import Aim
-from paydesk.channels.discord_interactions import AUTOCOMPLETE, BODY_BYTES_MAX, arrival_of, deferral, is_id
+from paydesk.channels.discord_ids import is_id
+from paydesk.channels.discord_interactions import AUTOCOMPLETE, BODY_BYTES_MAX, arrival_of, deferral
 from paydesk.channels.discord_settings import DiscordSettings
 from paydesk.errors import SettingError, StoreUnavailable
 
@@ -37,6 +39,7 @@ KEEP_AGAIN_S = 1.0
 INTENTS_DISALLOWED = 4014
 
 INTERACTION, JOINED, MESSAGE = "INTERACTION_CREATE", "GUILD_MEMBER_ADD", "MESSAGE_CREATE"
+HEEDED = (INTERACTION, JOINED, MESSAGE, *discord_shop.EVENTS)
 
 Heard = tuple[str, dict[str, Any]]
 """An event's name and what it tells."""
@@ -113,7 +116,7 @@ async def _session(
     full = asyncio.Event()
 
     async def hear(event: hikari.ShardPayloadEvent) -> None:
-        if event.name not in (INTERACTION, JOINED, MESSAGE) or full.is_set():
+        if event.name not in HEEDED or full.is_set():
             return
         try:
             heard.put_nowait((event.name, dict(event.payload)))
@@ -201,6 +204,8 @@ def arrival_from(name: str, told: Mapping[str, Any]) -> Arrival | None:
         return arrival_of(told, body) if sound else None
     if name == JOINED:
         return _joined(told)
+    if name in discord_shop.EVENTS:
+        return discord_shop.arrival_of(name, told)
     return _message(told)
 
 

@@ -11,16 +11,16 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from paydesk.channels import discord_shop
 from paydesk.channels.base import Address, Arrival, Command, Here, Inbound, Mended, Raw, Said
-from paydesk.channels.discord_settings import SNOWFLAKE
+from paydesk.channels.discord_ids import NAME, is_id, made_at_s
 
-NAME = "discord"
 STAMP_S_MAX = 300
 BODY_BYTES_MAX = 64 * 1024
 TEXT_MAX = 4000
@@ -29,9 +29,6 @@ EPHEMERAL = 64
 PING, COMMAND, COMPONENT, AUTOCOMPLETE, MODAL = 1, 2, 3, 4, 5
 KINDS = {COMMAND: "command", COMPONENT: "button", MODAL: "modal"}
 SUBCOMMANDS = (1, 2)
-
-EPOCH_MS = 1_420_070_400_000
-"""Discord counts its ids' time from the first second of 2015."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,4096}")
 _STAMP = re.compile(r"[0-9]{1,12}")
@@ -84,7 +81,8 @@ def _event(told: Mapping[str, Any], body: bytes) -> Inbound:
     """Take a webhook event, which has no id of its own: its bytes, with their time, are one."""
     if told["type"] == 0:
         return Inbound(204)
-    whose = str(told.get("application_id", ""))
+    buyer = _part(_part(told, "event"), "data").get("user_id")
+    whose = buyer if is_id(buyer) else str(told.get("application_id", ""))
     return Inbound(204, arrivals=(Arrival(f"event:{hashlib.sha256(body).hexdigest()}", "event", whose, body),))
 
 
@@ -115,16 +113,6 @@ def deferral(told: Mapping[str, Any]) -> dict[str, Any]:
     flags = message.get("flags") if isinstance(message, dict) else None
     passing = type(flags) is int and bool(flags & EPHEMERAL)
     return UPDATING if told.get("type") == COMPONENT and passing else THINKING
-
-
-def is_id(value: Any) -> TypeGuard[str]:
-    """Tell whether `value` is an id as Discord writes it."""
-    return isinstance(value, str) and SNOWFLAKE.fullmatch(value) is not None
-
-
-def made_at_s(id_: str) -> float:
-    """Return when Discord made the thing with this id, in seconds since 1970."""
-    return ((int(id_) >> 22) + EPOCH_MS) / 1000
 
 
 def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -159,6 +147,7 @@ def _interaction(told: Mapping[str, Any]) -> Iterator[Command]:
     if told.get("type") in (COMMAND, COMPONENT):
         inside = is_id(server) and "member" in told
         yield Here(who, server, _roles(told)) if inside else Here(who)
+    yield from discord_shop.seen_by_the_way(told)
     text = _said(told.get("type"), _part(told, "data"))
     if text:
         yield Said(who, text[:TEXT_MAX], locale=_locale(told), answers=_answers(told))
@@ -212,13 +201,16 @@ def _answers(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _webhook_event(event: Mapping[str, Any]) -> Iterator[Command]:
-    """An app that was added to a server (again) can do there what waited for it."""
+    """Read what was bought; an app that was added to a server (again) can do there what waited for it."""
+    if event.get("type") in discord_shop.EVENTS:
+        yield from discord_shop.bought(event["type"], _part(event, "data"))
     server = _part(_part(event, "data"), "guild").get("id")
     if event.get("type") == "APPLICATION_AUTHORIZED" and is_id(server):
         yield Mended(server)
 
 
 def _gateway_event(name: Any, event: Mapping[str, Any]) -> Iterator[Command]:
+    yield from discord_shop.bought(name, event)
     user = _part(event, "user").get("id") or _part(event, "author").get("id")
     if not is_id(user):
         return

@@ -29,7 +29,8 @@ from paydesk.channels.base import (
 )
 from paydesk.channels.discord_api import Api
 from paydesk.channels.discord_failures import OPENING_S, Aim
-from paydesk.channels.discord_interactions import EPHEMERAL, is_id
+from paydesk.channels.discord_ids import is_id
+from paydesk.channels.discord_interactions import EPHEMERAL
 from paydesk.channels.discord_texts import TEXT_MAX, message
 
 TICKET_S = 14.5 * 60

@@ -10,14 +10,12 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from paydesk.channels.base import Start
+from paydesk.channels.discord_ids import SNOWFLAKE
 from paydesk.config import Secret
 from paydesk.errors import SettingError
 
 API_BASE = "https://discord.com/api/v10"
 API_PATH = "/api/v10"
-
-SNOWFLAKE = re.compile(r"[1-9][0-9]{0,19}")
-"""An id at Discord: a whole number of 64 bits, written as text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from paydesk.channels.base import Button
+from paydesk.channels.discord_ids import SNOWFLAKE
 
 TEXT_MAX = 2000
 TAIL_MAX = 1000
@@ -23,7 +24,7 @@ ROW_BUTTONS = 5
 ROWS = 5
 
 ACTION_ROW, BUTTON = 1, 2
-SECONDARY, LINK = 2, 5
+SECONDARY, LINK, PREMIUM = 2, 5, 6
 
 _ADDRESS = r"https?://[^\s<>`|*~\\\[\]]*[^\s<>`|*~\\\[\].,:;!?\"'()]"
 _ATOM = re.compile(rf"({_ADDRESS})|(@(?=everyone|here)|[\\*_~`|<\[])|(.)", re.IGNORECASE)
@@ -84,7 +85,7 @@ def components(buttons: Iterable[Button]) -> tuple[list[dict[str, Any]], list[Bu
     shown: list[dict[str, Any]] = []
     left, seen = [], set()
     for button in buttons:
-        target = button.url or button.command or ""
+        target = button.article or button.url or button.command or ""
         if not target or target in seen:
             continue  # Discord refuses a message with the same button twice
         seen.add(target)
@@ -97,6 +98,8 @@ def components(buttons: Iterable[Button]) -> tuple[list[dict[str, Any]], list[Bu
 
 
 def _fits(button: Button) -> bool:
+    if button.article:
+        return SNOWFLAKE.fullmatch(button.article) is not None
     if not button.url:
         return length(button.command or "") <= CUSTOM_ID_MAX
     host = urlsplit(button.url).hostname or ""
@@ -104,6 +107,8 @@ def _fits(button: Button) -> bool:
 
 
 def _component(button: Button) -> dict[str, Any]:
+    if button.article:  # Discord writes on it what it is and costs
+        return {"type": BUTTON, "style": PREMIUM, "sku_id": button.article}
     label = _label(button)
     if button.url:
         return {"type": BUTTON, "style": LINK, "label": label, "url": button.url}

@@ -20,7 +20,7 @@ from paydesk.errors import SettingError
 
 GROUP = "paydesk.channels"
 
-TAKEN = ("stripe", "stripe_call", "stars", "timer", "question", "admin")
+TAKEN = ("stripe", "stripe_call", "stars", "premium", "timer", "question", "admin")
 """Names by which the desk's own rows enter and leave."""
 
 Make = Callable[[Start], Channel | None]

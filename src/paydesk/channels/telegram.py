@@ -42,6 +42,7 @@ from paydesk.channels.base import (
     Send,
     Start,
     Unknown,
+    UseUp,
 )
 from paydesk.channels.http import CALL_S_MAX
 from paydesk.channels.telegram_api import Bot
@@ -186,6 +187,8 @@ class Telegram(Channel):
             return await self._edit(action, last)
         if isinstance(action, Invoice | AnswerPaying | GiveBack):
             return await carry_out(self._bot, action)
+        if isinstance(action, UseUp):
+            raise Refused("Telegram has no shop of its own")
         try:
             async with asyncio.timeout(CALL_S_MAX):
                 return await (self._rooms.let_in(action) if isinstance(action, Grant) else self._rooms.put_out(action))

@@ -33,7 +33,10 @@ BODY_MAX = 64 * 1024
 SAID_MAX = 4000
 UPDATE_ID_MAX = 2**63
 
-ALLOWED = ["message", "callback_query", "my_chat_member", "chat_member", "chat_join_request", "pre_checkout_query"]
+ALLOWED = [
+    "message", "edited_message", "callback_query", "my_chat_member", "chat_member", "chat_join_request",
+    "pre_checkout_query",
+]  # fmt: skip
 """The kinds we ask for: what is not asked for does not come, and `chat_member` never comes by itself."""
 
 IN_GROUPS = {"start", "keep", "claim", "link", "status", "lang", "terms", *COMMANDS["en"]}
@@ -122,6 +125,13 @@ def _message(what: Object, me: str | None) -> list[Command]:
     return [said, Here(who)] if private and text.split()[:1] == ["/start"] else [said]
 
 
+def _edited(what: Object, me: str | None) -> list[Command]:
+    """Read what somebody has changed in what they had said; whatever else an edit may be, it means nothing."""
+    who, private = _person(what), _part(what, "chat").get("type") == "private"
+    text = _heard(what.get("text"), me, private=private)
+    return [] if who is None or text is None else [Said(who, text, _locale(what), edited=True)]
+
+
 def _migrated(what: Object, chat: int) -> list[Command]:
     """Read that a group has become a supergroup: both tell it, each with the other's number."""
     old, new = what.get("migrate_from_chat_id", chat), what.get("migrate_to_chat_id", chat)
@@ -198,6 +208,7 @@ def _went_back(payment: Object) -> list[Command]:
 
 _READERS: dict[str, Callable[[Object, str | None], list[Command]]] = {
     "message": _message,
+    "edited_message": _edited,
     "callback_query": _pressed,
     "my_chat_member": _about_us,
     "chat_member": _about_member,

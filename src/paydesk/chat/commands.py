@@ -28,6 +28,9 @@ from paydesk.store import Store
 __all__ = ["Conversation", "Reply", "Said"]
 
 TEXT_MAX = 4000
+NOT_UNDERSTOOD = "not_understood"
+"""The kind of the answer to words that mean nothing here."""
+
 HISTORY_MAX = 10
 DEEP_LINK = "buy_"
 """How the start parameter begins that leads from a shop's page to a product: `/start buy_credits-10`."""
@@ -140,7 +143,7 @@ class Conversation:
 
     async def _anything(self, said: Said) -> list[Reply]:
         return await self._shop.wanted(said) or [
-            Reply(said.words.say("not_understood"), _menu(said.words), "not_understood")
+            Reply(said.words.say("not_understood"), _menu(said.words), NOT_UNDERSTOOD)
         ]
 
     async def _support(self, said: Said) -> list[Reply]:
@@ -196,15 +199,16 @@ class Conversation:
     async def _history(self, said: Said) -> list[Reply]:
         words = said.words
         rows = await self._store.fetch(
-            "SELECT o.id, o.status, o.created_at, CASE WHEN p.currency = $3 THEN p.amount ELSE o.amount END AS amount, "
-            "CASE WHEN p.currency = $3 THEN p.currency ELSE o.currency END AS currency, "
+            "SELECT o.id, o.status, o.created_at, "
+            "CASE WHEN p.currency = ANY($3::text[]) THEN p.amount ELSE o.amount END AS amount, "
+            "CASE WHEN p.currency = ANY($3::text[]) THEN p.currency ELSE o.currency END AS currency, "
             "(SELECT string_agg(l.name, ', ' ORDER BY l.position) FROM order_line l WHERE l.order_id = o.id) AS names "
             "FROM orders o LEFT JOIN payment p ON p.id = o.paid_by "
             "WHERE o.customer_id = $1 AND o.status NOT IN ('open', 'expired') "
             "ORDER BY o.created_at DESC, o.id LIMIT $2",
             said.customer,
             HISTORY_MAX,
-            money.STARS,
+            list(money.THEIRS),
         )
         lines = [
             words.say(

@@ -20,8 +20,8 @@ class Reply:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """Return the reply as the API shows it."""
-        return {"text": self.text, "buttons": [button.as_json() for button in self.buttons]}
+        """Return the reply as the API shows it: a button of a platform's own shop is none elsewhere."""
+        return {"text": self.text, "buttons": [button.as_json() for button in self.buttons if not button.article]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,9 @@ from paydesk.errors import Conflict
 IN_STARS = ("telegram",)
 """Where people can pay in the platform's own money."""
 
+IN_SHOP = ("discord",)
+"""Where people can buy in the platform's own shop."""
+
 PAGE = 8
 """How many buttons stand under a list at most."""
 
@@ -143,6 +146,8 @@ class Shop:
         if said.where.channel in IN_STARS and row["stars"] and line.price is not None:
             amount = words.money(row["stars"], money.STARS)
             buttons.append(Button(words.button("button_pay", amount=amount), command=f"/stars {line.price.key}"))
+        if said.where.channel in IN_SHOP and line.price is not None and line.price.discord_sku is not None:
+            buttons.append(Button(name, article=line.price.discord_sku))
         return Reply(text, tuple(buttons), "offer", _facts(order, line, link))
 
     async def stars(self, said: Said) -> list[Reply]:

@@ -35,7 +35,7 @@ def render(
         values |= _of_order(words, params)
         if template == "refunded" and params.get("refunded", 0) < params.get("paid", 0):
             template = "refunded_in_part"
-        elif template == "refunded" and params["currency"] == money.STARS:  # no bank has a part in it
+        elif template == "refunded" and params["currency"] in money.THEIRS:  # no bank has a part in it
             template = "refunded_there"
     if "unit" in params:
         values |= {"unit": params["unit"], "left": words.count(params.get("balance", 0), params["unit"])}
