@@ -4,10 +4,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +16,11 @@ from playwright.sync_api import Page, expect
 from browser import browser, page, served
 from conftest import settings_for
 from desk import Buyer, Desk, running_desk, until
-from paydesk.web.pages.assets import FOLDER
+from front_ends import built, shown
 from sandbox_fixtures import Sandbox
 from tools import node_package
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "react"
-REACT, ESBUILD, AXE = "19.3.1", "0.28.2", "4.14.1"
+AXE = "4.14.1"
 VISA, DECLINED, POOR, SECURED = "4242424242424242", "4000000000000002", "4000000000009995", "4000002760003184"
 
 _SHOP = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Shop</title>
@@ -406,34 +402,46 @@ def test_subscriptions_are_ended_and_kept_where_they_are_listed(desk: Desk, shop
     assert page.evaluate("window.portal").startswith(desk.sandbox.url)
 
 
+def test_a_keyboard_is_enough_and_everything_has_its_name(desk: Desk, page: Page) -> None:
+    page.goto(form_of(desk.buyer().checkout("credits-10")))
+    expect(page.get_by_label("Card number")).to_be_visible()
+    page.locator("body").press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.get_by_label("Card number").focus()
+    for typed in (VISA, "1240", "123"):
+        page.keyboard.type(typed)
+        page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Pay $9.99")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=20_000)
+    expect(page.get_by_role("region", name="Paid").get_by_role("list", name="Your order")).to_contain_text("10 credits")
+
+
+def test_a_balance_counts_in_the_buyers_language_and_says_when_it_cannot_be_shown(
+    desk: Desk, shop: str, page: Page
+) -> None:
+    buyer = desk.buyer()
+    buyer.checkout("credits-10")
+    desk.post(f"/v1/customers/{buyer.id}/credits/grant", {"amount": 2})
+    page.goto(f"{shop}/?element=balance,subscriptions&locale=pl&token={token_of(desk, buyer)}")
+    expect(page.locator("paydesk-balance")).to_contain_text("2 kredyty")
+    desk.post(f"/v1/customers/{buyer.id}/credits/grant", {"amount": 3})
+    page.evaluate("document.querySelector('paydesk-balance').reload()")
+    expect(page.locator("paydesk-balance")).to_contain_text("5 kredytów")
+    page.evaluate("document.querySelector('paydesk-balance').setAttribute('customer-token', 'pdc_wrong')")
+    expect(page.get_by_role("alert").filter(has_text="otwarta zbyt długo")).to_be_visible()
+    assert ["token", None] in told(page)
+    fresh = token_of(desk, buyer)
+    page.evaluate("token => document.querySelector('paydesk-balance').setAttribute('customer-token', token)", fresh)
+    expect(page.locator("paydesk-balance")).to_contain_text("5 kredytów")
+
+
 # --- in React, and for everybody -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def react(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The page of examples/react, built as its own package.json says."""
-    folder = tmp_path_factory.mktemp("react")
-    for name in ("main.tsx", "Shop.tsx"):
-        shutil.copy(EXAMPLE / name, folder)
-    modules = folder / "node_modules"
-    shutil.copytree(FOLDER, modules / "paydesk")
-    for name in ("react", "react-dom", "scheduler"):
-        (modules / name).symlink_to(node_package("react-dom", REACT) / "node_modules" / name)
-    build = json.loads((EXAMPLE / "package.json").read_text())["scripts"]["build"].split()
-    assert build[0] == "esbuild"
-    command = [str(node_package("esbuild", ESBUILD) / "node_modules" / ".bin" / "esbuild"), *build[1:]]
-    built = subprocess.run([*command, "--preserve-symlinks"], cwd=folder, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return (folder / "public" / "main.js").read_text()
-
-
-def test_the_react_example_sells(desk: Desk, react: str, page: Page) -> None:
-    buyer = desk.buyer()
-    key = desk.post("/v1/keys", {"name": "react", "kind": "publishable"})["key"]
-    data = {"url": desk.url, "publishable-key": key, "customer-token": token_of(desk, buyer), "price": "credits-10"}
-    shown = " ".join(f'data-{name}="{value}"' for name, value in data.items())
-    html = f'<!doctype html><html lang="en"><title>Shop</title><div id="shop" {shown}></div><script type="module">'
-    with served(html + react.replace("</script", "<\\/script") + "</script>") as address:
+def test_the_react_example_sells(desk: Desk, tmp_path: Path, page: Page) -> None:
+    example = built(desk, "react", tmp_path)
+    with shown(example, PAYDESK_URL=desk.url, PAYDESK_API_KEY=desk.key) as address:
         page.goto(address)
         fill(page, DECLINED)
         pay(page)
@@ -442,6 +450,27 @@ def test_the_react_example_sells(desk: Desk, react: str, page: Page) -> None:
         pay(page)
         expect(page.get_by_text("Thank you for ord_")).to_be_visible(timeout=20_000)
         expect(page.locator("paydesk-balance")).to_contain_text("10 credits")
+
+
+def test_a_platforms_own_front_end_keeps_its_names(desk: Desk, tmp_path: Path, page: Page) -> None:
+    example = built(desk, "platform", tmp_path)
+    key = desk.post("/v1/keys", {"name": "platform", "kind": "publishable"})["key"]
+    settings = {"PAYDESK_URL": desk.url, "PAYDESK_API_KEY": desk.key, "PAYDESK_PUBLISHABLE_KEY": key}
+    with shown(example, **settings) as address:
+        cheap = {"amount": 1, "currency": "usd", "description": "Premium Plan Subscription"}
+        refused = httpx.post(f"{address}/orders.json", json=cheap)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "no_such_offer")
+        page.goto(address)
+        fill(page, DECLINED)
+        pay(page)
+        expect(page.get_by_text("Payment failed: generic_decline")).to_be_visible()
+        fill(page, VISA)
+        page.get_by_role("button", name="Pay $25.00").click()
+        expect(page.get_by_text("Payment successful: ord_")).to_be_visible(timeout=20_000)
+        expect(page.get_by_role("heading", name="Your subscriptions")).to_be_visible()
+        expect(page.get_by_role("rowheader", name="USD")).to_be_visible()
+        page.get_by_role("button", name="Subscribe").click()
+        page.wait_for_url(re.compile(re.escape(desk.sandbox.url)))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

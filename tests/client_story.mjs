@@ -35,6 +35,40 @@ assert.equal(spent.balance, 12);
 const hold = await server.credits.hold(customer, { amount: 4 });
 const settled = await server.holds.settle(hold.id, { amount: 1 });
 assert.equal(settled.status, "settled");
+// Lists: a page to await, everything to walk through, both ways, and the prices of all products.
+const made = [order.id];
+for (let number = 0; number < 4; number += 1) made.unshift((await server.checkouts.create({ customer, items: [{ price: "credits-10" }], form: true })).id);
+const idsOf = async (list) => {
+  const found = [];
+  for await (const one of list) found.push(one.id);
+  return found;
+};
+const page1 = await server.orders.list({ customer, limit: 2 });
+assert.deepEqual([page1.data.map((one) => one.id), page1.has_more], [made.slice(0, 2), true]);
+assert.deepEqual(await idsOf(server.orders.list({ customer, limit: 2 })), made);
+assert.deepEqual(await idsOf(server.orders.list({ customer, limit: 2, starting_after: made[2] })), made.slice(3));
+assert.deepEqual(await idsOf(server.orders.list({ customer, limit: 2, ending_before: made[3] })), made.slice(0, 3).reverse());
+assert.deepEqual(await idsOf(server.orders.list({ customer, status: "fulfilled" })), [order.id]);
+assert.deepEqual(await idsOf(server.orders.list({ customer, from: new Date(Date.now() + 86_400_000) })), []);
+assert.equal((await server.orders.list({ customer, limit: 2 }).toArray({ max: 3 })).length, 3);
+const pages = [];
+for await (const { data } of server.orders.list({ customer, limit: 2 }).pages()) pages.push(data.length);
+assert.deepEqual(pages, [2, 2, 1]);
+const badCursor = await refused(() => idsOf(server.orders.list({ customer, starting_after: "ord_0" })));
+assert.equal((await refused(() => server.orders.list({ statos: "open" }))).param, "statos");
+const priced = await server.prices.list({ currency: "usd", interval: "month" });
+assert.ok(priced.data.length > 1 && priced.data.every((price) => price.currency === "usd" && price.product && price.name));
+assert.equal((await server.customers.find(who)).data[0].id, customer);
+assert.ok((await server.customers.ledger(customer).toArray({ max: 100 })).length >= 3);
+assert.ok((await server.customers.timeline(customer).toArray({ max: 3 })).some((step) => step.what === "order"));
+const said = await server.chat.say({ ...who, text: "/balance" });
+assert.equal(said.replies.length, 1);
+assert.equal((await server.customers.update(customer, { name: "Ann" })).name, "Ann");
+const declined = await refused(() =>
+  server.payments.create({ customer, amount: 900, currency: "usd", payment_method: "pm_card_chargeDeclined", confirm: true }),
+);
+assert.match(declined.payment, /^pi_/);
+
 const poor = await refused(() => server.credits.spend(customer, { amount: 1000 }));
 const wrong = await refused(() => server.checkouts.create({ customer: who, items: [{ price: "no-such" }] }));
 const gone = await refused(() => server.orders.retrieve("ord_0"));
@@ -80,6 +114,8 @@ answers.push(underWay);
 assert.equal((await refused(() => line.checkouts.create(wanted, { idempotencyKey: "somebody-elses" }))).status, 409);
 answers.push([429, away, { "Retry-After": "3600" }]);
 const later = await refused(() => line.products.list());
+answers.push([502, "<h1>Bad Gateway</h1>"], [200, { data: [], has_more: true }]);
+assert.deepEqual(await line.products.list().toArray({ max: 5 }), [], "an empty page is the end, whatever it says");
 answers.push([503, away, { "Retry-After": "0" }], [503, away, { "Retry-After": "0" }], [503, away, { "Retry-After": "0" }]);
 assert.equal((await refused(() => line.products.list())).status, 503);
 answers.push([400, { error: { code: "invalid_request", message: "no", param: "items" } }]);
@@ -109,6 +145,8 @@ console.log(
     asked: asked > 3,
     poor: [poor.code, poor.status, Boolean(poor.requestId)],
     wrong: [wrong.status, wrong.code],
+    declined: [declined.status, declined.code, declined.declineCode],
+    cursor: [badCursor.status, badCursor.param],
     gone: gone.status,
     forbidden: forbidden.status,
     preview: [preview.price_text, preview.elements.mode],

@@ -42,6 +42,8 @@ FORMS = {
     "form_session": "This page was open for too long. Load it again, and then pay.",
     "form_subscribed": "You have this subscription already.",
     "form_back": "Back to the shop",
+    "element_away": "This cannot be shown just now.",
+    "element_session": "This page was open for too long. Load it again.",
     "wallet_title": "Your balance",
     "wallet_held": "{amount} reserved",
     "wallet_debt": "{amount} owed",

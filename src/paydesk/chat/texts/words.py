@@ -170,9 +170,10 @@ class Words:
 
     def count(self, number: int, unit: str) -> str:
         """Return a number of things: `1 credit`, `10 credits`. A unit nobody has told us of is called as the catalogue does."""
-        return self.say("counted", number=self.number(number), noun=self._noun(unit, number))
+        return self.say("counted", number=self.number(number), noun=self.noun(unit, number))
 
-    def _noun(self, unit: str, number: int) -> str:
+    def noun(self, unit: str, number: int) -> str:
+        """Return how so many things of a unit are called, without their number: `credit`, `credits`."""
         own = self._form(self._units.get(unit), number)
         if own is not None:
             return own

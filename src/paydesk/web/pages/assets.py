@@ -1,11 +1,15 @@
 """Files that never change while we run: styles, scripts, pictures, types. Read once, served with their own hash as version.
 
 `address` gives the versioned address, which browsers may keep for a year; without the version they ask each time.
+The client and the elements are served as a package too, for npm: `/static/paydesk.tgz`.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +24,15 @@ MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".tgz": "application/gzip",
     ".ts": "application/typescript; charset=utf-8",
 }
-FOR_OTHERS = ("paydesk.js", "paydesk-client.js", "paydesk.d.ts", "paydesk-client.d.ts", "paydesk-react.d.ts")
-"""What pages of other origins may load: the client, the elements, and their types."""
+MODULES = tuple(sorted(path.name for path in FOLDER.glob("paydesk*") if path.suffix in (".js", ".ts")))
+"""The client, the elements, and their types."""
+
+PACKAGE = "paydesk.tgz"
+FOR_OTHERS = (*MODULES, PACKAGE)
+"""What pages of other origins may load."""
 
 KEPT = "public, max-age=31536000, immutable"
 ASKED = "public, no-cache"
@@ -38,12 +47,26 @@ class Asset:
     version: str
 
 
-def _read(path: Path) -> Asset:
-    body = path.read_bytes()
-    return Asset(body, MEDIA_TYPES[path.suffix], hashlib.sha256(body).hexdigest()[:16])
+def _asset_of(suffix: str, body: bytes) -> Asset:
+    return Asset(body, MEDIA_TYPES[suffix], hashlib.sha256(body).hexdigest()[:16])
 
 
-ASSETS = {path.name: _read(path) for path in sorted(FOLDER.iterdir()) if path.suffix in MEDIA_TYPES}
+def package() -> bytes:
+    """Return the package as `npm pack` makes one, of the files it is made of here; the same files are the same bytes."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as archive:
+        for name in ("package.json", *MODULES):
+            body = (FOLDER / name).read_bytes()
+            entry = tarfile.TarInfo(f"package/{name}")
+            entry.size, entry.mode = len(body), 0o644
+            archive.addfile(entry, io.BytesIO(body))
+    return packed.getvalue()
+
+
+ASSETS = {
+    PACKAGE: _asset_of(".tgz", package()),
+    **{path.name: _asset_of(path.suffix, path.read_bytes()) for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES},
+}
 
 
 def address(name: str) -> str:

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from paydesk import checkout, form
 from paydesk.chat.texts import Words, short
 from paydesk.chat.texts.forms import FORMS, REASONS
+from paydesk.chat.texts.words import category
 from paydesk.config import STRIPE_API_BASE
 from paydesk.errors import NotFound, PaydeskError
 from paydesk.service import Service
@@ -42,7 +43,7 @@ OPEN_TO_ALL = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store", 
 """The answers carry no cookie and ask for none: who has the token has it in every page."""
 
 BACK_FROM_BANK = "paydesk_order"
-"""What the address that a bank leads back to bears, as paydesk.js says."""
+"""What the address that a bank leads back to bears, as paydesk-form.js says."""
 
 Handler = Callable[["PayForm", Request], Awaitable[dict[str, Any]]]
 
@@ -113,6 +114,7 @@ class PayForm:
             "locale": words.language,
             "texts": {name: words.say_with(name, _KEPT) for name in (*FORMS, "button_pay")},
             "reasons": {code: words.say(name) for code, name in REASONS.items()},
+            "units": {unit: _nouns(unit, words) for unit in sorted(here.catalog.units())},
         }
 
     @for_scripts
@@ -200,6 +202,15 @@ async def _seen(here: Service, order: Record, words: Words) -> dict[str, Any]:
         "begun": await checkout.has_payment(here.store, order["id"]),
         "back": (order["success_url"] if state == "paid" else order["cancel_url"]) or "",
     }
+
+
+_COUNTED = (0, 1, 2, 3, 5, 11, 100)
+"""Numbers among which each plural category of a language is met."""
+
+
+def _nouns(unit: str, words: Words) -> dict[str, str]:
+    """Return how things of a unit are called in each plural category that whole numbers have."""
+    return {category(words.language, number): words.noun(unit, number) for number in _COUNTED}
 
 
 def _whole(text: str) -> int:

@@ -3,6 +3,7 @@
 import type { Paydesk, Subscription } from "./paydesk-client.js";
 
 export * from "./paydesk-client.js";
+export { default } from "./paydesk-client.js";
 
 /** What all elements take as attributes. */
 export interface CommonAttributes {
