@@ -118,7 +118,7 @@ def told(page: Page) -> list[list[Any]]:
 
 def orders_of(desk: Desk, buyer: Buyer) -> list[str]:
     """The orders that somebody has, by what is kept about them."""
-    told = desk.get(f"/v1/customers/{buyer.id}/timeline")["data"]
+    told = desk.get(f"/v1/customers/{buyer.id}/timeline", limit=100)["data"]
     return [row["id"] for row in told if row["what"] == "order"]
 
 

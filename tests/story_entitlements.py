@@ -53,7 +53,7 @@ def subscribe(buyer: Buyer, price: str) -> str:
 
 def lost(buyer: Buyer, feature: str = ROLE) -> dict[str, str]:
     """The reasons for a feature that somebody has lost, and why."""
-    steps = buyer.desk.get(f"/v1/customers/{buyer.id}/timeline")["data"]
+    steps = buyer.desk.get(f"/v1/customers/{buyer.id}/timeline", limit=100)["data"]
     return {step["id"]: step["why"] for step in steps if step["what"] == "lost" and step["feature"] == feature}
 
 
@@ -135,7 +135,7 @@ def test_t42_a_clock_that_starts_when_it_is_claimed(shop: Desk) -> None:
     buyer.buy("later")
     advance(shop, "40d")
     assert not buyer.access("lessons")["allowed"]
-    steps = shop.get(f"/v1/customers/{buyer.id}/timeline")["data"]
+    steps = shop.get(f"/v1/customers/{buyer.id}/timeline", limit=100)["data"]
     assert {step.get("why") for step in steps if step["what"] == "grant"} == {"waits to be claimed"}
     path = f"/v1/customers/{buyer.id}/claims"
     (started,) = shop.post(path, {"feature": "lessons"}, Idempotency_Key=buyer.external_id)["data"]
@@ -160,7 +160,7 @@ def test_what_is_refunded_before_it_is_claimed_cannot_be_claimed(shop: Desk) -> 
     assert buyer.say("/claim")[0]["text"].startswith("Nothing waits to be started.")
     assert not buyer.access("lessons")["allowed"]
     assert done(shop, buyer) == []
-    steps = shop.get(f"/v1/customers/{buyer.id}/timeline")["data"]
+    steps = shop.get(f"/v1/customers/{buyer.id}/timeline", limit=100)["data"]
     assert "waits to be claimed" not in {step.get("why") for step in steps}
 
 

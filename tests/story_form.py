@@ -80,7 +80,9 @@ def test_the_form_and_the_link_pressed_at_once_leave_one_way_to_pay(desk: Desk, 
     buyer.say("hello")
     (reply,) = buyer.say("/buy credits-10")
     link = next(button["url"] for button in reply["buttons"] if "/r/" in button.get("url", ""))
-    (order,) = [row for row in desk.get(f"/v1/customers/{buyer.id}/timeline")["data"] if row["what"] == "order"]
+    (order,) = [
+        row for row in desk.get(f"/v1/customers/{buyer.id}/timeline", limit=100)["data"] if row["what"] == "order"
+    ]
     order = {**desk.get(f"/v1/orders/{order['id']}"), "link": link}
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(do, desk, order) for do in (press, press_link, press, press_link)]

@@ -259,6 +259,49 @@ def test_a_page_reads_the_answers_to_its_own_key_and_to_none_but_not_to_a_secret
     assert spent.headers["Access-Control-Allow-Origin"] == "*"
 
 
+def test_a_key_that_is_bound_to_origins_works_in_pages_of_those_alone(desk: Desk) -> None:
+    shop, other = "https://shop.example", "https://elsewhere.example"
+    wish = {"name": "page", "kind": "publishable", "origins": [shop, "http://localhost:5173"]}
+    made = desk.post("/v1/keys", wish)
+    assert made["origins"] == desk.get(f"/v1/keys/{made['id']}")["origins"] == sorted(wish["origins"])
+    ann = desk.buyer()
+    token = token_of(desk, ann)
+    sends: dict[str, Any] = {"customer": "me", "items": [{"price": "credits-10"}]}
+    for method, path, body in (("GET", "/v1/products", None), ("POST", "/v1/checkouts", sends),
+                               ("GET", "/v1/customers/me/access?feature=premium", None)):  # fmt: skip
+        own = from_page(desk, made["key"], method, path, token, json=body)
+        assert own.is_success, own.text
+        assert (own.headers["Access-Control-Allow-Origin"], own.headers["Vary"]) == (shop, "Origin")
+        foreign = from_page(desk, made["key"], method, path, token, json=body, headers={"Origin": other})
+        assert "shop.example" in refused(foreign, 403, "foreign_origin")["message"]
+        assert "Access-Control-Allow-Origin" not in foreign.headers
+        headers = {"Paydesk-Customer": token}
+        refused(desk.call(method, path, key=made["key"], json=body, headers=headers), 403, "foreign_origin")
+    assert len(desk.get("/v1/orders", customer=ann.id)["data"]) == 1
+    rotated = desk.post(f"/v1/keys/{made['id']}/rotate", {})
+    assert rotated["origins"] == made["origins"]
+    refused(from_page(desk, rotated["key"], "GET", "/v1/products", headers={"Origin": other}), 403, "foreign_origin")
+    assert from_page(desk, rotated["key"], "GET", "/v1/products").headers["Access-Control-Allow-Origin"] == shop
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"kind": "secret", "scopes": ["read"], "origins": ["https://shop.example"]},
+        {"kind": "publishable", "origins": ["https://shop.example/"]},
+        {"kind": "publishable", "origins": ["http://shop.example"]},
+        {"kind": "publishable", "origins": ["*"]},
+        {"kind": "publishable", "origins": ["https://Shop.example"]},
+        {"kind": "publishable", "origins": [f"https://shop{number}.example" for number in range(21)]},
+    ],
+    ids=["a secret key", "a path", "no https", "a star", "capitals", "too many"],
+)
+def test_origins_are_those_that_browsers_tell(desk: Desk, wish: dict[str, Any]) -> None:
+    answer = desk.call("POST", "/v1/keys", json={"name": "page", **wish})
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.json()["error"]["param"] == "origins"
+
+
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 

@@ -35,7 +35,8 @@ def test_a_pass_gives_access_until_its_exact_end_and_two_add_up(desk: Desk) -> N
 def test_t16_one_purchase_one_grant_whichever_of_three_event_types_tell_of_it(desk: Desk) -> None:
     buyer = desk.buyer()
     order = buyer.buy("bundle")
-    kinds = {step["type"] for step in desk.get(f"/v1/customers/{buyer.id}/timeline")["data"] if step["what"] == "event"}
+    events = desk.get(f"/v1/customers/{buyer.id}/timeline", what="event")["data"]
+    kinds = {step["type"] for step in events}
     assert kinds
     done = desk.sql(
         "SELECT kind FROM inbox WHERE state = 'done' AND position($1::bytea in body) > 0", order["id"].encode()

@@ -553,12 +553,12 @@ def test_access_tells_whether_until_when_and_why(desk: Desk) -> None:
     assert error_of(desk.call("GET", f"/v1/customers/{buyer.id}/access"), 422, "invalid_request")["param"] == "feature"
 
 
-def test_the_timeline_tells_everything_in_order_of_time(desk: Desk) -> None:
+def test_the_timeline_tells_everything_the_newest_first(desk: Desk) -> None:
     buyer = desk.buyer()
     order = buyer.buy("bundle")
-    steps = desk.get(f"/v1/customers/{buyer.id}/timeline")["data"]
+    steps = desk.get(f"/v1/customers/{buyer.id}/timeline", limit=100)["data"]
     assert {step["what"] for step in steps} == {"order", "payment", "event", "entry", "grant", "delivery"}
-    assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
+    assert [step["at"] for step in steps] == sorted((step["at"] for step in steps), reverse=True)
     assert next(step for step in steps if step["what"] == "order")["id"] == order["id"]
     grants = [step for step in steps if step["what"] == "entry" and step["reason"] == "grant"]
     assert [(step["amount"], step["from"], step["to"]) for step in grants] == [(100, "sold", "wallet")]

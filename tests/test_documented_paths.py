@@ -211,6 +211,19 @@ def test_an_agent_makes_and_finds_a_customer(desk: Desk) -> None:
         assert refused(desk, "GET", f"/payments/customer/{unknown}") == (404, "not_found", "customer_id")
 
 
+def test_looking_a_customer_up_makes_none_at_stripe(desk: Desk) -> None:
+    buyer = desk.buyer()
+    buyer.say("hello")
+    reader = desk.post("/v1/keys", {"name": "reader", "scopes": ["read"]})["key"]
+    found = done(desk, "GET", f"/payments/customer/{buyer.id}", key=reader)["customer"]
+    assert (found["id"], found["customer"]) == (buyer.id, buyer.id)
+    assert desk.get(f"/v1/customers/{buyer.id}")["stripe_customer"] is None
+    buyer.checkout("credits-10")
+    known = desk.get(f"/v1/customers/{buyer.id}")["stripe_customer"]
+    assert known.startswith("cus_")
+    assert done(desk, "GET", f"/payments/customer/{buyer.id}", key=reader)["customer"]["id"] == known
+
+
 # --- amounts ---------------------------------------------------------------------------------------------------------
 
 EXACT = [

@@ -71,6 +71,39 @@ def test_the_ledger_and_the_events_are_whole_both_ways(desk: Desk, spender: Buye
         assert [one["id"] for one in page["data"]] == whole[3:5]
 
 
+def test_the_timeline_is_whole_both_ways_with_what_stands_in_no_row(desk: Desk) -> None:
+    buyer = desk.buyer()
+    for price in ("bundle", "access-30d"):
+        buyer.buy(price)
+    path = f"/v1/customers/{buyer.id}/timeline"
+    whole = desk.get(path, limit=100)["data"]
+    assert {"order", "payment", "event", "entry", "grant", "delivery"} <= {step["what"] for step in whole}
+    assert [step["at"] for step in whole] == sorted((step["at"] for step in whole), reverse=True)
+    cursors = [step["cursor"] for step in whole]
+    assert len(set(cursors)) == len(cursors) > 10
+    read, after = [], {}
+    while True:
+        page = desk.get(path, limit=3, **after)
+        read += [step["cursor"] for step in page["data"]]
+        if not page["has_more"]:
+            break
+        after = {"starting_after": read[-1]}
+    assert read == cursors
+    page = desk.get(path, limit=3, ending_before=cursors[7])
+    assert ([step["cursor"] for step in page["data"]], page["has_more"]) == (cursors[4:7], True)
+    middle = whole[len(whole) // 2]["at"]
+    later, before = desk.get(path, limit=100, **{"from": middle}), desk.get(path, limit=100, to=middle)
+    assert [*later["data"], *before["data"]] == whole
+    grants = desk.get(path, what="grant")["data"]
+    assert grants == [step for step in whole if step["what"] == "grant"] != []
+    elsewhere = desk.buyer()
+    elsewhere.say("/start")
+    there = f"/v1/customers/{elsewhere.id}/timeline"
+    for cursor in (cursors[0], "order:ord_unknown", "x"):
+        answer = desk.call("GET", there, params={"starting_after": cursor})
+        assert error_of(answer, 400, "invalid_request")["param"] == "starting_after"
+
+
 def test_lists_are_of_a_status_a_channel_a_payment_a_time(desk: Desk, spender: Buyer) -> None:
     of = {"customer": spender.id}
     payments = desk.get("/v1/payments", status="succeeded", **of)["data"]

@@ -208,7 +208,9 @@ async def test_what_starts_when_it_is_claimed_waits_for_that(open_shop: Service,
     await passes(open_shop, 100)
     assert rooms.done == []
     assert [one.feature for one in await claims.claim(open_shop.store, ann, "nothing", actor="test")] == []
-    first, second = await claims.claim(open_shop.store, ann, None, actor="test")
+    first, second = await claims.claim(open_shop.store, ann, None, actor="test", operation="op_1")
+    again = await claims.claim(open_shop.store, ann, None, actor="test", operation="op_1")
+    assert again == [first, second], "resumed after a crash it tells what it has started"
     assert {first.feature, second.feature} == {"discord:1001:2003", "lessons"}
     assert first.until == first.since + timedelta(days=30)
     assert await claims.claim(open_shop.store, ann, None, actor="test") == [], "once"

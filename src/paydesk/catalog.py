@@ -12,6 +12,7 @@ from typing import Any
 
 from paydesk import money
 from paydesk.errors import NotFound
+from paydesk.storefront import NOBODY, Shop
 
 CREDITS = "credits"
 """The default unit of credits."""
@@ -147,11 +148,12 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All products, by key, in the order of the file."""
+    """All products, by key, in the order of the file; below how many of a unit people are told; whose shop it is."""
 
     path: Path
     products: Mapping[str, Product] = field(default_factory=dict)
     low_marks: Mapping[str, int] = field(default_factory=dict)
+    shop: Shop = NOBODY
 
     def units(self) -> set[str]:
         """Return the units of credits that are known: the default one, and what products grant."""
@@ -189,6 +191,15 @@ TEMPLATE = """\
 # What you sell. This file is the truth: amounts, credits and days come from here and nowhere else.
 # Check it with `paydesk catalog plan`, send it to Stripe with `paydesk catalog push`.
 # Changing it never changes what was already sold.
+
+# What buyers' pages and the web chat say of you. Only the name is needed; docs/shop.md tells of the rest.
+# [shop]
+# name = "Your shop"
+# logo = "logo.svg"
+# accent = "#0a6b4b"
+# terms = "https://shop.example/terms"
+# privacy = "https://shop.example/privacy"
+# support = "help@shop.example"
 
 [products.credits-10]
 name = "10 credits"

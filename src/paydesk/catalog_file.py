@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from paydesk import money
+from paydesk import money, storefront
 from paydesk.catalog import CREDITS, DAYS_MAX, GRACE_DAYS, Catalog, Grant, Price, Product
 from paydesk.errors import CatalogError
+from paydesk.storefront import Shop
 
+SHOP_KEYS = {"name", "logo", "accent", "terms", "privacy", "support"}
 PRODUCT_KEYS = {
     "name", "prices", "grants", "description", "image", "goods", "payment_methods", "grace_days", "stock", "on_dispute",
     "starts", "reminders", "promotion_codes",
@@ -47,9 +49,14 @@ MINUTES_MAX = 1440
 STARS_MAX = 10_000
 """What one invoice in Stars may cost (core.telegram.org/bots/api#labeledprice)."""
 CREDITS_MAX = 1_000_000_000
+SHOP = "[shop]"
+"""What is in hand while the shop's own table is read; no product has such a key."""
+
+T = TypeVar("T")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SPACE = re.compile(r"[A-Za-z0-9@-][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SKU = re.compile(r"[1-9][0-9]{0,19}", re.ASCII)
+_HEADERS = ("[products.", "[units.", "[shop]")
 _BRACE = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|[{}]')
 
 
@@ -80,15 +87,16 @@ class _Reader:
 
     def catalog(self, tree: Mapping[str, Any]) -> Catalog:
         for name in tree:
-            if name not in ("products", "units"):
+            if name not in ("products", "units", "shop"):
                 raise self._refuse(
-                    f"unknown key {name!r}; a catalogue has [products.<key>] and [units.<unit>] tables", name
+                    f"unknown key {name!r}; a catalogue has [shop], [products.<key>] and [units.<unit>] tables", name
                 )
         tables = tree.get("products", {})
         if not isinstance(tables, dict) or not tables:
             raise self._refuse("no products; a product starts with [products.<key>]", "products")
         products = {key: self._read_product(key, table) for key, table in tables.items()}
-        catalog = Catalog(self._path, products, self._read_units(tree.get("units", {})))
+        units = self._read_units(tree.get("units", {}))
+        catalog = Catalog(self._path, products, units, self._read_shop(tree.get("shop")))
         self._refuse_twice(products)
         return catalog
 
@@ -102,6 +110,35 @@ class _Reader:
                 raise self._refuse(f"the unit {unit!r} may have letters, digits, dot, dash and underscore", unit)
             self._refuse_unknown(table, {"low"})
         return {unit: self._integer(table, "low", 1, CREDITS_MAX) for unit, table in tables.items() if "low" in table}
+
+    def _read_shop(self, table: Any) -> Shop:
+        """Return what buyers' pages say of the shop."""
+        if table is None:
+            return storefront.NOBODY
+        self._product = SHOP
+        if not isinstance(table, dict):
+            raise self._refuse('shop must be a table: [shop], and below it name = "…"', "shop")
+        self._refuse_unknown(table, SHOP_KEYS)
+        name = self._text(table, "name", length_max=storefront.NAME_MAX)
+        if not name.isprintable():
+            raise self._refuse("name must be a text that can be seen, on one line", "name")
+        address = storefront.checked_address
+        return Shop(
+            name=name,
+            logo=self._of_shop(table, "logo", lambda text: storefront.read_logo(text, self._path.parent)),
+            accent=self._of_shop(table, "accent", storefront.checked_accent),
+            terms=self._of_shop(table, "terms", address),
+            privacy=self._of_shop(table, "privacy", address),
+            support=self._of_shop(table, "support", storefront.checked_support),
+        )
+
+    def _of_shop(self, table: Mapping[str, Any], name: str, checked: Callable[[str], T]) -> T | None:
+        if name not in table:
+            return None
+        try:
+            return checked(self._text(table, name, length_max=storefront.ADDRESS_MAX))
+        except ValueError as error:
+            raise self._refuse(f"{name} {error}", name) from None
 
     def _refuse_twice(self, products: Mapping[str, Product]) -> None:
         taken: dict[str, str] = {}
@@ -332,7 +369,7 @@ class _Reader:
                 raise self._refuse(f"{name} is not sold by this version of Paydesk yet", name)
 
     def _refuse(self, reason: str, word: str) -> CatalogError:
-        where = f"products.{self._product}: " if self._product else ""
+        where = f"{'' if self._product == SHOP else 'products.'}{self._product}: " if self._product else ""
         return CatalogError(f"{self._path}:{self._line_of(word)}: {where}{reason}")
 
     def _line_of(self, word: str) -> int:
@@ -342,14 +379,13 @@ class _Reader:
         return next((n for n in range(start, end + 1) if pattern.search(self._lines[n - 1])), start)
 
     def _lines_of_product(self) -> tuple[int, int]:
-        """Return the first and last line of the product in hand; of the file before there is one."""
-        header = re.compile(rf"\s*\[products\.[\"']?{re.escape(self._product)}[\"']?\s*\]")
+        """Return the first and last line of the product, or of the shop, in hand; of the file before there is one."""
+        table = r"shop" if self._product == SHOP else rf"products\.[\"']?{re.escape(self._product)}[\"']?"
+        header = re.compile(rf"\s*\[{table}\s*\]")
         start = next((n for n, line in enumerate(self._lines, 1) if header.match(line)), None)
         if start is None:
             return 1, len(self._lines)
-        after = (
-            n for n in range(start + 1, len(self._lines) + 1) if self._lines[n - 1].lstrip().startswith("[products.")
-        )
+        after = (n for n in range(start + 1, len(self._lines) + 1) if self._lines[n - 1].lstrip().startswith(_HEADERS))
         return start, next(after, len(self._lines) + 1) - 1
 
     def _lines_of_row(self, start: int, end: int) -> tuple[int, int]:

@@ -79,6 +79,11 @@ async def change(
     `StripeUnavailable`: then ask again under the same operation.
     """
     shown = await subscribed.get(store, id_)
+    async with store.transaction() as tx:
+        made = await asking.known(tx, f"change:{operation}", "change", id_)
+        written = await asking.known(tx, f"planned:{operation}", PLANNED, id_)
+    if written is not None or (made is not None and made.state == "done"):
+        return None if made is None else made.key  # whatever others have changed since
     if not shown.own.live:
         raise Conflict(f"{id_} is over: subscribe anew", param="subscription", code="subscription_ended")
     try:

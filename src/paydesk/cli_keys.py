@@ -21,6 +21,8 @@ def keys() -> None:
 @click.argument("name", type=Text(100))
 @click.option("--scope", "scopes", multiple=True, help="read, sell, spend, refund or admin; repeat it.")
 @click.option("--publishable", is_flag=True, help="A key for web pages: it has no scope, and may do what a buyer may.")
+@click.option("--origin", "origins", multiple=True, metavar="URL",
+              help="A publishable key works in pages of https://shop.example alone; repeat it for others.")  # fmt: skip
 @click.option("--expires", "expires_in_s", type=Span(), help="When it ends, such as 90d; never without.")
 @click.option("--rate", "rate_per_s", type=click.IntRange(1), help="Requests a second, instead of the usual.")
 @json_option
@@ -28,6 +30,7 @@ def keys_create(
     name: str,
     scopes: tuple[str, ...],
     publishable: bool,
+    origins: tuple[str, ...],
     expires_in_s: int | None,
     rate_per_s: int | None,
     as_json: bool,
@@ -38,7 +41,7 @@ def keys_create(
     if not scopes and not publishable:
         raise click.UsageError("give at least one --scope, or --publishable for a key that stands in web pages")
     kind = kept.PUBLISHABLE if publishable else kept.SECRET
-    wish = kept.checked(kept.Wish(name, scopes, kind, expires_in_s, rate_per_s))
+    wish = kept.checked(kept.Wish(name, scopes, kind, expires_in_s, rate_per_s, origins))
     key = kept.fresh(kind)
     made = with_store(lambda store: kept.create(store, wish, key, actor="cli"))
     _show_new_key(kept.shown(made), key, as_json)
@@ -55,7 +58,7 @@ def keys_list(as_json: bool) -> None:
 
     show(
         with_store(run), as_json,
-        lambda k: f"{k['id']}  {k['prefix'] or '':<16} {k['name']:<20} {','.join(k['scopes']) or k['kind']:<24} "
+        lambda k: f"{k['id']}  {k['prefix'] or '':<16} {k['name']:<20} {','.join(k['scopes'] or k['origins']) or k['kind']:<24} "
         f"{k['status']:<8} {'used ' + k['last_used_at'] if k['last_used_at'] else 'never used'}"
         f"{', until ' + k['expires_at'] if k['expires_at'] and k['status'] == 'valid' else ''}",
         "No keys. Make one: paydesk keys create my-bot --scope read --scope sell",
@@ -68,7 +71,7 @@ def keys_list(as_json: bool) -> None:
               help="For how long the old key goes on working: 0s, 90m, 24h, 7d.")  # fmt: skip
 @json_option
 def keys_rotate(key_id: str, overlap_s: int, as_json: bool) -> None:
-    """Make a key's successor, with its name, scopes and limit, and let the old one end."""
+    """Make a key's successor, with its name, scopes, origins and limit, and let the old one end."""
     from paydesk import keys as kept
 
     async def run(store: Any) -> tuple[kept.Key, str]:

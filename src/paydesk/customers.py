@@ -210,7 +210,7 @@ async def create(store: Store, vault: Vault, new: NewCustomer, *, id_: str) -> C
 
     async def work(tx: Tx) -> None:
         key = vault.new_data_key(id_) if new.email or new.name else None
-        await tx.execute(
+        made = await tx.execute(
             "INSERT INTO customer (id, locale, metadata, data_key, email_sealed, email_index, name_sealed) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
             id_,
@@ -221,7 +221,7 @@ async def create(store: Store, vault: Vault, new: NewCustomer, *, id_: str) -> C
             vault.index(new.email) if new.email else None,
             vault.seal(key, id_, "name", new.name) if key and new.name else None,
         )
-        for who in new.identities:
+        for who in new.identities if made else ():
             owner = await tx.fetchval(
                 "INSERT INTO identity (channel, external_id, customer_id) VALUES ($1, $2, $3) "
                 "ON CONFLICT (channel, external_id) DO UPDATE SET customer_id = identity.customer_id RETURNING customer_id",

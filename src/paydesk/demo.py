@@ -336,7 +336,8 @@ class Tour:
         return str(self.get("/v1/customers", **self.who)["data"][0]["id"])
 
     def _settled(self) -> list[dict[str, Any]] | None:
-        steps: list[dict[str, Any]] = self.get(f"/v1/customers/{self.customer()}/timeline")["data"]
+        told = self.get(f"/v1/customers/{self.customer()}/timeline", limit=100)["data"]
+        steps: list[dict[str, Any]] = told[::-1]  # the oldest first, as it happened
         return steps if any(step["what"] == "entry" and step["reason"] == "grant" for step in steps) else None
 
     def _told(self) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from paydesk import announcing, audit, ids
+from paydesk import announcing, audit, deeds, ids
 from paydesk.config import Secret
 from paydesk.dialing import Target
 from paydesk.errors import Conflict, Invalid, NotFound
@@ -152,10 +152,12 @@ async def listed(store: Store, cut: Cut) -> tuple[list[Endpoint], bool]:
     return [_endpoint(row) for row in page.rows], page.has_more
 
 
-async def change(store: Store, id_: str, wish: Wish, *, actor: str) -> Endpoint:
-    """Change what an endpoint is like; raises `NotFound`."""
+async def change(store: Store, id_: str, wish: Wish, *, actor: str, operation: str | None = None) -> Endpoint:
+    """Change what an endpoint is like, once for each `operation`; raises `NotFound`."""
 
     async def work(tx: Tx) -> Endpoint:
+        if not await deeds.first(tx, operation):
+            return await _get(tx, id_)
         await tx.execute(
             "UPDATE webhook_endpoint SET url = coalesce($2, url), events = coalesce($3, events), "
             "description = CASE WHEN $4::text IS NULL THEN description ELSE nullif($4, '') END WHERE id = $1",
@@ -171,10 +173,12 @@ async def change(store: Store, id_: str, wish: Wish, *, actor: str) -> Endpoint:
     return await store.run(work)
 
 
-async def enable(store: Store, id_: str, *, actor: str) -> Endpoint:
-    """Let an endpoint be sent events again, and what waits for it; raises `NotFound`."""
+async def enable(store: Store, id_: str, *, actor: str, operation: str | None = None) -> Endpoint:
+    """Let an endpoint be sent events again, and what waits for it, once for each `operation`; raises `NotFound`."""
 
     async def work(tx: Tx) -> Endpoint:
+        if not await deeds.first(tx, operation):
+            return await _get(tx, id_)
         changed = await tx.execute(
             "UPDATE webhook_endpoint SET disabled_at = NULL, disabled_because = NULL, failures = 0, failing_since = NULL "
             "WHERE id = $1 AND disabled_at IS NOT NULL",
@@ -188,11 +192,11 @@ async def enable(store: Store, id_: str, *, actor: str) -> Endpoint:
     return await store.run(work)
 
 
-async def disable(store: Store, id_: str, *, actor: str) -> Endpoint:
-    """Send an endpoint nothing any more, until it is enabled; raises `NotFound`."""
+async def disable(store: Store, id_: str, *, actor: str, operation: str | None = None) -> Endpoint:
+    """Send an endpoint nothing any more, until it is enabled, once for each `operation`; raises `NotFound`."""
 
     async def work(tx: Tx) -> Endpoint:
-        if await _note_disabled(tx, id_, f"by {actor}"):
+        if await deeds.first(tx, operation) and await _note_disabled(tx, id_, f"by {actor}"):
             await audit.note(tx, actor, "webhook_endpoint.disable", [id_])
         return await _get(tx, id_)
 

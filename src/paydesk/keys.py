@@ -1,13 +1,14 @@
 """API keys as they are kept: made, listed, rotated, revoked. Only a hash is stored, so a key can be shown once.
 
 A **secret** key is for servers and has scopes. A **publishable** key stands in web pages for everybody to read: it has no
-scope, and opens what everybody may see and, together with a buyer's token, what that buyer may do. Keys end by the
-database's own clock, which no sandbox moves.
+scope, and opens what everybody may see and, together with a buyer's token, what that buyer may do; bound to origins it
+works in pages of those alone. Keys end by the database's own clock, which no sandbox moves.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,9 +36,13 @@ LIFE_S_MAX = 3660 * 86_400
 OVERLAP_S = 86_400
 OVERLAP_S_MAX = 30 * 86_400
 SHOWN_DIGITS = 8
+ORIGINS_MAX = 20
 COLUMNS = (
-    "id, kind, name, prefix, scopes, rate_per_s, created_at, last_used_at, expires_at, revoked_at, rotated_to, "
+    "id, kind, name, prefix, scopes, origins, rate_per_s, created_at, last_used_at, expires_at, revoked_at, rotated_to, "
     "CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired' ELSE 'valid' END AS status"
+)
+_ORIGIN = re.compile(
+    r"https://[a-z0-9.-]{1,253}(:[1-9]\d{0,4})?|http://(localhost|127\.0\.0\.1)(:[1-9]\d{0,4})?", re.ASCII
 )
 LIST = Listed("key", COLUMNS, "api_key", ("created_at", "id"), "created_at", "id")
 
@@ -46,7 +51,8 @@ LIST = Listed("key", COLUMNS, "api_key", ("created_at", "id"), "created_at", "id
 class Key:
     """A key, without what it is: `prefix` is how it begins, so that a person recognises it.
 
-    `status` is `valid`, `expired` or `revoked`; `rate_per_s` is `None` for the usual limit.
+    `status` is `valid`, `expired` or `revoked`; `rate_per_s` is `None` for the usual limit; without `origins` a
+    publishable key works in every page.
     """
 
     id: str
@@ -54,6 +60,7 @@ class Key:
     name: str
     prefix: str
     scopes: tuple[str, ...]
+    origins: tuple[str, ...]
     rate_per_s: int | None
     created_at: datetime
     last_used_at: datetime | None
@@ -72,6 +79,7 @@ class Wish:
     kind: str = SECRET
     expires_in_s: int | None = None
     rate_per_s: int | None = None
+    origins: tuple[str, ...] = ()
 
 
 def checked(wish: Wish) -> Wish:
@@ -85,6 +93,12 @@ def checked(wish: Wish) -> Wish:
     unknown = sorted(set(wish.scopes) - set(SCOPES))
     if unknown or (wish.kind == SECRET and not wish.scopes):
         raise Invalid(f"scopes are {', '.join(SCOPES)}; unknown: {', '.join(unknown) or 'none given'}", param="scopes")
+    if wish.origins and wish.kind != PUBLISHABLE:
+        raise Invalid("only a publishable key has origins: a secret key stands in no page", param="origins")
+    strange = [one for one in wish.origins if not _ORIGIN.fullmatch(one)]
+    if strange or len(wish.origins) > ORIGINS_MAX:
+        told = strange[0][:100] if strange else f"{len(wish.origins)} of them"
+        raise Invalid(f"origins are 1 to {ORIGINS_MAX} like https://shop.example, not {told!r}", param="origins")
     if wish.expires_in_s is not None and not 0 < wish.expires_in_s <= LIFE_S_MAX:
         raise Invalid(f"a key lasts 1 to {LIFE_S_MAX} seconds, or for ever", param="expires_in_s")
     if wish.rate_per_s is not None and not 0 < wish.rate_per_s <= RATE_MAX:
@@ -132,7 +146,7 @@ async def create(store: Store, wish: Wish, key: str, *, actor: str, operation: s
 async def rotate(
     store: Store, id_: str, key: str, *, overlap_s: int = OVERLAP_S, actor: str, operation: str | None = None
 ) -> Key:
-    """Keep `key` as the successor of a key, with its name, scopes, limit and end; the old one ends after the overlap.
+    """Keep `key` as the successor of a key, with its name, scopes, origins, limit and end; the old one ends after the overlap.
 
     Without an overlap the old one is revoked at once, and with it the buyers' tokens that it asked for. The same
     operation does it once. Raises `NotFound`, and `Conflict` for a key that is over or has a successor.
@@ -150,7 +164,7 @@ async def rotate(
             raise Conflict(f"{id_} has a successor already: {old.rotated_to}")
         if old.status != "valid":
             raise Conflict(f"{id_} is {old.status}: make a new key instead")
-        wish = Wish(old.name, old.scopes, old.kind, None, old.rate_per_s)
+        wish = Wish(old.name, old.scopes, old.kind, None, old.rate_per_s, old.origins)
         await _insert(tx, next_id, wish, key, until=old.expires_at)
         await tx.execute(
             "UPDATE api_key SET rotated_to = $2, expires_at = least(expires_at, now() + make_interval(secs => $3)), "
@@ -181,8 +195,8 @@ async def line(tx: Tx | Store, id_: str) -> list[str]:
 async def _insert(tx: Tx, id_: str, wish: Wish, key: str, until: datetime | None = None) -> None:
     """Write a key that ends at `until`, or as its wish says."""
     await tx.execute(
-        "INSERT INTO api_key (id, kind, name, prefix, hash, scopes, rate_per_s, expires_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($9, now() + make_interval(secs => $8)))",
+        "INSERT INTO api_key (id, kind, name, prefix, hash, scopes, rate_per_s, expires_at, origins) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($9, now() + make_interval(secs => $8)), $10)",
         id_,
         wish.kind,
         wish.name,
@@ -192,6 +206,7 @@ async def _insert(tx: Tx, id_: str, wish: Wish, key: str, until: datetime | None
         wish.rate_per_s,
         wish.expires_in_s,
         until,
+        sorted(set(wish.origins)),
     )
 
 
@@ -234,6 +249,7 @@ def shown(of: Key) -> dict[str, Any]:
         "name": of.name,
         "prefix": of.prefix,
         "scopes": list(of.scopes),
+        "origins": list(of.origins),
         "rate_per_s": of.rate_per_s,
         "status": of.status,
         "created_at": iso(of.created_at),
@@ -258,4 +274,4 @@ async def _get(tx: Tx, id_: str) -> Key:
 
 def _key(row: Record) -> Key:
     values: dict[str, Any] = dict(row.items())
-    return Key(**{**values, "scopes": tuple(values["scopes"])})
+    return Key(**{**values, "scopes": tuple(values["scopes"]), "origins": tuple(values["origins"])})

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from hmac import compare_digest
 
-from paydesk import audit, customers, ids, memberships, merging
+from paydesk import audit, customers, deeds, ids, memberships, merging
 from paydesk.clock import wall_s
 from paydesk.customers import Identity
 from paydesk.errors import Conflict, Invalid, NotFound
@@ -117,11 +117,16 @@ def _number(letters: str) -> int:
 # --- ids -------------------------------------------------------------------------------------------------------------
 
 
-async def link(store: Store, person: str, who: Identity, *, actor: str) -> str:
-    """Let a person be met at one more place; return the person's id. Raises `Conflict` when somebody else is met there."""
+async def link(store: Store, person: str, who: Identity, *, actor: str, operation: str | None = None) -> str:
+    """Let a person be met at one more place, once for each `operation`; return the person's id.
+
+    Raises `Conflict` when somebody else is met there.
+    """
 
     async def work(tx: Tx) -> str:
         now = await customers.lock_person(tx, person)
+        if not await deeds.first(tx, operation):
+            return now
         made = await tx.execute(
             "INSERT INTO identity (channel, external_id, customer_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
             who.channel, who.external_id, now,

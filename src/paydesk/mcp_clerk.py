@@ -79,7 +79,7 @@ class Clerk:
     async def list_orders(self, asked: given.Orders) -> answers.OrderList:
         """List the orders of a customer, the newest first."""
         id_ = await self._id(asked.customer)
-        steps = (await self._ask("GET", f"/v1/customers/{id_}/timeline"))["data"]
+        steps = await self._steps(id_)
         orders = [_order_step(step) for step in reversed(steps) if step["what"] == "order"]
         return answers.OrderList(orders=orders[: asked.limit], more=len(orders) > asked.limit)
 
@@ -89,7 +89,7 @@ class Clerk:
         person = await self._ask("GET", f"/v1/customers/{id_}")
         wallet = await self._ask("GET", f"/v1/customers/{id_}/credits")
         bills = await self._ask("GET", "/v1/subscriptions", params={"customer": id_, "status": "live", "limit": 20})
-        steps = (await self._ask("GET", f"/v1/customers/{id_}/timeline"))["data"]
+        steps = await self._steps(id_)
         features = sorted({step["feature"] for step in steps if step["what"] == "grant"})[:FEATURES_MAX]
         return answers.Person(
             id=person["id"],
@@ -106,10 +106,21 @@ class Clerk:
     async def explain(self, asked: given.Why) -> answers.Trace:
         """Tell why a customer has what they have, or not any more: orders, payments, grants, refunds, messages."""
         id_ = await self._id(asked.customer)
-        steps = (await self._ask("GET", f"/v1/customers/{id_}/timeline"))["data"]
+        steps = await self._steps(id_)
         if asked.feature is not None:
             steps = [step for step in steps if step.get("feature") == asked.feature]
         return answers.Trace(steps=steps[-asked.limit :], earlier=max(0, len(steps) - asked.limit))
+
+    async def _steps(self, id_: str) -> list[dict[str, Any]]:
+        """Return the whole trace of a customer, oldest first."""
+        steps: list[dict[str, Any]] = []
+        after: dict[str, Any] = {}
+        while True:
+            page = await self._ask("GET", f"/v1/customers/{id_}/timeline", params={"limit": 100, **after})
+            steps += page["data"]
+            if not page["has_more"]:
+                return steps[::-1]
+            after = {"starting_after": steps[-1]["cursor"]}
 
     # --- selling -----------------------------------------------------------------------------------------------------
 

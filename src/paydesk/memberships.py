@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from paydesk import customers, entitlements, outbox, timers
+from paydesk import customers, deeds, entitlements, outbox, timers
 from paydesk.desk import Desk, reasons_for
 from paydesk.entitlements import Held
 from paydesk.outbox import Delivery, Message
@@ -188,11 +188,15 @@ async def _tell(tx: Tx, person: str, who: customers.Identity, *, wanted: bool) -
     await outbox.put(tx, [told(replace(one, wanted=wanted), who.external_id) for one in rows])
 
 
-async def sync(store: Store, person: str) -> list[Membership]:
-    """Let a person in once more everywhere where they are to be, and out where not; return where they are to be."""
+async def sync(store: Store, person: str, *, operation: str | None = None) -> list[Membership]:
+    """Let a person in once more everywhere where they are to be, and out where not; return where they are to be.
+
+    It is done once for each `operation`.
+    """
 
     async def work(tx: Tx) -> list[Membership]:
-        return await refresh(tx, await customers.lock_person(tx, person), again=True)
+        now = await customers.lock_person(tx, person)
+        return await refresh(tx, now, again=await deeds.first(tx, operation))
 
     return await store.run(work)
 

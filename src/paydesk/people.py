@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from paydesk import audit, customers
+from paydesk import audit, customers, deeds
 from paydesk.customers import Customer
 from paydesk.errors import Invalid
 from paydesk.privacy import Vault
@@ -29,16 +29,19 @@ def checked(change: Mapping[str, Any]) -> Mapping[str, Any]:
     return change
 
 
-async def change(store: Store, vault: Vault, id_: str, change: Mapping[str, Any], *, actor: str) -> Customer:
+async def change(
+    store: Store, vault: Vault, id_: str, change: Mapping[str, Any], *, actor: str, operation: str | None = None
+) -> Customer:
     """Change a person and return them: what `change` has not stays, `None` is taken away, empty metadata too.
 
+    The same `operation` changes them once, whatever others have changed meanwhile.
     Raises `NotFound`, and `Invalid` for more metadata than a person can have.
     """
 
     async def work(tx: Tx) -> None:
         person = await customers.lock_person(tx, id_)
         row = await tx.fetchrow("SELECT * FROM customer WHERE id = $1", person)
-        if row is not None and change:
+        if row is not None and change and await deeds.first(tx, operation):
             await tx.execute(CHANGE, person, *_changed(vault, row, change))
             await audit.note(tx, actor, "customer.change", [person], {"changed": sorted(change)})
 

@@ -246,7 +246,7 @@ def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
     except NotYet as not_yet:
         return Outcome("parked", str(not_yet), waits_for=fact.order)
     before = saying.standing(desk, case.order)
-    _note(desk, case, step.case, row, ends_at=getattr(fact, "ends_at", None))
+    _note(desk, case, step.case, row, ends_at=fact.ends_at if isinstance(fact, EntitlementIs) else None)
     if isinstance(fact, EntitlementIs):
         desk.messages += saying.use_up_of(step.case.order, fact, row)
     if isinstance(fact, BalanceIs):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from paydesk import books, checkout, customers, ids, low, outbox, payers, payments, timers
+from paydesk import books, checkout, customers, deeds, ids, low, outbox, payers, payments, timers
 from paydesk.catalog import Catalog
 from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeRefused
 from paydesk.outbox import Message
@@ -103,8 +103,11 @@ async def set_up(
     below: int,
     month_limit: int,
     payment_method: str | None = None,
+    operation: str | None = None,
 ) -> TopUp:
     """Let a person's credits be bought again by themselves; the newest saved card pays when none is named.
+
+    The same `operation` sets it up once, whatever others have set up meanwhile.
 
     Who has less than `below` already buys at once. Raises `Invalid` for a price that gives no credits or is above the
     limit, `Conflict` when no card is saved.
@@ -119,7 +122,7 @@ async def set_up(
         raise Invalid(f"month_limit is less than one {chosen.key} costs: {chosen.amount}", param="month_limit")
     card = payment_method or await _saved_card(store, gateway, customer)
     wanted = TopUp(customer, units[0], chosen.key, below, month_limit, card, enabled=True)
-    await store.run(lambda tx: _save(tx, wanted))
+    await store.run(lambda tx: _save(tx, wanted, operation))
     return wanted
 
 
@@ -132,8 +135,10 @@ async def _saved_card(store: Store, gateway: Gateway, customer: str) -> str:
     return cards[0]
 
 
-async def _save(tx: Tx, wanted: TopUp) -> None:
+async def _save(tx: Tx, wanted: TopUp, operation: str | None) -> None:
     person = await customers.lock_person(tx, wanted.customer)
+    if not await deeds.first(tx, operation):
+        return
     await tx.execute(SAVE, person, wanted.unit, wanted.price, wanted.below, wanted.month_limit, wanted.payment_method)
     await tx.execute(WALLET, person, wanted.unit)
     buying = await tx.fetchval(BUYING, person, wanted.unit)

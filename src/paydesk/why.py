@@ -12,12 +12,12 @@ from typing import Any
 from paydesk import entitlements
 from paydesk.clock import iso
 from paydesk.ledger import Source
-from paydesk.store import Record, Store
+from paydesk.paging import Cut, Listed, Only, read
+from paydesk.store import Record, Store, Tx
 from paydesk.subscriptions import GIVES_NOTHING
 
-TRACE = """
+STEPS = """
 WITH person AS (SELECT id FROM customer WHERE id = $1 OR merged_into = $1)
-SELECT * FROM (
     SELECT o.created_at AS at, 1 AS rank, 'order' AS what, o.id AS id,
            jsonb_build_object('status', o.status, 'amount', o.amount, 'currency', o.currency, 'session', o.session) AS detail
     FROM orders o WHERE o.customer_id = $1
@@ -63,8 +63,20 @@ SELECT * FROM (
            jsonb_build_object('channel', b.channel, 'template', b.template, 'state', b.state, 'attempts', b.attempts,
                               'detail', b.detail, 'key', b.dedup_key)
     FROM outbox b JOIN person ON b.customer_id = person.id
-) trace ORDER BY at, rank, id
 """
+"""What stands in rows of its own: when, in which order of what happened at once, what it is, its id, and the rest."""
+
+LIST = Listed(
+    "step",
+    "at, what, id, detail",
+    f"({STEPS} UNION ALL SELECT * FROM unnest($2::timestamptz[], $3::integer[], $4::text[], $5::text[], $6::jsonb[])) step",
+    ("at", "rank", "what", "id"),
+    "at",
+    "concat(what, ':', id)",
+)
+"""The trace a page at a time, newest first; what no row says, reasons won and lost, is given to it as columns."""
+
+GIVEN = "num_nulls({}::text, {}::timestamptz[], {}::integer[], {}::text[], {}::text[], {}::jsonb[]) = 0"
 
 
 REASONS = """
@@ -93,11 +105,10 @@ async def trace(store: Store, customer: str, feature: str | None = None) -> list
     With a feature, only reasons and places of that feature. A step `lost` says of a reason why it is none any more.
     """
     async with store.transaction() as tx:
-        now = await tx.fetchval("SELECT desk_now()")
-        rows = await tx.fetch(TRACE, customer)
-        reasons = await tx.fetch(REASONS, customer, list(entitlements.KINDS))
+        rows = await tx.fetch(STEPS, customer)
+        reasons = await _reasons_of(tx, customer)
     steps = [(row["at"], row["rank"], {"what": row["what"], "id": row["id"], **row["detail"]}) for row in rows]
-    steps += _reasons(reasons, now)
+    steps += reasons
     told = [
         {"at": iso(at), **step}
         for at, _, step in sorted(steps, key=lambda one: (one[0], one[1], one[2]["what"], one[2]["id"]))
@@ -105,7 +116,39 @@ async def trace(store: Store, customer: str, feature: str | None = None) -> list
     return [step for step in told if feature is None or step.get("feature", feature) == feature]
 
 
+async def page(store: Store, customer: str, cut: Cut, *, what: str | None = None) -> tuple[list[dict[str, Any]], bool]:
+    """Return a part of the trace, newest first, and whether there is more; `what` leaves steps of one kind.
+
+    The `cursor` of a step leads back to it. Raises `Invalid` for a cursor that is in no step of this person's.
+    """
+    async with store.transaction() as tx:
+        reasons = await _reasons_of(tx, customer)
+        details = [{k: v for k, v in step.items() if k not in ("what", "id")} for _, _, step in reasons]
+        columns = ([at for at, _, _ in reasons], [rank for _, rank, _ in reasons],
+                   [step["what"] for *_, step in reasons], [step["id"] for *_, step in reasons], details)  # fmt: skip
+        wanted = [Only(GIVEN, (customer, *columns), steady=True)]
+        if what is not None:
+            wanted.append(Only("what = {}", (what,)))
+        found = await read(tx, LIST, wanted, cut)
+    steps = [
+        {
+            "at": iso(row["at"]),
+            "what": row["what"],
+            "id": row["id"],
+            "cursor": f"{row['what']}:{row['id']}",
+            **row["detail"],
+        }
+        for row in found.rows
+    ]
+    return steps, found.has_more
+
+
 Step = tuple[datetime, int, dict[str, Any]]
+
+
+async def _reasons_of(tx: Tx, customer: str) -> list[Step]:
+    now = await tx.fetchval("SELECT desk_now()")
+    return _reasons(await tx.fetch(REASONS, customer, list(entitlements.KINDS)), now)
 
 
 def _reasons(rows: Iterable[Record], now: datetime) -> list[Step]:

@@ -261,6 +261,7 @@ api_key = Table(
     text("prefix", default=""),
     Column("hash", LargeBinary, nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
+    Column("origins", ARRAY(Text), server_default=sa.text("'{}'"), nullable=False),
     Column("rate_per_s", Integer, nullable=True),
     time("created_at", default="now()"),
     time("last_used_at", nullable=True),

@@ -104,11 +104,12 @@ class Customer(Answer):
 
 
 class Step(Answer):
-    """A step of the trace. What else it has depends on `what`."""
+    """A step of the trace. What else it has depends on `what`. `cursor` is what `starting_after` takes."""
 
     at: Time
     what: str = Field(examples=["order"])
     id: str = Field(examples=["ord_8f2m6p0a4r1s9z3y7d5g1k2hwx"])
+    cursor: str = Field(examples=["order:ord_8f2m6p0a4r1s9z3y7d5g1k2hwx"])
 
 
 class Membership(Answer):

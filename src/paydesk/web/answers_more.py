@@ -239,6 +239,7 @@ class Key(Answer):
     name: str = Field(examples=["my-bot"])
     prefix: str | None
     scopes: list[str] = Field(examples=[["read", "sell"]])
+    origins: list[str] = Field(examples=[["https://shop.example"]])
     rate_per_s: int | None
     status: str = Field(examples=["active"])
     created_at: Time

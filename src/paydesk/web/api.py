@@ -31,7 +31,9 @@ from paydesk.errors import Invalid, NotFound, StripeRefused
 from paydesk.service import Service
 from paydesk.web import shapes
 from paydesk.web.auth import Caller, person_of
+from paydesk.web.newcomers import Person, met_at
 from paydesk.web.once import once
+from paydesk.web.parameters import Part
 from paydesk.web.returns import checked_return
 
 router = APIRouter(prefix="/v1")
@@ -124,8 +126,11 @@ async def change_customer(
     person = await customers.resolve(here.store, customer)
     change = people.checked(given.model_dump(exclude_unset=True))
 
-    async def work(_operation: str) -> dict[str, Any]:
-        return shapes.customer(await people.change(here.store, here.vault, person, change, actor=caller.key_id))
+    async def work(operation: str) -> dict[str, Any]:
+        changed = await people.change(
+            here.store, here.vault, person, change, actor=caller.key_id, operation=operation
+        )  # fmt: skip
+        return shapes.customer(changed)
 
     async def show(_operation: str) -> dict[str, Any]:
         return shapes.customer(await customers.get(here.store, here.vault, person))
@@ -152,10 +157,16 @@ async def get_credits(
 
 
 @router.get("/customers/{customer}/timeline", tags=["Customers"])
-async def get_timeline(here: Here, _caller: Reader, customer: str) -> dict[str, Any]:
-    """Return the whole trace: orders, events, ledger entries, grants, deliveries, oldest first."""
+async def get_timeline(
+    here: Here, _caller: Reader, customer: str, part: Part, what: shapes.StepKind | None = None
+) -> dict[str, Any]:
+    """Return the trace, the newest step first: orders, events, ledger entries, grants, deliveries; or what is of one kind.
+
+    A step has no id of its own: `starting_after` and `ending_before` take its `cursor`.
+    """
     id_ = await customers.resolve(here.store, customer)
-    return {"data": await why.trace(here.store, id_), "has_more": False}
+    steps, more = await why.page(here.store, id_, part, what=what)
+    return {"data": steps, "has_more": more}
 
 
 # --- selling ---------------------------------------------------------------------------------------------------------
@@ -177,7 +188,7 @@ async def sell(
     given: shapes.CheckoutGiven,
     guest: customers.NewCustomer | None = None,
 ) -> Response:
-    """Do `create_checkout`. A `guest` is who buys, met where `given.customer` says: made with the order, not before."""
+    """Do `create_checkout`. A `guest` is what is told of who buys, met where `given.customer` says, if they are new."""
     caller.must_send_only(given.model_fields_set, *shapes.CHECKOUT_OF_BUYER)
     caller.must_send_only(shapes.fields_of(given.items), *shapes.ITEM_OF_BUYER)
     lines = tuple([await line_of(here, item) for item in given.items])
@@ -185,11 +196,10 @@ async def sell(
     success_url = checked_return(given.success_url, "success_url", here.settings)
     cancel_url = checked_return(given.cancel_url, "cancel_url", here.settings)
     checkout.terms_of(lines)  # refused before anybody is made
-    customer, thread = await (buyer_of(here, caller, given) if guest is None else _guest(here, guest))
+    buyer, thread = await buyer_of(request, here, caller, given, guest)
 
     async def work(operation: str) -> dict[str, Any]:
-        if guest is not None:
-            await customers.create(here.store, here.vault, guest, id_=customer)
+        customer = await buyer.made(here)
         new = checkout.NewOrder(customer, lines, thread, success_url, cancel_url, metadata, save_card=given.save_card)
         id_ = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=id_)
@@ -197,14 +207,7 @@ async def sell(
             await _open(here, id_)
         return await _order(here, caller, id_)
 
-    return await once(here.store, caller.keys_of(customer), request, work, status=201)
-
-
-async def _guest(here: Service, guest: customers.NewCustomer) -> tuple[str, Thread]:
-    """Return the id that a guest has or will have, and where they are told."""
-    met = guest.identities[0]
-    known = await customers.find(here.store, met)
-    return known or ids.derived("cst", met.external_id), Thread(met.channel, met.external_id, None)
+    return await once(here.store, caller.keys_of(buyer.id), request, work, status=201, also=buyer.given_id)
 
 
 async def _open(here: Service, order: str) -> None:
@@ -257,17 +260,22 @@ def ad_hoc(name: str, quantity: int, amount: int, currency: str, param: str) -> 
 
 
 async def buyer_of(
-    here: Service, caller: Caller, given: shapes.CheckoutGiven | shapes.PaymentGiven | shapes.SubscriptionGiven
-) -> tuple[str, Thread | None]:
-    """Return who buys, made when nobody knows them yet, and where they are told. A buyer buys for themselves."""
+    request: Request,
+    here: Service,
+    caller: Caller,
+    given: shapes.CheckoutGiven | shapes.PaymentGiven | shapes.SubscriptionGiven,
+    guest: customers.NewCustomer | None = None,
+) -> tuple[Person, Thread | None]:
+    """Return who buys, and where they are told. Nobody is made yet. A buyer buys for themselves."""
     if isinstance(given.customer, str):
         customer = await person_of(here.store, caller, given.customer)
-        return customer, await customers.thread_of(here.store, customer, given.conversation)
+        return Person(customer), await customers.thread_of(here.store, customer, given.conversation)
     who: Identity = customers.identity(given.customer.channel, given.customer.external_id)
     if caller.publishable:
-        return await person_of(here.store, caller, who), Thread(who.channel, who.external_id, given.conversation)
-    customer = await customers.find_or_make(here.store, who)
-    return customer, Thread(who.channel, who.external_id, given.conversation)
+        person = Person(await person_of(here.store, caller, who))
+    else:
+        person = await met_at(here, request, who, guest)
+    return person, Thread(who.channel, who.external_id, given.conversation)
 
 
 async def _order(here: Service, caller: Caller, id_: str) -> dict[str, Any]:
@@ -313,13 +321,14 @@ async def chat(request: Request, here: Here, _caller: Seller, given: shapes.Chat
     """Say something for somebody; any agent or bot can speak to Paydesk with this."""
     who = customers.identity(given.channel, given.external_id)
     where = Address(who.channel, who.external_id, given.conversation)
-    customer = await customers.find_or_make(here.store, who, locale=given.locale)
+    person = await met_at(here, request, who)
 
     async def work(_operation: str) -> dict[str, Any]:
+        await person.made(here, locale=given.locale)
         replies = await here.conversation.answer(where, given.text, locale=given.locale)
         return {"replies": [reply.as_json() for reply in replies]}
 
-    return await once(here.store, customer, request, work)
+    return await once(here.store, person.id, request, work, also=person.given_id)
 
 
 @router.get("/chat/messages", tags=["Chat"])

@@ -22,6 +22,7 @@ from paydesk.errors import Forbidden, Invalid, NotFound, TooMany, Unauthorized
 from paydesk.keys import FIRST_ID, PUBLISHABLE, SCOPES, digest
 from paydesk.privacy import Vault
 from paydesk.store import Store
+from paydesk.web import browsers
 from paydesk.web.hooks import Scope
 from paydesk.web.limits import Buckets, Meter, Meters, Rate, address_of, tell
 
@@ -43,12 +44,16 @@ PAGE = "buyer:"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: a key's id, what it may do, and for a publishable key with a buyer's token who the buyer is."""
+    """Who calls: a key's id, what it may do, and for a publishable key with a buyer's token who the buyer is.
+
+    A key with `origins` works in pages of those alone.
+    """
 
     key_id: str
     scopes: frozenset[str]
     publishable: bool = False
     customer: str | None = None
+    origins: frozenset[str] = frozenset()
 
     def require(self, scope: str) -> None:
         """Raise `Forbidden` unless this is a secret key with `scope`; `admin` has every other."""
@@ -154,6 +159,8 @@ class Keys:
         if known is None or known.until_s <= time.monotonic():
             known = await self._look_up(authorization, known is not None, scope)
         caller = known.caller
+        if caller.origins:
+            browsers.require_origin(scope, caller.origins)
         if caller.publishable:  # one address that asks too much is stopped before it takes from what all have together
             tell(scope, self._pages.of(f"{caller.key_id} {address_of(Request(scope))}", known.rate).take())
         tell(scope, known.meter.take())
@@ -190,7 +197,8 @@ class Keys:
             if len(self._over) > CACHE_MAX:
                 self._over.popitem(last=False)
             raise Unauthorized(why)
-        caller = Caller(row["id"], frozenset(row["scopes"]), row["kind"] == PUBLISHABLE)
+        publishable = row["kind"] == PUBLISHABLE
+        caller = Caller(row["id"], frozenset(row["scopes"]), publishable, origins=frozenset(row["origins"]))
         own = row["rate_per_s"]
         usual = PAGE_RATE if caller.publishable else KEY_RATE
         rate = usual if own is None else Rate(burst=2 * own, per_s=own)
@@ -223,7 +231,7 @@ class Keys:
 LOOK_UP = """
 UPDATE api_key SET last_used_at = now()
 WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-RETURNING id, kind, scopes, rate_per_s, extract(epoch FROM expires_at - now()) AS left_s
+RETURNING id, kind, scopes, origins, rate_per_s, extract(epoch FROM expires_at - now()) AS left_s
 """
 WHY = """
 SELECT CASE WHEN revoked_at IS NOT NULL THEN 'this API key is revoked' ELSE 'this API key has expired' END

@@ -14,6 +14,7 @@ from paydesk.keys import digest
 from paydesk.stripe.shapes import NEWEST
 from paydesk.web import shapes
 from paydesk.web.api import AnybodyOrReader, Here, Seller
+from paydesk.web.newcomers import Person, met_at
 from paydesk.web.once import once
 
 router = APIRouter(prefix="/v1")
@@ -35,20 +36,21 @@ async def create_session(request: Request, here: Here, caller: Seller, given: Se
     """
     who, met = given.customer, None
     if isinstance(who, str):
-        customer = await customers.resolve(here.store, who)
+        person = Person(await customers.resolve(here.store, who))
     else:
         met = customers.identity(who.channel, who.external_id)
-        customer = await customers.find_or_make(here.store, met)
+        person = await met_at(here, request, met)
     first = here.settings.api_key
 
     async def work(_operation: str) -> dict[str, Any]:
+        customer = await person.made(here)
         token, until = buyers.token(
             here.vault, customer, caller.key_id, given.expires_in_s,
             met=met, first=digest(first.reveal()) if first is not None else None,
         )  # fmt: skip
         return {"object": "customer_session", "customer": customer, "token": token, "expires_at": iso(until)}
 
-    return await once(here.store, customer, request, work, status=201, personal=True)
+    return await once(here.store, person.id, request, work, status=201, personal=True, also=person.given_id)
 
 
 @router.get("/config", tags=["Catalogue"])

@@ -44,7 +44,7 @@ T = TypeVar("T")
 # --- in --------------------------------------------------------------------------------------------------------------
 
 
-class SessionGiven(shapes.Given):
+class CheckoutSessionGiven(shapes.Given):
     """Who buys what on Stripe's page. `mode` may be left out: it follows from the price."""
 
     user_id: UserId
@@ -220,7 +220,9 @@ class Dashboard(BaseModel):
 
 
 @router.post("/stripe/create-checkout-session", response_model=Answer[Session], openapi_extra=DESCRIBED)
-async def create_checkout_session(request: Request, here: Here, caller: BuyerOrSeller, given: SessionGiven) -> Response:
+async def create_checkout_session(
+    request: Request, here: Here, caller: BuyerOrSeller, given: CheckoutSessionGiven
+) -> Response:
     """Make an order and Stripe's page to pay it on: `POST /v1/checkouts`. Needs the scope `sell`, or a buyer's token."""
     item = shapes.ItemGiven.model_validate({"price": given.price_id, "quantity": given.quantity})
     line = await api.line_of(here, item)
@@ -320,8 +322,9 @@ async def get_credits(here: Here, caller: BuyerOrReader, user_id: str) -> Respon
 @router.post("/financial/credits/{user_id}/add", response_model=Answer[Balance], openapi_extra=DESCRIBED)
 async def add_credits(request: Request, here: Here, caller: Admin, user_id: str, given: CreditsGiven) -> Response:
     """Give credits for nothing: `POST /v1/customers/{customer}/credits/grant`. Needs the scope `admin`."""
+    key = _key(request)  # refused before anybody is made
     person = await customers.find_or_make(here.store, _identity(user_id))
-    give = wallet.Give(person, CREDITS, given.amount, _key(request), given.reason, actor=caller.key_id)
+    give = wallet.Give(person, CREDITS, given.amount, key, given.reason, actor=caller.key_id)
     return await _moved(here, user_id, give)
 
 
@@ -400,7 +403,7 @@ async def _known(here: Here, caller: Caller, user_id: str) -> str | None:
     return await customers.find(here.store, _identity(user_id))
 
 
-def _noted(given: SessionGiven | BeginGiven) -> dict[str, Any]:
+def _noted(given: CheckoutSessionGiven | BeginGiven) -> dict[str, Any]:
     """Return what was sent of the fields that only a server may send: to `/v1` what is left out is not sent."""
     return given.model_dump(include={"metadata", "payment_method"}, exclude_unset=True)
 

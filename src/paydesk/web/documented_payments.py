@@ -143,7 +143,7 @@ class BackAnswer(BaseModel):
 
 
 class Person(BaseModel):
-    """A person: `id` is Stripe's, `customer` ours, for `/v1`."""
+    """A person: `id` is Stripe's, or ours while Stripe does not know them yet; `customer` is ours, for `/v1`."""
 
     id: str
     email: str | None
@@ -276,6 +276,7 @@ async def create_customer(
 
     async def work(operation: str) -> dict[str, Any]:
         made = await customers.create(here.store, here.vault, new, id_=ids.derived("cst", operation))
+        await payers.stripe_customer(here.store, here.gateway, made.id)
         return {"success": True, "customer": await _person(here, made.id)}
 
     return await once(here.store, caller.key_id, request, work, personal=True)
@@ -283,15 +284,18 @@ async def create_customer(
 
 @router.get("/customer/{customer_id}", response_model=PersonAnswer)
 async def get_customer(here: Here, _caller: Reader, customer_id: str) -> Response:
-    """Return a person by Stripe's id or by ours: `GET /v1/customers/{customer}`. Needs the scope `read`."""
+    """Return a person by Stripe's id or by ours: `GET /v1/customers/{customer}`. Needs the scope `read`.
+
+    Nothing is made, here or at Stripe: who has never paid has our id in both places.
+    """
     known = await payers.person_of(here.store, customer_id) if customer_id.startswith("cus_") else customer_id
     return _json({"success": True, "customer": await _person(here, known)})
 
 
 async def _person(here: Here, id_: str) -> dict[str, Any]:
     found = await customers.get(here.store, here.vault, id_)
-    at_stripe = await payers.stripe_customer(here.store, here.gateway, found.id)
-    return {"id": at_stripe, "email": found.email, "name": found.name, "metadata": found.metadata, "customer": found.id}
+    shown = {"email": found.email, "name": found.name, "metadata": found.metadata}
+    return {"id": found.stripe_customer or found.id, **shown, "customer": found.id}
 
 
 # --- what they share -------------------------------------------------------------------------------------------------

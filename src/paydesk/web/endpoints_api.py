@@ -78,13 +78,12 @@ async def change_endpoint(
     url = None if given.url is None else dialing.checked_url(given.url, allowed)
     events = None if given.enabled_events is None else endpoints.checked_events(given.enabled_events)
 
-    async def work(_operation: str) -> dict[str, Any]:
-        after = await endpoints.change(
-            here.store, endpoint, Wish(url, events, given.description), actor=caller.key_id
-        )  # fmt: skip
+    async def work(operation: str) -> dict[str, Any]:
+        wish = Wish(url, events, given.description)
+        after = await endpoints.change(here.store, endpoint, wish, actor=caller.key_id, operation=operation)
         if given.disabled is not None:
             turn = endpoints.disable if given.disabled else endpoints.enable
-            after = await turn(here.store, endpoint, actor=caller.key_id)
+            after = await turn(here.store, endpoint, actor=caller.key_id, operation=f"{operation}:turn")
             here.bell.ring("outbox")
         return shown(after)
 
@@ -95,8 +94,8 @@ async def change_endpoint(
 async def enable_endpoint(request: Request, here: Here, caller: Admin, endpoint: str) -> Response:
     """Send an endpoint events again, first what waits for it. Enabling one that is enabled changes nothing."""
 
-    async def work(_operation: str) -> dict[str, Any]:
-        after = await endpoints.enable(here.store, endpoint, actor=caller.key_id)
+    async def work(operation: str) -> dict[str, Any]:
+        after = await endpoints.enable(here.store, endpoint, actor=caller.key_id, operation=operation)
         here.bell.ring("outbox")
         return shown(after)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from paydesk import keys
-from paydesk.keys import LIFE_S_MAX, NAME_MAX, OVERLAP_S, OVERLAP_S_MAX, RATE_MAX, Wish
+from paydesk.keys import LIFE_S_MAX, NAME_MAX, ORIGINS_MAX, OVERLAP_S, OVERLAP_S_MAX, RATE_MAX, Wish
 from paydesk.web import shapes
 from paydesk.web.api import Admin, Here
 from paydesk.web.once import once
@@ -26,6 +26,10 @@ class KeyGiven(shapes.Given):
     name: str = Field(max_length=NAME_MAX, examples=["my-bot"])
     kind: Literal["secret", "publishable"] = "secret"
     scopes: list[ScopeName] = Field(default=[], max_length=10, examples=[["read", "sell"]])
+    origins: list[str] = Field(
+        default=[], max_length=ORIGINS_MAX, examples=[["https://shop.example"]],
+        description="of a publishable key: the origins whose pages it works in; without, it works in all",
+    )  # fmt: skip
     expires_in_s: int | None = Field(None, ge=1, le=LIFE_S_MAX, description="for ever without")
     rate_per_s: int | None = Field(None, ge=1, le=RATE_MAX, description="requests a second, instead of the usual limit")
 
@@ -39,7 +43,8 @@ class RotateGiven(shapes.Given):
 @router.post("", status_code=201)
 async def create_key(request: Request, here: Here, caller: Admin, given: KeyGiven) -> Response:
     """Make a key. The answer has the `key` itself: keep it, it is shown once."""
-    wish = keys.checked(Wish(given.name, tuple(given.scopes), given.kind, given.expires_in_s, given.rate_per_s))
+    scopes, origins = tuple(given.scopes), tuple(given.origins)
+    wish = keys.checked(Wish(given.name, scopes, given.kind, given.expires_in_s, given.rate_per_s, origins))
 
     async def work(operation: str) -> dict[str, Any]:
         key = keys.derived(here.vault, wish.kind, operation)
@@ -66,9 +71,9 @@ async def get_key(here: Here, _caller: Admin, key: str) -> dict[str, Any]:
 async def rotate_key(
     request: Request, here: Here, caller: Admin, key: str, given: RotateGiven | None = None
 ) -> Response:
-    """Make a key's successor, with its name, scopes, limit and end, shown once; the old one ends after `overlap_s` seconds.
+    """Make a key's successor, shown once, with its name, scopes, origins, limit and end; the old one ends after `overlap_s`.
 
-    Without an overlap the old one is revoked at once.
+    `overlap_s` is in seconds. Without an overlap the old one is revoked at once.
 
     409 for a key that is revoked, has expired, or has a successor.
     """

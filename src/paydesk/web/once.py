@@ -61,11 +61,13 @@ async def once(
     status: int = 200,
     personal: bool = False,
     show: Operation | None = None,
+    also: str | None = None,
 ) -> Response:
     """Run `work` once for the request's `Idempotency-Key`, or without protection when there is none.
 
     `scope` is whose key it is: a person's id, their page's (`Caller.keys_of`), or an API key's. The same key of another
-    scope is another key.
+    scope is another key. `also` is a scope where the key may have been used before it was known who is meant
+    (`newcomers`): a key there is the same key.
     An answer that `show` can make is not kept: a repeat of what is done only shows, and never works again, since others
     may have changed it meanwhile. A `personal` answer is not kept either: for a repeat `work` is run again, which is
     only for work that finds what it made and changes nothing then.
@@ -76,7 +78,7 @@ async def once(
         return _response(orjson.dumps(await work(ids.new("op"))), status)
     checked_key(key)
     fingerprint = hashlib.sha256(f"{request.method} {_target(request)}\n".encode() + await request.body()).digest()
-    started = await store.run(lambda tx: _start(tx, scope, key, fingerprint))
+    started = await store.run(lambda tx: _start(tx, scope, key, fingerprint, also))
     if started.body is not None:
         return _response(started.body, status, replayed=True)
     if started.done and show is not None:
@@ -108,9 +110,11 @@ def checked_key(key: str) -> str:
     return key
 
 
-async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes) -> _Started:
+async def _start(tx: Tx, scope: str, key: str, fingerprint: bytes, also: str | None) -> _Started:
     """Return what to do: run the operation, resume it, or give the answer that is already there."""
-    scopes = await _scopes(tx, scope)
+    if also is not None:  # nobody's row may be there yet to be locked: two who begin at once wait for each other here
+        await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", also)
+    scopes = [*await _scopes(tx, scope), *([also] if also is not None else [])]
     row = await _kept(tx, scopes, key, fingerprint)
     if row is None and customers.ID.fullmatch(scopes[0]) and await wallet.used(tx, scopes, key):
         raise _other_request()

@@ -40,9 +40,11 @@ async def create_payment(request: Request, here: Here, caller: BuyerOrSeller, gi
         )
     )
     lines = await _lines(here, given)
-    customer, thread = await buyer_of(here, caller, given)
+    checkout.terms_of(lines)  # refused before anybody is made
+    buyer, thread = await buyer_of(request, here, caller, given)
 
     async def work(operation: str) -> dict[str, Any]:
+        customer = await buyer.made(here)
         new = checkout.NewOrder(customer, lines, thread, metadata=given.metadata, capture=given.capture_method)
         order = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=order)
@@ -50,7 +52,7 @@ async def create_payment(request: Request, here: Here, caller: BuyerOrSeller, gi
         here.bell.ring("inbox")
         return shapes.for_buyer(shapes.payment(made), caller.publishable)
 
-    return await once(here.store, caller.keys_of(customer), request, work, status=201)
+    return await once(here.store, caller.keys_of(buyer.id), request, work, status=201, also=buyer.given_id)
 
 
 async def _lines(here: Here, given: shapes.PaymentGiven) -> tuple[checkout.Line, ...]:

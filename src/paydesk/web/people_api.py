@@ -33,8 +33,8 @@ async def claim(
     person = await person_of(here.store, caller, customer)
     feature = given.feature if given is not None else None
 
-    async def work(_operation: str) -> dict[str, Any]:
-        started = await claims.claim(here.store, person, feature, actor=caller.key_id)
+    async def work(operation: str) -> dict[str, Any]:
+        started = await claims.claim(here.store, person, feature, actor=caller.key_id, operation=operation)
         here.bell.ring("outbox")
         data = [
             {
@@ -65,8 +65,8 @@ async def sync(request: Request, here: Here, _caller: Seller, customer: str) -> 
     """Give a person their roles and places again, as when they left and came back. Needs the scope `sell`."""
     person = await customers.resolve(here.store, customer)
 
-    async def work(_operation: str) -> dict[str, Any]:
-        found = await memberships.sync(here.store, person)
+    async def work(operation: str) -> dict[str, Any]:
+        found = await memberships.sync(here.store, person, operation=operation)
         here.bell.ring("outbox")
         return {"data": [_membership(one) for one in found], "has_more": False}
 
@@ -84,8 +84,8 @@ async def link_identity(
     who = customers.identity(given.channel, given.external_id)
     person = await customers.resolve(here.store, customer)
 
-    async def work(_operation: str) -> dict[str, Any]:
-        now = await linking.link(here.store, person, who, actor=caller.key_id)
+    async def work(operation: str) -> dict[str, Any]:
+        now = await linking.link(here.store, person, who, actor=caller.key_id, operation=operation)
         here.bell.ring("outbox")
         return shapes.customer(await customers.get(here.store, here.vault, now))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from paydesk import money, showing
 from paydesk.books import Wallet
@@ -48,10 +48,22 @@ Metadata = Annotated[
     ],
     Field(max_length=40),
     AfterValidator(_unmarked),
-]
+    WithJsonSchema({
+        "type": "object",
+        "maxProperties": 40,
+        "propertyNames": {"minLength": 1, "maxLength": 40, "pattern": r"^[^\[\]\x00]+$"},
+        "additionalProperties": {"type": "string", "maxLength": 500, "pattern": r"^[^\x00]*$"},
+    }),  # as generators of clients read it, who know no `patternProperties`
+]  # fmt: skip
 """What a caller notes. Keys that begin with `paydesk_` are refused: our own marks are put in afterwards."""
 ExternalId = Annotated[str | int, Field(description="the person's id on the channel", examples=["42"])]
 
+
+StepKind = Literal[
+    "order", "payment", "subscription", "invoice", "refund_request", "event", "entry", "grant", "lost", "membership",
+    "delivery",
+]  # fmt: skip
+"""What a step of somebody's trace may be."""
 
 COUPON = r"^[A-Za-z0-9_-]{1,200}$"
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from paydesk import changes, checkout, customers, discounts, ids, portal, subscribed, subscribing
-from paydesk.errors import Forbidden
+from paydesk.errors import Forbidden, Invalid
 from paydesk.subscriptions import LIVE
 from paydesk.web import shapes
 from paydesk.web.api import BuyerOrReader, BuyerOrSeller, Here, Seller, buyer_of, line_of
@@ -32,11 +32,14 @@ async def create_subscription(
     line = await line_of(here, shapes.ItemGiven.model_validate({"price": given.price, "quantity": given.quantity}))
     if caller.publishable and line.price is not None and line.price.trial_days:
         raise Forbidden("a trial begins at a checkout, which asks for a card", code="secret_key_required")
+    if checkout.terms_of((line,))[-1] is None:
+        raise Invalid("a subscription needs a price that repeats", param="price")
     discount = await discounts.chosen(here.gateway, given.coupon, given.promotion_code)
     ask = subscribing.Ask(given.payment_method, discount)
-    customer, thread = await buyer_of(here, caller, given)
+    buyer, thread = await buyer_of(request, here, caller, given)
 
     async def work(operation: str) -> dict[str, Any]:
+        customer = await buyer.made(here)
         new = checkout.NewOrder(customer, (line,), thread, metadata=given.metadata, trial=given.trial)
         order = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=order)
@@ -44,7 +47,7 @@ async def create_subscription(
         shown = await _after(here, caller, begun.id, begun.because)
         return {**shown, "client_secret": begun.client_secret, "url": begun.url}
 
-    return await once(here.store, caller.keys_of(customer), request, work, status=201)
+    return await once(here.store, caller.keys_of(buyer.id), request, work, status=201, also=buyer.given_id)
 
 
 async def _after(here: Here, caller: Caller, id_: str, because: str | None) -> dict[str, Any]:

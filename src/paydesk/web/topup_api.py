@@ -37,10 +37,11 @@ async def set_up(request: Request, here: Here, _caller: Seller, customer: str, g
     """Buy credits again by themselves, with a saved card, when a balance falls below a mark."""
     id_ = await customers.resolve(here.store, customer)
 
-    async def work(_operation: str) -> dict[str, Any]:
+    async def work(operation: str) -> dict[str, Any]:
         made = await topup.set_up(
             here.store, here.gateway, here.catalog, id_, price=given.price, below=given.below,
             month_limit=given.month_limit, payment_method=given.payment_method,
+            operation=operation,
         )  # fmt: skip
         return _shape(made)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 LINKS = {
+    "shop_terms": "Terms",
+    "shop_privacy": "Privacy",
+    "shop_support": "Help and contact",
     "link_bill": "Your bill",
     "link_elsewhere": "This order is paid on another page",
     "link_elsewhere_more": "The shop takes this payment on its own page, where you began it. It has not arrived yet, "

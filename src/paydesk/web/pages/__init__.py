@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from paydesk.web.pages import assets, billing, chat, docs, home, link, pay
+from paydesk.web.pages import assets, billing, chat, docs, home, link, pay, shop
 from paydesk.web.pages.home import failed, not_found
 from paydesk.web.pages.render import ServiceOf
 from paydesk.web.pages.stream import end_streams
@@ -24,5 +24,6 @@ def routes(service_of: ServiceOf) -> list[BaseRoute]:
         *pay.routes(service_of),
         *billing.routes(service_of),
         *docs.routes(service_of),
+        *shop.routes(service_of),
         *assets.routes(),
     ]

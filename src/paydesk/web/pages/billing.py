@@ -58,7 +58,7 @@ class BillingLink:
             self._presses.admit(request, token[:64])
             customer = portal.who(here.vault, token)
         except TooMany as error:
-            return refusal(error, request.url.path)
+            return refusal(error, request.url.path, here.catalog.shop)
         except NotFound:
             return _page(here, await words_for(here, request), 404, "unknown", token)
         words = await words_for(here, request, customer)
@@ -73,4 +73,7 @@ class BillingLink:
 
 def _page(here: Service, words: Words, status: int, state: str, token: str) -> Response:
     values = {"state": state, "token": token, "watch": "", "test": not here.gateway.livemode, **spoken(words)}
-    return render("billing.html", status=status, headers=HEADERS, form_targets=payment_origins(here.settings), **values)
+    targets = payment_origins(here.settings)
+    return render(
+        "billing.html", status=status, headers=HEADERS, form_targets=targets, shop=here.catalog.shop, **values
+    )

@@ -70,6 +70,7 @@ class Chat:
         response = render(
             "chat.html", said=said, last=said[-1].id if said else 0, version=max((one.version for one in said), default=0),
             balance=balance, quick=QUICK, text_max=TEXT_MAX, mood=stream.mood, test=not here.gateway.livemode,
+            shop=here.catalog.shop,
         )  # fmt: skip
         remember(response, visitor, here.settings)
         return response

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from paydesk.service import Service
+from paydesk.storefront import Shop
 from paydesk.web.pages.render import ServiceOf, for_people, notice, render
 
 NOTICES = {
@@ -35,6 +37,7 @@ class Home:
         here = self._service_of(request)
         return render(
             "home.html",
+            shop=here.catalog.shop,
             version=version("paydesk"),
             test=not here.gateway.livemode,
             sandbox=here.settings.stripe_api_base if here.settings.sandbox else None,
@@ -48,13 +51,17 @@ async def not_found(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     title, text = NOTICES.get(status, ("That did not work", "The request could not be answered."))
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else None
-    return notice(status, title, text, headers=headers)
+    return notice(status, title, text, headers=headers, shop=_shop_of(request))
 
 
 async def failed(request: Request, error: Exception) -> Response:
     """Return the page for a mistake of ours, with the request's number for whoever reads the log."""
     number = getattr(request.state, "id", None)
     text = "The mistake is ours and is in our log. Nothing was charged because of it."
-    return notice(
-        500, "Something went wrong here", f"{text} Request {number}." if number else text, again=request.url.path
-    )
+    text = f"{text} Request {number}." if number else text
+    return notice(500, "Something went wrong here", text, again=request.url.path, shop=_shop_of(request))
+
+
+def _shop_of(request: Request) -> Shop:
+    here: Service = request.app.state.service
+    return here.catalog.shop

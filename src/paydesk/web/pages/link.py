@@ -73,7 +73,7 @@ class PayLink:
         try:
             self._presses.admit(request, request.path_params["token"][:64])
         except TooMany as error:
-            return refusal(error, request.url.path)
+            return refusal(error, request.url.path, here.catalog.shop)
         try:
             order = await order_of(here, request)
         except NotFound:
@@ -163,7 +163,8 @@ def _page(
 ) -> Response:
     values = {"test": not here.gateway.livemode, "bill": False, "watch": "", "form": False, **spoken(words), **values}
     every = {**HEADERS, **(headers or {})}
-    return render("link.html", status=status, headers=every, form_targets=payment_origins(here.settings), **values)
+    targets, shop = payment_origins(here.settings), here.catalog.shop
+    return render("link.html", status=status, headers=every, form_targets=targets, shop=shop, **values)
 
 
 def payment_origins(settings: Settings) -> list[str]:
@@ -184,4 +185,5 @@ def onward(here: Service, words: Words, url: str) -> Response:
     if origin_of(url) in payment_origins(here.settings):
         return RedirectResponse(url, 303, {**HEADERS, "Cache-Control": "no-store"})
     headers = {**HEADERS, "Refresh": f"0; url={url}"}
-    return render("onward.html", headers=headers, url=url, test=not here.gateway.livemode, **spoken(words))
+    shown = {"url": url, "test": not here.gateway.livemode, **spoken(words)}
+    return render("onward.html", headers=headers, shop=here.catalog.shop, **shown)

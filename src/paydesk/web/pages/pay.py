@@ -35,7 +35,7 @@ from paydesk.web.pages.link import (
     spoken,
     words_for,
 )
-from paydesk.web.pages.render import ServiceOf, for_people, policy, render
+from paydesk.web.pages.render import ServiceOf, for_people, render
 
 log = logging.getLogger("paydesk.pages")
 
@@ -231,11 +231,19 @@ def _page(here: Service, status: int, words: Words, values: dict[str, Any]) -> R
     allowed = _of_stripe() if here.settings.stripe_api_base == STRIPE_API_BASE else _of_sandbox(origin_of(scripts))
     headers = {
         **HEADERS,
-        "Content-Security-Policy": policy(payment_origins(here.settings), allowed),
         "Cross-Origin-Opener-Policy": "same-origin-allow-popups",  # wallets and banks open windows
     }
     every = {"test": not here.gateway.livemode, "lines": [], "back": "", **spoken(words)}
-    return render("pay.html", status=status, headers=headers, **{**every, **values})
+    targets, shop = payment_origins(here.settings), here.catalog.shop
+    return render(
+        "pay.html",
+        status=status,
+        headers=headers,
+        form_targets=targets,
+        allowed=allowed,
+        shop=shop,
+        **{**every, **values},
+    )
 
 
 def _of_stripe() -> dict[str, str]:
