@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
 import pytest
 
-from paydesk import ids, proof
+from paydesk import books, customers, edge, ids, proof
 from paydesk.clock import Clock
 from paydesk.errors import Conflict, InsufficientCredits
 from paydesk.store import Store
 from paydesk.wallet import Done, EndHold, Give, Reserve, Spend, Wallets
 
 CREDITS = "credits"
+COUNTED = ("statement:before", "begin:before")
 
 
 @asynccontextmanager
@@ -51,6 +53,30 @@ async def proved(store: Store) -> bool:
     found = await proof.check(store)
     assert found.ok, found.text()
     return found.ok
+
+
+async def take_back(store: Store, who: str, key: str) -> None:
+    """Take a gift back, as a refund does with what was bought."""
+    name = f"op:{who}:{key}"
+    async with store.transaction() as tx:
+        await customers.lock(tx, [who])
+        source = (await books.load_sources(tx, (), [name]))[name]
+        now = await tx.fetchval("SELECT desk_now()")
+        book = await books.open_book(tx, now, [source])
+        book.post(source, 0, now)
+        await books.save_sources(tx, [source])
+        await books.close_book(tx, book)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Collect what passes the edge on its way to the database."""
+    passed: list[str] = []
+    edge.observe(lambda point: passed.append(point) if point in COUNTED else None)
+    try:
+        yield passed
+    finally:
+        edge.observe(None)
 
 
 async def test_what_others_give_and_spend_meanwhile_counts(database: str) -> None:
@@ -114,6 +140,39 @@ async def test_soonest_ending_is_spent_first_also_when_it_came_last(database: st
         await spend(here, who, 4)
         left = await store.fetch("SELECT remaining FROM lot ORDER BY expires_at")
         assert [row[0] for row in left] == [1, 9]
+
+
+async def test_another_wallet_of_the_same_balance_is_not_the_one_remembered(database: str) -> None:
+    async with opened(database) as (store, here), opened(database) as (_, there):
+        who = await person(store)
+        await give(here, who, 5, until=timedelta(days=2))
+        await here.run(Give(who, CREDITS, 10, "gift"))
+        assert (await spend(here, who, 1)).balance == 14
+        await take_back(store, who, "gift")
+        assert (await give(there, who, 10, until=timedelta(days=1))).balance == 14  # as before, but it ends sooner
+        assert (await spend(here, who, 1)).balance == 13
+        left = await store.fetch("SELECT remaining FROM lot WHERE remaining > 0 ORDER BY expires_at")
+        assert [row[0] for row in left] == [9, 4]
+
+
+async def test_a_spend_takes_one_statement_however_many_wallets_it_comes_from(database: str) -> None:
+    async with opened(database) as (store, here), opened(database) as (_, there):
+        people = [await person(store) for _ in range(20)]
+        for who in people:
+            await give(there, who, 10)
+
+        async def all_spend(wallets: Wallets) -> list[str]:
+            with statements() as passed:
+                done = await asyncio.gather(*(spend(wallets, who, 1) for who in people))
+            assert len({one.balance for one in done}) == 1
+            return passed
+
+        assert len(await all_spend(here)) == 2  # it reads what it does not know, then spends
+        assert len(await all_spend(here)) == 1
+        await spend(there, people[0], 9 - 1)
+        await give(there, people[0], 9 - 1)
+        again = await all_spend(here)  # one of them has changed: it fails, reads, and spends
+        assert again == ["statement:before"] * 3
 
 
 async def test_somebody_who_was_merged_is_not_spent_from_by_memory(database: str) -> None:

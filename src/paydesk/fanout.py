@@ -27,21 +27,20 @@ TEMPLATE = "event"
 Json = dict[str, Any]
 
 
-async def announce(tx: Tx, happened: Callable[[], Sequence[Event]]) -> list[Listener]:
-    """Write what has `happened` for every endpoint that wants to hear of it; return who listens at all.
+async def announce(tx: Tx, happened: Callable[[], Sequence[Event]]) -> None:
+    """Write what has `happened` for every endpoint that wants to hear of it.
 
     Call it when everything else of the transaction is written: it shows things as they are then.
     """
     listening = await endpoints.listening(tx)
     if not listening:
-        return []
+        return
     wanted = [(event, to) for event in happened() if (to := [one for one in listening if one.wants(event.type)])]
     if wanted:
         now = await tx.fetchval("SELECT desk_now()")
         rows = await _load(tx, [event.news for event, _ in wanted])
         bodies = [(_body(event, rows, now), event, to) for event, to in wanted]
         await outbox.put(tx, [_message(body, event, one) for body, event, to in bodies for one in to])
-    return listening
 
 
 async def announce_cancel(tx: Tx, order: str, customer: str) -> None:

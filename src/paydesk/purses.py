@@ -1,60 +1,81 @@
-"""Purses: what the writer remembers of wallets, so that spending from them again takes one statement.
+"""Purses: what the writer remembers of wallets, so that spending from them takes one statement.
 
-A purse is only a guess. The statement takes the same lock as everybody and compares before it writes: balance, lots,
-person and the time must be as remembered, or nothing is written at all and the purse is forgotten. Whatever is not
-plain spending from a purse that suffices goes the long way (`wallet.write`), which also says no.
+A purse is only a guess, read without a lock. The statement takes the same lock as everybody and compares before it
+writes: the wallet's row, the lots, the person and the time must be as remembered, or nothing is written at all and the
+purse is forgotten. Whatever is not plain spending from a purse that suffices goes the long way (`wallet.write`), which
+also says no.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from paydesk import edge
-from paydesk.books import columns
-from paydesk.ledger import SYSTEM, Book
+from paydesk.books import LOT, columns
 from paydesk.lots import FOREVER, Lot, order_of_spending
-from paydesk.store.pool import ROLLED_BACK, TAKEN
+from paydesk.store.pool import CLASHED, ROLLED_BACK, TAKEN
 
 PURSES_MAX = 100_000
 LOTS_MAX = 20
+TRIES = 2
+"""Another process may have spent from one of a batch's wallets: what was remembered is read again, once."""
 
-SPEND = """
-WITH person AS MATERIALIZED (
-    SELECT c.id FROM customer c WHERE c.id = ANY($1::text[]) AND c.merged_into IS NULL AND c.merges = 0
-      AND NOT EXISTS (SELECT FROM webhook_endpoint w WHERE w.id > '' AND w.disabled_at IS NULL
-                      AND w.events && ARRAY['credits.spent','credits.*','*'])
+HEARD = """
+EXISTS (SELECT FROM webhook_endpoint w WHERE w.id > '' AND w.disabled_at IS NULL
+        AND w.events && ARRAY['credits.spent','credits.*','*'])
+"""
+"""Somebody wants to hear of what is spent: only the long way tells them (`w.id` lets an index be used)."""
+
+LOAD = f"""
+SELECT a.owner, a.unit, a.id, s.id, a.balance, a.told_low, a.xmin, l.*
+FROM unnest($1::text[], $2::text[]) AS k (owner, unit)
+JOIN customer c ON c.id = k.owner AND c.merged_into IS NULL AND c.merges = 0
+JOIN account a ON a.owner = k.owner AND a.unit = k.unit AND a.kind = 'wallet' AND a.low_mark IS NULL
+JOIN account s ON s.owner = 'system' AND s.unit = k.unit AND s.kind = 'spent'
+CROSS JOIN LATERAL (SELECT {LOT} FROM lot WHERE account_id = a.id AND NOT used_up AND remaining > 0
+                    LIMIT {LOTS_MAX + 1}) AS l
+WHERE NOT {HEARD}
+"""
+"""Those who can be spent from in one statement: nobody who was merged, nobody with a mark of their own."""
+
+SPEND = f"""
+WITH moment AS MATERIALIZED (SELECT desk_now() AS at), person AS MATERIALIZED (
+    SELECT c.id FROM customer c
+    WHERE c.id = ANY($1::text[]) AND c.merged_into IS NULL AND c.merges = 0 AND NOT {HEARD}
     ORDER BY c.id FOR UPDATE
 ), changed_lot AS (
     UPDATE lot l SET remaining = n.after FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS n (id, before, after)
     WHERE (SELECT count(*) FROM person) = cardinality($1::text[]) AND l.id = n.id AND l.remaining = n.before
     RETURNING 1
 ), changed_account AS (
-    UPDATE account a SET balance = n.after
-    FROM unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) AS n (id, before, after, mark)
-    WHERE (SELECT count(*) FROM person) = cardinality($1::text[]) AND a.id = n.id AND a.balance = n.before
-      AND a.low_mark IS NOT DISTINCT FROM n.mark
+    UPDATE account a SET balance = n.after FROM unnest($5::bigint[], $6::xid[], $7::bigint[]) AS n (id, version, after)
+    WHERE (SELECT count(*) FROM person) = cardinality($1::text[]) AND a.id = n.id AND a.xmin = n.version
     RETURNING 1
 ), written AS (
     INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, customer_id, memo,
                        balance_after, at)
-    SELECT n.source, 0, 'spend', n.unit, n.wallet, n.spent, n.amount, n.person, n.memo, n.after, (SELECT desk_now())
-    FROM unnest($9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[],
-                $16::bigint[]) AS n (source, unit, wallet, spent, amount, person, memo, after)
+    SELECT n.source, 0, 'spend', n.unit, n.wallet, n.spent, n.amount, n.person, n.memo, n.after, (SELECT at FROM moment)
+    FROM unnest($8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::text[],
+                $15::bigint[]) AS n (source, unit, wallet, spent, amount, person, memo, after)
 )
 SELECT require((SELECT count(*) FROM changed_lot) = cardinality($2::text[])
-           AND (SELECT count(*) FROM changed_account) = cardinality($5::bigint[]) AND desk_now() < $18
-           AND NOT EXISTS (SELECT FROM entry e WHERE e.source = ANY($9::text[]))
-           AND NOT EXISTS (SELECT FROM unnest($14::text[], $17::text[]) AS n (person, key)
-                           JOIN idempotency_key k ON k.scope = n.person AND k.key = n.key)), desk_now()
+           AND (SELECT count(*) FROM changed_account) = cardinality($5::bigint[]) AND moment.at < $17
+           AND NOT EXISTS (SELECT FROM entry e WHERE e.source = ANY($8::text[]) AND e.reason <> 'spend')
+           AND NOT EXISTS (SELECT FROM unnest($13::text[], $16::text[]) AS n (person, key)
+                           JOIN idempotency_key k ON k.scope = n.person AND k.key = n.key)),
+       moment.at, pg_current_xact_id()::xid
+FROM moment
 """
 """Locks first: nothing is changed before every person is locked. Then all of it, or an error and nothing.
 
-Where somebody wants to hear of what is spent, nobody is found: the long way tells them (`w.id` lets an index be used).
+A wallet's row is a version of its own after each change (`xmin`): balance, mark and whatever goes with them are as they
+were read, or the wallet is not found.
 
-The time is asked for once, not for every row: the function that tells it reads a table.
+The time is asked for once: the function that tells it reads a table.
 
 A name or key that something else has done before (a hold and its end, a gift, a payment) is none for a spend; a name that
 has spent is taken anyway.
@@ -87,87 +108,72 @@ class Spending(Protocol):
 
 @dataclass(slots=True)
 class Purse:
-    """A wallet as it was after the last batch: its accounts' ids, its balance, its lots in the order of spending.
+    """A wallet as it was after the last batch: its accounts' ids, its row's version, its lots in the order of spending.
 
-    `low_mark` is the wallet's own, as it is stored. Whoever falls below it or the unit's has to be told, which goes the
-    long way; those who were `told` know.
+    Whoever falls below the unit's mark has to be told, which goes the long way; those who were `told` know.
     """
 
     wallet: int
     spent: int
     balance: int
-    lots: list[Lot]
     told: bool
-    low_mark: int | None
-
-    def mark(self, of_unit: int) -> int:
-        """Return below what balance somebody has to be told."""
-        return 0 if self.told else max(self.low_mark or 0, of_unit)
+    version: int
+    lots: list[Lot]
 
 
-@dataclass(slots=True)
 class _Plan:
-    """What a batch does to one purse: its balance and what remains in its lots afterwards."""
+    """What a batch does to one purse: what remains in its lots that can be spent, and of all of them together."""
 
-    purse: Purse
-    balance: int
-    remaining: list[int]
+    def __init__(self, purse: Purse, mark: int, now: datetime) -> None:
+        """Plan nothing yet; less than `mark` must not be left, for then somebody has to be told."""
+        self.purse = purse
+        self.lots = [lot for lot in purse.lots if lot.alive(now)]
+        self.remaining = [lot.remaining for lot in self.lots]
+        self.spendable = self._before = sum(self.remaining)
+        self.soonest = min((lot.expires_at for lot in self.lots if lot.expires_at), default=FOREVER)
+        self._least = 0 if purse.told else mark
+        self._place = 0
 
-    def take(self, amount: int, mark: int, now: datetime) -> int | None:
-        """Take credits, soonest-ending first; return what can be spent after, `None` if that is less than `mark`, or 0."""
-        alive = [place for place, lot in enumerate(self.purse.lots) if lot.alive(now)]
-        after = sum(self.remaining[place] for place in alive) - amount
-        if after < max(0, mark):
+    def take(self, amount: int) -> int | None:
+        """Take credits, soonest-ending first; return what can be spent after, `None` if that is too little."""
+        after = self.spendable - amount
+        if after < self._least:
             return None
-        self.balance -= amount
-        for place in alive:
-            share = min(amount, self.remaining[place])
-            self.remaining[place] -= share
+        self.spendable = after
+        while amount:
+            share = min(amount, self.remaining[self._place])
+            self.remaining[self._place] -= share
             amount -= share
-            if amount == 0:
-                break
+            if amount:
+                self._place += 1
         return after
 
-    def soonest(self, now: datetime) -> datetime:
-        """Return when the first of the lots counted on ends."""
-        return min((lot.expires_at for lot in self.purse.lots if lot.expires_at and lot.alive(now)), default=FOREVER)
+    @property
+    def balance(self) -> int:
+        """The wallet's balance after all that was taken; what has ended and was not swept yet is in it."""
+        return self.purse.balance - (self._before - self.spendable)
 
     def changes(self) -> list[tuple[str, int, int]]:
         """Return the lots that are different: id, before, after."""
-        pairs = zip(self.purse.lots, self.remaining, strict=True)
+        pairs = zip(self.lots, self.remaining, strict=True)
         return [(lot.id, lot.remaining, after) for lot, after in pairs if after != lot.remaining]
 
-    def adopt(self) -> None:
-        """Let the purse be what was planned: it has been written."""
+    def adopt(self, version: int) -> None:
+        """Let the purse be what was planned: it has been written, and its row is `version` now."""
         self.purse.balance = self.balance
-        for lot, after in zip(self.purse.lots, self.remaining, strict=True):
+        self.purse.version = version
+        for lot, after in zip(self.lots, self.remaining, strict=True):
             lot.remaining = after
         self.purse.lots = [lot for lot in self.purse.lots if lot.remaining]
 
 
 class Purses:
-    """Remembers purses, the longest unused ones last to stay."""
+    """Remembers purses; when there are too many, those read first are forgotten."""
 
     def __init__(self, marks: Callable[[str], int]) -> None:
         """`marks(unit)` is below what somebody has to be told: it is asked each time, for it may be edited."""
         self._marks = marks
         self._purses: dict[tuple[str, str], Purse] = {}
-
-    def remember(self, customer: str, unit: str, book: Book) -> None:
-        """Remember a wallet that a book has just been opened for."""
-        wallet, spent = book.accounts.get((customer, unit, "wallet")), book.accounts.get((SYSTEM, unit, "spent"))
-        if wallet is None or spent is None:
-            return
-        lots = sorted(
-            (lot for lot in book.lots.values() if lot.account == wallet.id and lot.remaining), key=order_of_spending
-        )
-        if len(lots) > LOTS_MAX:
-            return
-        if len(self._purses) >= PURSES_MAX:
-            del self._purses[next(iter(self._purses))]
-        self._purses[customer, unit] = Purse(
-            wallet.id, spent.id, wallet.balance or 0, lots, wallet.told_low, wallet.low_mark
-        )
 
     def forget(self, customer: str, unit: str) -> None:
         """Forget a wallet that may have changed."""
@@ -178,25 +184,56 @@ class Purses:
 
         Returns what could be spent after each, or `None` for what has to go the long way: nothing was done about that.
         """
-        batch = _Batch(now)
-        afters = [
-            batch.plan(self._purses.get((one.customer, one.unit)), name, one, self._marks(one.unit))
-            for name, one in wanted
-        ]
-        if not batch.rows:
-            return [None] * len(wanted)
-        try:
-            at = await batch.write(connection)
-        except (*ROLLED_BACK, TAKEN):
-            for key in batch.plans:
-                self._purses.pop(key, None)
-            return [None] * len(wanted)
-        except BaseException:
-            self._purses.clear()  # nobody knows what became of it
-            raise
-        for plan in batch.plans.values():
-            plan.adopt()
-        return [None if after is None else Spent(after, at) for after in afters]
+        for _ in range(TRIES):
+            await self._load(connection, wanted)
+            batch = _Batch(self._purses, self._marks, now)
+            afters = [batch.plan(name, one) for name, one in wanted]
+            if not batch.rows:
+                break
+            try:
+                at = await batch.write(connection)
+            except CLASHED:
+                self._forget_all(batch)
+            except (*ROLLED_BACK, TAKEN):
+                self._forget_all(batch)
+                break
+            except BaseException:
+                self._purses.clear()  # nobody knows what became of it
+                raise
+            else:
+                return [None if after is None else Spent(after, at) for after in afters]
+        return [None] * len(wanted)
+
+    def _forget_all(self, batch: _Batch) -> None:
+        for customer, unit in batch.plans:
+            self.forget(customer, unit)
+
+    async def _load(self, connection: Any, wanted: Sequence[tuple[str, Spending]]) -> None:
+        """Read the purses that are not remembered."""
+        unknown = {key for _, one in wanted if (key := (one.customer, one.unit)) not in self._purses}
+        if not unknown:
+            return
+        edge.point("statement:before")
+        rows = await connection.fetch(LOAD, *columns(sorted(unknown)))
+        edge.point("statement:after")
+        found: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        for row in rows:
+            found[row[0], row[1]].append(row)
+        for key, own in found.items():
+            if len(own) <= LOTS_MAX:
+                self._remember(key, _purse(own))
+
+    def _remember(self, key: tuple[str, str], purse: Purse) -> None:
+        if len(self._purses) >= PURSES_MAX:
+            del self._purses[next(iter(self._purses))]
+        self._purses[key] = purse
+
+
+def _purse(rows: Sequence[Any]) -> Purse:
+    """Return a purse from the rows of its lots."""
+    _, _, wallet, spent, balance, told, version, *_ = rows[0]
+    lots = sorted((Lot(*tuple(row)[7:]) for row in rows), key=order_of_spending)
+    return Purse(wallet, spent, balance, told, version, lots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,27 +247,28 @@ class Spent:
 class _Batch:
     """Decides in order, on copies: the purses change only when the statement has been carried out."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, purses: dict[tuple[str, str], Purse], marks: Callable[[str], int], now: datetime) -> None:
+        self._purses = purses
+        self._marks = marks
         self._now = now
-        self._soonest = FOREVER
         self._refused: set[tuple[str, str]] = set()
         self.plans: dict[tuple[str, str], _Plan] = {}
         self.rows: list[tuple[object, ...]] = []
 
-    def plan(self, purse: Purse | None, name: str, one: Spending, of_unit: int) -> int | None:
-        """Plan a spend; return what can be spent after it, `None` if this purse cannot say (or could not before)."""
+    def plan(self, name: str, one: Spending) -> int | None:
+        """Plan a spend; return what can be spent after it, `None` if its purse cannot say (or could not before)."""
         key = (one.customer, one.unit)
-        plan = self.plans.get(key)
+        purse = self._purses.get(key)
         if purse is None or key in self._refused:
             return None
+        plan = self.plans.get(key)
         if plan is None:
-            plan = _Plan(purse, purse.balance, [lot.remaining for lot in purse.lots])
-        after = plan.take(one.amount, purse.mark(of_unit), self._now)
+            plan = _Plan(purse, self._marks(one.unit), self._now)
+        after = plan.take(one.amount)
         if after is None:
             self._refused.add(key)
             return None
         self.plans[key] = plan
-        self._soonest = min(self._soonest, plan.soonest(self._now))
         self.rows.append(
             (name, one.unit, purse.wallet, purse.spent, one.amount, one.customer, one.memo, after, one.key)
         )
@@ -238,14 +276,15 @@ class _Batch:
 
     async def write(self, connection: Any) -> datetime:
         """Carry the plans out, or raise and leave everything as it is."""
+        plans = self.plans.values()
         people = sorted({customer for customer, _ in self.plans})
-        plans = list(self.plans.values())
         lots = [change for plan in plans for change in plan.changes()]
-        accounts = [(plan.purse.wallet, plan.purse.balance, plan.balance, plan.purse.low_mark) for plan in plans]
+        accounts = [(plan.purse.wallet, plan.purse.version, plan.balance) for plan in plans]
+        soonest = min(plan.soonest for plan in plans)
         edge.point("statement:before")
-        row = await connection.fetchrow(
-            SPEND, people, *columns(lots), *columns(accounts), *columns(self.rows), self._soonest
-        )
+        row = await connection.fetchrow(SPEND, people, *columns(lots), *columns(accounts), *columns(self.rows), soonest)
         edge.point("statement:after")
         at: datetime = row[1]
+        for plan in plans:
+            plan.adopt(row[2])
         return at

@@ -153,11 +153,8 @@ class Wallets:
 
     async def _write(self, tx: Tx, operations: list[Operation]) -> list[Outcome]:
         outcomes, batch = await write(tx, operations, self._marks)
-        if batch.heard:  # what is spent from purses is told to nobody
-            return outcomes
-        for (owner, unit, kind), account in batch.book.accounts.items():
-            if kind == "wallet" and batch.aliases.get(owner) == [owner] and account.low_mark is None:
-                self._purses.remember(owner, unit, batch.book)
+        for owner, unit, _ in batch.book.accounts:
+            self._purses.forget(owner, unit)
         return outcomes
 
     async def run(self, operation: Operation) -> Done:
@@ -212,7 +209,7 @@ async def write(tx: Tx, operations: Sequence[Operation], marks: low.Marks) -> tu
     await audit.note_each(tx, batch.notes)
     await _keep_keys(tx, batch.new_keys)
     told = partial(announcing.of_book, batch.book, list(batch.changed_holds.values()))
-    batch.heard = any(one.wants("credits.spent") for one in await fanout.announce(tx, told))
+    await fanout.announce(tx, told)
     return outcomes, batch
 
 
@@ -220,8 +217,7 @@ async def write(tx: Tx, operations: Sequence[Operation], marks: low.Marks) -> tu
 class Batch:
     """What a batch works on: the book, what its keys did before, the holds it ends, and what was left by those that had.
 
-    `keys` are of requests that ended holds or asked for something else, with their fingerprints. `heard`: somebody wants to
-    hear of what is spent.
+    `keys` are of requests that ended holds or asked for something else, with their fingerprints.
     """
 
     book: Book
@@ -235,7 +231,6 @@ class Batch:
     keys: dict[Key, bytes] = field(default_factory=dict)
     new_keys: list[tuple[Key, str, bytes]] = field(default_factory=list)
     notes: list[audit.Note] = field(default_factory=list)
-    heard: bool = False
 
 
 def _whose(operation: Operation, owners: dict[str, str]) -> str | None:

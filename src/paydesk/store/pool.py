@@ -44,7 +44,10 @@ AWAY = (
 )
 """What a database that is down, restarting, full or failing over looks like from here."""
 
-ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+CLASHED = asyncpg.SerializationError
+"""Somebody else was first: certainly not committed, and with what is so now it may succeed."""
+
+ROLLED_BACK = (asyncpg.DeadlockDetectedError, CLASHED, asyncpg.LockNotAvailableError)
 """Certainly not committed: the whole transaction may be run again at once."""
 
 TAKEN = asyncpg.UniqueViolationError
