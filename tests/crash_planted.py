@@ -150,7 +150,7 @@ def spend_without_its_key(customer: str, _key: str) -> str:
     return f"op:{customer}:{secrets.token_hex(8)}"
 
 
-NOT_COMPARED = purses.SPEND.replace("AND a.balance = n.before", "").replace("AND l.remaining = n.before", "")
+NOT_COMPARED = purses.SPEND.replace("AND a.xmin = n.version", "").replace("AND l.remaining = n.before", "")
 
 NO_RECLAIM = inbox.CLAIM.replace("l.leased_until <= now()", "l.claim_id IS NULL")
 NO_UNIQUE_KEY = """
