@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -637,6 +640,40 @@ async def test_an_alert_that_is_refused_begets_no_other(service: Service, other:
             "UPDATE outbox SET created_at = now() - interval '1 minute', next_at = '-infinity' WHERE channel = 'other'"
         )
     assert other.tries == 1
+
+
+EVENTS = """
+INSERT INTO outbox (dedup_key, channel, address, template, params)
+SELECT 'event:' || $1 || ':' || g, 'talk', $1, 'event', '{}' FROM generate_series(1, $2) g
+"""
+
+
+def rows_read(plan: dict[str, Any]) -> float:
+    """How many rows of the outbox the scans of a plan looked at, whether they kept them or not."""
+    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) if plan.get("Relation Name") == "outbox" else 0
+    return own * plan["Actual Loops"] + sum(rows_read(one) for one in plan.get("Plans", ()))
+
+
+async def test_the_backlog_of_one_who_is_told_events_costs_the_others_nothing(service: Service) -> None:
+    slow, quick, store = secrets.token_hex(4), secrets.token_hex(4), service.store
+    await store.execute(EVENTS, slow, 5000)
+    await store.execute(EVENTS, quick, 1)
+    await store.execute("ANALYZE outbox")
+    for sql, given in (
+        (outbox.DUE, ()),
+        (outbox.CLAIM, ("talk", False, [slow], uuid4(), 4, [])),
+        (outbox.SET_BEHIND, ("talk", False, [slow])),
+    ):
+        explained = await store.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *given)
+        assert rows_read(json.loads(explained)[0]["Plan"]) < 100, sql
+    await store.execute("UPDATE outbox SET state = 'ready', next_at = '-infinity' WHERE address = $1", quick)
+    assert [one.address for one in await outbox.claim(store, "talk", rows_max=4, resting=[slow])] == [quick]
+    assert {one.address for one in await outbox.claim(store, "talk", rows_max=4)} == {slow}
+    await store.execute("UPDATE outbox SET next_at = desk_now() + interval '1 hour' WHERE address = $1", slow)
+    await store.execute("ANALYZE outbox")
+    explained = await store.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {outbox.DUE}")
+    assert rows_read(json.loads(explained)[0]["Plan"]) < 100, "nor while all of it is put off"
+    assert "talk" not in await outbox.due(store)
 
 
 async def test_who_has_just_asked_is_answered_before_a_backlog(service: Service, talk: Talk) -> None:

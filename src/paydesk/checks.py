@@ -1,11 +1,14 @@
 """Access checks: may this person have that now, until when, and why. Those that wait at the same moment share one query.
 
-Nothing is remembered between two checks: each answer is what is stored and what time it is.
+Each answer is what is stored when it is asked for, and what time it is then. What was read is remembered, but never
+believed: every batch of checks asks first whose rows have been changed since, by whatever process, and reads theirs
+again. Triggers mark a person in the transaction that changes what is read here (`access_mark`), so a mark is seen exactly
+when its change is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,7 +42,7 @@ Found = tuple[Row, ...] | None
 """A row for every reason, whether it runs now or not; `None` when there is no such customer."""
 
 LOOK_UP = """
-SELECT q.number, g.source, g.kind, g.since, g.seconds, g.until, s.order_id, s.subscription_id,
+SELECT q.number, coalesce(c.merged_into, c.id), g.source, g.kind, g.since, g.seconds, g.until, s.order_id, s.subscription_id,
        coalesce(line.name, (
            SELECT item -> 'terms' ->> 'name' FROM subscription b, jsonb_array_elements(b.items -> 'data') item
            WHERE b.id = s.subscription_id AND item ->> 'key' = split_part(g.source, ':', 2) LIMIT 1))
@@ -51,22 +54,81 @@ LEFT JOIN order_line line ON line.order_id = s.order_id
     AND line.position = CASE WHEN s.order_id IS NOT NULL THEN split_part(g.source, ':', 2)::smallint END
 """
 
+CHANGED = """
+SELECT pg_current_snapshot()::text, ARRAY(
+    SELECT customer_id FROM access_mark
+    WHERE transaction_id >= pg_snapshot_xmin($1::text::pg_snapshot)::text::bigint
+      AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+      AND NOT pg_visible_in_snapshot(transaction_id::text::xid8, $1::text::pg_snapshot))
+"""
+"""Which transactions are seen now, and who was marked by one that was not seen when we asked last.
+
+A transaction with a greater number than there has been is none of this server's: its mark came here with a dump.
+"""
+
+GAP_S = 0.001
+"""From one question to the next under load: what is answered from memory costs less than to ask whether it may be."""
+
+REMEMBERED_MAX = 20_000
+"""So many people's rows are remembered; those read first are forgotten first."""
+
+FEATURES_MAX = 100
+"""So many features of each: more are asked about by nobody but who makes them up."""
+
+_NOTHING: Mapping[str, tuple[Row, ...]] = {}
+
 
 class Checks(GroupCommit[Asked, Found]):
     """Answers access checks, many in one query, on a connection of its own."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store, _look_up)
+        super().__init__(store, self._look_up, gap_s=GAP_S)
+        self._known: dict[str, dict[str, tuple[Row, ...]]] = {}
+        self._seen: str | None = None
+        self._asked_on: Any = None
 
+    async def _look_up(self, connection: Any, asked: list[Asked]) -> list[Found]:
+        """Return what is stored: from memory where it has not changed."""
+        await self._forget_changed(connection)
+        remembered = [self._known.get(person, _NOTHING).get(feature) for person, feature in asked]
+        fresh = {one: None for one, rows in zip(asked, remembered, strict=True) if rows is None}
+        if not fresh:
+            return list(remembered)
+        read = await self._read(connection, list(fresh))
+        return [read[one] if rows is None else rows for one, rows in zip(asked, remembered, strict=True)]
 
-async def _look_up(connection: Any, asked: list[Asked]) -> list[Found]:
-    found: list[Found] = [None] * len(asked)
-    people, features = zip(*asked, strict=True)
-    for row in await connection.fetch(LOOK_UP, people, features):
-        place = row[0] - 1
-        own = () if row[1] is None else (tuple(row)[1:],)
-        found[place] = (found[place] or ()) + own
-    return found
+    async def _forget_changed(self, connection: Any) -> None:
+        """Forget what has changed since the last question; after a break everything, for it may be another server."""
+        if self._asked_on is not connection:
+            self._asked_on, self._seen = connection, None
+            self._known.clear()
+        seen, changed = await connection.fetchrow(CHANGED, self._seen)
+        for person in changed:
+            self._known.pop(person, None)
+        self._seen = seen
+
+    async def _read(self, connection: Any, asked: list[Asked]) -> dict[Asked, Found]:
+        """Read and remember; who is asked about by an id from before a merge is read each time."""
+        found: list[Found] = [None] * len(asked)
+        people, features = zip(*asked, strict=True)
+        itself = set()
+        for number, person, *row in await connection.fetch(LOOK_UP, people, features):
+            place = number - 1
+            found[place] = (found[place] or ()) + (() if row[0] is None else (tuple(row),))
+            if person == people[place]:
+                itself.add(place)
+        for place in sorted(itself):
+            self._remember(asked[place], found[place] or ())
+        return dict(zip(asked, found, strict=True))
+
+    def _remember(self, asked: Asked, rows: tuple[Row, ...]) -> None:
+        person, feature = asked
+        if person not in self._known and len(self._known) >= REMEMBERED_MAX:
+            del self._known[next(iter(self._known))]
+        own = self._known.setdefault(person, {})
+        if len(own) >= FEATURES_MAX:
+            own.clear()
+        own[feature] = rows
 
 
 def reasons(rows: Sequence[Row], customer: str, feature: str) -> list[Reason]:

@@ -125,8 +125,8 @@ class People:
     def access(self, customer: Who, feature: str) -> Answer[Access]:
         """Return whether a person may use a feature of the catalogue now, until when, and why; true when they may.
 
-        Nothing is remembered between two checks: a pass that has ended a second ago is over. Somebody nobody knows may
-        nothing, if they were named by where they are met.
+        The answer is never older than the question: a pass that has ended a second ago is over, and what was bought or
+        taken back a moment ago counts. Somebody nobody knows may nothing, if they were named by where they are met.
         """
         known = named(customer)
         if not isinstance(known, str):

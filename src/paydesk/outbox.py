@@ -129,18 +129,32 @@ SELECT n.*, n.template = ANY ('{reply,answer_paying}') FROM unnest($1::text[], $
 ON CONFLICT (dedup_key) DO NOTHING
 """
 
-DUE = """
+LIVE_EVENT = f"template = '{EVENT}' AND state IN ('ready','leased')"
+
+DUE = f"""
 WITH RECURSIVE live (channel) AS (
-    (SELECT channel FROM outbox WHERE state IN ('ready','leased') AND NOT behind ORDER BY channel LIMIT 1)
+    (SELECT channel FROM outbox WHERE state IN ('ready','leased') AND NOT behind AND template <> '{EVENT}'
+     ORDER BY channel LIMIT 1)
     UNION ALL
     SELECT (SELECT o.channel FROM outbox o WHERE o.state IN ('ready','leased') AND NOT o.behind
-            AND o.channel > live.channel ORDER BY o.channel LIMIT 1)
-    FROM live WHERE live.channel IS NOT NULL)
+            AND o.template <> '{EVENT}' AND o.channel > live.channel ORDER BY o.channel LIMIT 1)
+    FROM live WHERE live.channel IS NOT NULL),
+told (channel, address) AS (
+    (SELECT channel, address FROM outbox WHERE {LIVE_EVENT} ORDER BY channel, address LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM told CROSS JOIN LATERAL (
+        SELECT channel, address FROM outbox WHERE {LIVE_EVENT} AND (channel, address) > (told.channel, told.address)
+        ORDER BY channel, address LIMIT 1) next)
 SELECT channel FROM live WHERE channel IS NOT NULL AND EXISTS (
     SELECT FROM outbox o WHERE o.channel = live.channel AND o.state IN ('ready','leased') AND NOT o.behind
+      AND o.template <> '{EVENT}' AND o.next_at <= desk_now())
+UNION
+SELECT channel FROM told WHERE EXISTS (
+    SELECT FROM outbox o WHERE o.channel = told.channel AND o.address = told.address AND {LIVE_EVENT}
       AND o.next_at <= desk_now())
+ORDER BY channel
 """
-"""From one channel to the next by the index: it costs the same however much waits."""
+"""From one channel, and one who is told events, to the next by the index: it costs the same however much waits."""
 
 WINDOW = 1000
 """So many due messages are looked through at once for those whose turn it is."""
@@ -150,9 +164,27 @@ WINDOWS_MAX = 20
 LOOKED_THROUGH = f"""
 SELECT d.id FROM outbox d
 WHERE d.channel = $1 AND d.urgent = $2 AND d.address <> ALL ($3::text[]) AND d.state IN ('ready','leased')
-  AND NOT d.behind AND d.next_at <= desk_now()
+  AND NOT d.behind AND d.template <> '{EVENT}' AND d.next_at <= desk_now()
 ORDER BY d.next_at LIMIT {WINDOW}
 """
+
+EACH = 100
+"""So many due events of each endpoint are looked at: more than are ever under way at once."""
+
+EVENTS_DUE = f"""
+WITH RECURSIVE told (address) AS (
+    (SELECT address FROM outbox WHERE channel = $1 AND {LIVE_EVENT} ORDER BY address LIMIT 1)
+    UNION ALL
+    SELECT next.address FROM told CROSS JOIN LATERAL (
+        SELECT address FROM outbox WHERE channel = $1 AND {LIVE_EVENT} AND address > told.address
+        ORDER BY address LIMIT 1) next)
+SELECT e.id FROM told CROSS JOIN LATERAL (
+    SELECT id, next_at FROM outbox WHERE channel = $1 AND address = told.address AND {LIVE_EVENT}
+      AND next_at <= desk_now() ORDER BY next_at LIMIT {EACH}) e
+WHERE told.address <> ALL ($3::text[]) AND NOT $2
+ORDER BY e.next_at
+"""
+"""The first due events of each who is told any: what waits for one who is `resting` is passed over, however much it is."""
 
 # What holds a row `o` up: an older one of its line. What a person reads comes in order: a message waits as long as any
 # before it to the same (channel, address) lives. What is done about a role has a line of its own, one for each role: a
@@ -168,7 +200,8 @@ CLAIM = f"""
 UPDATE outbox SET state = 'leased', attempts = attempts + 1, claim_id = $4,
     next_at = now() + make_interval(secs => {LEASE_S})
 WHERE id = ANY (ARRAY(
-    SELECT o.id FROM unnest($6::bigint[] || ARRAY({LOOKED_THROUGH})) AS w (id) JOIN outbox o ON o.id = w.id
+    SELECT o.id FROM unnest($6::bigint[] || ARRAY({LOOKED_THROUGH}) || ARRAY({EVENTS_DUE})) AS w (id)
+    JOIN outbox o ON o.id = w.id
     WHERE o.state IN ('ready','leased')
       AND o.next_at <= CASE WHEN o.state = 'leased' THEN now() ELSE desk_now() END
       AND (o.template = '{EVENT}' OR o.channel = 'admin' OR NOT EXISTS (
@@ -187,7 +220,7 @@ WITH looked_through AS MATERIALIZED ({LOOKED_THROUGH}), crowd AS MATERIALIZED (
     SELECT o.id, (SELECT p.id FROM outbox p WHERE {HOLDS_UP} ORDER BY p.id LIMIT 1) AS head
     FROM outbox o WHERE o.id = ANY (ARRAY(SELECT id FROM looked_through))
       AND (SELECT count(*) FROM looked_through) = {WINDOW}
-      AND o.channel <> 'admin' AND o.template <> '{EVENT}'
+      AND o.channel <> 'admin'
 ), held AS MATERIALIZED (
     SELECT p.id FROM outbox p WHERE p.id = ANY (ARRAY(SELECT DISTINCT head FROM crowd))
       AND p.state IN ('ready','leased') AND NOT p.behind AND (p.template NOT IN ('grant','revoke') OR {HOLDS_UP_NOW})

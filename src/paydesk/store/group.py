@@ -1,12 +1,14 @@
 """Group commit: callers that wait at the same time share one round trip and one commit.
 
 The first caller opens a batch; the batch closes as soon as the writer is free. There is no timer: an idle writer
-takes a single item at once, a busy one finds many waiting. Each writer has one connection of its own.
+takes a single item at once, a busy one finds many waiting. Each writer has one connection of its own. Only where a batch
+costs much more than what is in it may a `gap_s` be set: a busy writer then rests, unless that long has passed already.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +23,9 @@ Result = TypeVar("Result")
 
 WRITE_S_MAX = 15.0
 """A frozen or cut-off database answers nothing: then it counts as away, long before TCP would notice."""
+
+BUSY = 4
+"""So many in one batch, and its writer is busy."""
 
 PLANS = (
     "SET plan_cache_mode = force_generic_plan; SET enable_hashjoin = off; SET enable_mergejoin = off; "
@@ -40,12 +45,14 @@ class GroupCommit(Generic[Item, Result]):
     """Collects items and writes them in batches. `submit` returns only after the item's batch has committed."""
 
     def __init__(
-        self, store: Store, write: Write[Item, Result], *, batch_max: int = 512, waiting_max: int = 20_000
-    ) -> None:
+        self, store: Store, write: Write[Item, Result], *, batch_max: int = 512, waiting_max: int = 20_000,
+        gap_s: float = 0.0,
+    ) -> None:  # fmt: skip
         self._store = store
         self._write = write
         self._batch_max = batch_max
         self._waiting_max = waiting_max
+        self._gap_s = gap_s
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._work = asyncio.Event()
         self._connection: Any = None
@@ -79,8 +86,13 @@ class GroupCommit(Generic[Item, Result]):
         return await future
 
     async def _run(self) -> None:
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        begun_s = 0.0
         while True:
             await self._work.wait()
+            if len(batch) >= BUSY and time.monotonic() - begun_s < self._gap_s:
+                await asyncio.sleep(self._gap_s)
+            begun_s = time.monotonic()
             batch, self._waiting = self._waiting[: self._batch_max], self._waiting[self._batch_max :]
             if not self._waiting:
                 self._work.clear()

@@ -160,7 +160,14 @@ outbox = Table(
         "channel",
         "urgent",
         "next_at",
-        postgresql_where=sa.text("state IN ('ready','leased') AND NOT behind"),
+        postgresql_where=sa.text("state IN ('ready','leased') AND NOT behind AND template <> 'event'"),
+    ),
+    Index(
+        "ix_outbox_event",
+        "channel",
+        "address",
+        "next_at",
+        postgresql_where=sa.text("state IN ('ready','leased') AND template = 'event'"),
     ),
     Index(
         "ix_outbox_behind",

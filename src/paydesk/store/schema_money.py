@@ -342,3 +342,13 @@ grant_ = Table(
     Index("ix_grant_customer_id", "customer_id", "feature"),
     comment="a reason why somebody may have a feature: for ever, for so many seconds, or until a moment",
 )
+
+access_mark = Table(
+    "access_mark",
+    metadata,
+    text("customer_id"),
+    Column("transaction_id", BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("customer_id"),
+    Index("ix_access_mark_transaction_id", "transaction_id"),
+    comment="the last transaction that changed what an access check reads of a person; written by triggers",
+)

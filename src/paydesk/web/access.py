@@ -19,7 +19,8 @@ from paydesk.telemetry import request_id
 from paydesk.web.auth import Keys, person_of
 from paydesk.web.hooks import Receive, Scope, Send
 from paydesk.web.limits import told
-from paydesk.web.wallet import Malformed, answer, answer_json, headers_of
+from paydesk.web.wallet import ALWAYS, Malformed, answer, headers_of
+from paydesk.web.whole import send_whole, written
 
 log = logging.getLogger("paydesk.api")
 
@@ -39,12 +40,13 @@ class NotRead(PaydeskError):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer, what it follows from, and from when to when it does: time alone changes it too."""
+    """An answer with the headers that are always the same, what it follows from, and from when to when it does."""
 
     rows: tuple[Row, ...]
     since: datetime
     until: datetime
     body: bytes
+    lines: bytes
 
 
 def say(asked: Asked, rows: tuple[Row, ...], now: datetime) -> Said:
@@ -56,7 +58,8 @@ def say(asked: Asked, rows: tuple[Row, ...], now: datetime) -> Said:
         "because": list(stands.access.because),
         "reasons": [_shown(one) for one in stands.running],
     }
-    return Said(rows, stands.since, stands.until, orjson.dumps(content))
+    body = orjson.dumps(content)
+    return Said(rows, stands.since, stands.until, body, written((*ALWAYS, (b"content-length", b"%d" % len(body)))))
 
 
 class AccessCalls:
@@ -75,7 +78,7 @@ class AccessCalls:
         """Answer one request."""
         number = request_id()
         try:
-            body = await self._look(scope)
+            said = await self._look(scope)
         except PaydeskError as error:
             if error.status >= 500:
                 log.warning("%s: %s", scope["path"], error.message)
@@ -85,9 +88,9 @@ class AccessCalls:
             unknown = PaydeskError("something went wrong here; it is in the log")
             await answer(send, unknown.status, number, unknown.body(number), ())
         else:
-            await answer_json(send, 200, number, body, told(scope))
+            await send_whole(scope, send, said.lines, ((b"request-id", number.encode()), *told(scope)), said.body)
 
-    async def _look(self, scope: Scope) -> bytes:
+    async def _look(self, scope: Scope) -> Said:
         if scope["method"] != "GET":
             raise NotRead("Method Not Allowed")
         caller = await self._keys.caller(scope)
@@ -102,14 +105,14 @@ class AccessCalls:
             raise NotFound(f"no customer {customer if customer.isprintable() else 'of that id'}", param="customer")
         return self._answer(asked, rows, self._service.clock.now())
 
-    def _answer(self, asked: Asked, rows: tuple[Row, ...], now: datetime) -> bytes:
-        """Return the answer in JSON. Who asks again gets the same words, as long as what is stored and the time allow."""
+    def _answer(self, asked: Asked, rows: tuple[Row, ...], now: datetime) -> Said:
+        """Return the answer. Who asks again gets the same words, as long as what is stored and the time allow."""
         said = self._said.get(asked)
         if said is None or said.rows != rows or not said.since <= now < said.until:
             if said is None and len(self._said) >= SAID_MAX:
                 del self._said[next(iter(self._said))]
             said = self._said[asked] = say(asked, rows, now)
-        return said.body
+        return said
 
 
 def _feature(query: bytes) -> str:

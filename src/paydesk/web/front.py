@@ -12,6 +12,7 @@ from paydesk.service import Service
 from paydesk.telemetry import begin_request, end_request
 from paydesk.web import browsers
 from paydesk.web.hooks import STRIPE_PATHS, Receive, Scope, Send, StripeHook
+from paydesk.web.whole import only_by_messages
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Service]]
 
@@ -55,6 +56,7 @@ class Front:
                 await browsers.preflight(scope, receive, send)
                 return
             send = browsers.readable(scope, send)
+            only_by_messages(scope)
         if self._access.takes(scope["path"]):
             await self._access(scope, receive, send)
         elif self._wallet.call_of(scope["path"]) is not None:

@@ -302,7 +302,7 @@ def shown(done: Done) -> dict[str, Any]:
     return {**answer, "expires_at": iso(done.expires_at)} if done.kind == "grant" else answer
 
 
-_ALWAYS: Headers = (
+ALWAYS: Headers = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -319,13 +319,9 @@ def headers_of(error: PaydeskError, method: bytes) -> Headers:
 
 async def answer(send: Send, status: int, number: str, content: dict[str, Any], more: Headers) -> None:
     """Send one answer of the API, as JSON."""
-    await answer_json(send, status, number, orjson.dumps(content), more)
-
-
-async def answer_json(send: Send, status: int, number: str, body: bytes, more: Headers) -> None:
-    """Send one answer of the API that is JSON already."""
+    body = orjson.dumps(content)
     length = (b"content-length", str(len(body)).encode())
-    headers = [*_ALWAYS, (b"request-id", number.encode()), length, *more]
+    headers = [*ALWAYS, (b"request-id", number.encode()), length, *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
