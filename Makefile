@@ -23,7 +23,7 @@ check: $(VENV)/.installed-dev
 soak: $(VENV)/.installed-dev
 	PAYDESK_SHUFFLES=2000 PAYDESK_PERMUTATIONS=720 PAYDESK_HISTORIES=10000 $(BIN)/python -m pytest tests/test_subscription_orders.py tests/test_machine.py
 	PAYDESK_EXAMPLES=100 $(BIN)/python -m pytest tests/test_openapi_fuzz.py
-	PAYDESK_MOMENTS=1 $(BIN)/python -m pytest tests/crash_purchase.py tests/crash_money.py
+	PAYDESK_MOMENTS=1 $(BIN)/python -m pytest tests/crash_purchase.py tests/crash_money.py tests/crash_subscriptions.py tests/crash_channels.py tests/crash_webhooks.py tests/crash_approvals.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench

@@ -2,7 +2,8 @@
 
 Two channels are told something a hundred times a second while a third does nothing, and then while the third takes ten
 seconds for each of its messages: rounds alternate, and the medians from the row to its delivery are compared. A backlog
-of 100,000 messages then waits for a channel that may be asked so often a second.
+of 100,000 messages then waits for a channel that may be asked so often a second, and after it one of roles, every second
+of which is to be given and every other to be taken: of each it is asked, before and after, whether that is still wanted.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from paydesk.config import load
 from paydesk.service import Service
 
 BACKLOG = 100_000
+ROLES = 30_000
 ALLOWED_PER_S = 500.0
 TOLD_PER_S = 100
 ROUND_S = 6.0
@@ -38,9 +40,25 @@ INSERT INTO outbox (dedup_key, channel, address, template, params)
 SELECT $1 || ':' || n, $1, 'a' || n % 5000, 'pass_ended', '{"feature": "premium"}' FROM generate_series($2::int, $3::int) n
 """
 
+PUT_ROLES = """
+WITH person AS (
+    INSERT INTO customer (id) SELECT 'cst_r' || lpad(n::text, 25, '0') FROM generate_series($2::int, $3::int) n RETURNING id
+), met AS (
+    INSERT INTO identity (channel, external_id, customer_id) SELECT $1, id, id FROM person
+), meant AS (
+    INSERT INTO membership (customer_id, channel, space, role, wanted)
+    SELECT id, $1, '1', '2', right(id, 1)::int % 2 = 0 FROM person RETURNING customer_id, wanted
+)
+INSERT INTO outbox (dedup_key, customer_id, channel, address, conversation, template, params)
+SELECT 'member:' || customer_id, customer_id, $1, customer_id, '1|2', CASE WHEN wanted THEN 'grant' ELSE 'revoke' END,
+       '{"space": "1", "role": "2", "version": 1}' FROM meant
+"""
+
 
 class Told(Channel):
     """Notes when each message came; takes `takes_s` for it."""
+
+    admits = True
 
     def __init__(self, name: str, limits: Limits, takes_s: float = 0.0) -> None:
         self.name = name
@@ -71,7 +89,7 @@ class Drained:
 
 def measure(database: Database, folder: Path, rounds: int) -> Outcome:
     """Measure both."""
-    quiet, hanging, drained = uvloop.run(_measured(database, folder, rounds))
+    quiet, hanging, (drained, roles) = uvloop.run(_measured(database, folder, rounds))
     ratio = statistics.median(hanging) / statistics.median(quiet)
     rows = [
         ("what", "figure"),
@@ -79,13 +97,15 @@ def measure(database: Database, folder: Path, rounds: int) -> Outcome:
         ("median while a third channel hangs", f"{statistics.median(hanging) * 1e3:.1f} ms"),
         (f"backlog of {drained.count:,}", f"{drained.seconds:.1f} s, {drained.share:.3f} of what is allowed"),
         ("memory while it left", f"{drained.more_mb:+.1f} MB"),
+        (f"backlog of {roles.count:,} roles", f"{roles.seconds:.1f} s, {roles.share:.3f} of what is allowed"),
     ]
     goals = [
         at_most("median of the others while one channel hangs ÷ all well", ratio, 1.10, "x"),
         at_least("a backlog's rate ÷ the allowed rate", drained.share, 0.9),
         at_most("memory while 100,000 messages leave", drained.more_mb, 16, "MB more"),
+        at_least("the rate of roles given and taken ÷ the allowed rate", roles.share, 0.9),
     ]
-    data = {"quiet_s": quiet, "hanging_s": hanging, "backlog": asdict(drained)}
+    data = {"quiet_s": quiet, "hanging_s": hanging, "backlog": asdict(drained), "roles": asdict(roles)}
     return Outcome("outbox", aligned(rows), data, goals)
 
 
@@ -102,14 +122,18 @@ async def _opened(database: Database, folder: Path, *channels: Told) -> AsyncIte
             await asyncio.gather(sending, return_exceptions=True)
 
 
-async def _measured(database: Database, folder: Path, rounds: int) -> tuple[list[float], list[float], Drained]:
+Measured = tuple[list[float], list[float], tuple[Drained, Drained]]
+
+
+async def _measured(database: Database, folder: Path, rounds: int) -> Measured:
     purchases.quiet_logs()
     quiet: list[float] = []
     hanging: list[float] = []
     for number in range(2 * rounds):
         (hanging if number % 2 else quiet).append(await _round(database, folder, number, hangs=bool(number % 2)))
         print(f"  outbox, round {number // 2 + 1}/{rounds}", flush=True)
-    return quiet, hanging, await _drained(database, folder)
+    drained = await _drained(database, folder, PUT, BACKLOG)
+    return quiet, hanging, (drained, await _drained(database, folder, PUT_ROLES, ROLES))
 
 
 async def _round(database: Database, folder: Path, number: int, *, hangs: bool) -> float:
@@ -141,22 +165,22 @@ async def _round(database: Database, folder: Path, number: int, *, hangs: bool) 
     return statistics.median(arrived[key] - at for key, at in put_at.items())
 
 
-async def _drained(database: Database, folder: Path) -> Drained:
+async def _drained(database: Database, folder: Path, put: str, count: int) -> Drained:
     """Let a backlog leave by a channel with a rate; return how fast it was, after a tenth of it to warm up."""
     channel = Told("limited", Limits(per_s=ALLOWED_PER_S, at_once=32))
     channel.keeps = False
     async with _opened(database, folder, channel) as service:
-        await service.store.execute(PUT, "limited", 1, BACKLOG)
-        await service.store.execute("ANALYZE outbox")
+        await service.store.execute(put, channel.name, 1, count)
+        for table in ("outbox", "membership", "identity"):
+            await service.store.execute(f"ANALYZE {table}")
         service.bell.ring("outbox")
-        while channel.count < BACKLOG // 10:
+        while channel.count < count // 10:
             await asyncio.sleep(0.05)
         start, first, before_mb = time.perf_counter(), channel.count, _peak_mb()
-        while channel.count < BACKLOG:
+        while channel.count < count:
             await asyncio.sleep(0.05)
         taken_s = time.perf_counter() - start
-    share = (BACKLOG - first) / taken_s / ALLOWED_PER_S
-    return Drained(BACKLOG, taken_s, share, _peak_mb() - before_mb)
+    return Drained(count, taken_s, (count - first) / taken_s / ALLOWED_PER_S, _peak_mb() - before_mb)
 
 
 def _peak_mb() -> float:

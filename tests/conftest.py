@@ -28,10 +28,10 @@ from sandbox_fixtures import Sandbox, new_key, running_sandbox
 
 CATALOG = Path(__file__).parent / "catalog.toml"
 
-LONGEST = ("crash_money", "crash_purchase", "test_subscription_orders", "race_spend", "race_refunds", "race_workers",
-           "story_two_years", "test_sandbox_time", "test_recount", "test_permutations", "crash_spend", "crash_planted",
-           "crash_random", "test_commands", "story_reception", "story_topup", "story_grace", "story_plans",
-           "test_seal")  # fmt: skip
+LONGEST = ("crash_money", "crash_purchase", "crash_channels", "crash_subscriptions", "test_subscription_orders", "race_spend",
+           "race_refunds", "race_workers", "story_two_years", "test_sandbox_time", "test_recount", "test_permutations",
+           "crash_spend", "crash_planted", "crash_random", "crash_webhooks", "crash_approvals", "test_commands",
+           "story_reception", "story_topup", "story_grace", "story_plans", "test_seal")  # fmt: skip
 """Files that take long, the longest first: begun early, none of them is what everybody waits for at the end."""
 
 

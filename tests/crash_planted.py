@@ -69,7 +69,7 @@ async def each_statement_commits(store: Store) -> AsyncIterator[Tx]:
         edge.point("commit:after")
 
 
-async def messages_after_the_commit(store: Store, held: Claim, batch: Sequence[Work]) -> list[Outcome]:
+async def messages_after_the_commit(store: Store, held: Claim, batch: Sequence[Work], **more: Any) -> list[Outcome]:
     put, late = outbox.put, []
 
     async def keep(_tx: Tx, messages: Sequence[Message]) -> int:
@@ -77,13 +77,13 @@ async def messages_after_the_commit(store: Store, held: Claim, batch: Sequence[W
         return len(messages)
 
     with planted(outbox, "put", keep):
-        outcomes = await settle(store, held, batch)
+        outcomes = await settle(store, held, batch, **more)
     async with store.transaction() as tx:
         await put(tx, late)
     return outcomes
 
 
-async def finished_before_the_effects(store: Store, held: Claim, batch: Sequence[Work]) -> list[Outcome]:
+async def finished_before_the_effects(store: Store, held: Claim, batch: Sequence[Work], **more: Any) -> list[Outcome]:
     async with store.transaction() as tx:
         await inbox.finish(tx, held, [work.row for work in batch], [DONE] * len(batch))
 
@@ -91,7 +91,7 @@ async def finished_before_the_effects(store: Store, held: Claim, batch: Sequence
         return
 
     with planted(inbox, "finish", no_finish):
-        return await settle(store, held, batch)
+        return await settle(store, held, batch, **more)
 
 
 def grant_on_each_event(book: Book, source: Source, target: int, since: Any, *, inbox_id: int | None = None) -> bool:

@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from conftest import settings_for
-from faults import INSIDE, Actor, Flow, Journal, Run, drain, in_child, killed_at_every_moment, unasked
-from flows import CARD, beforehand, deliver, order_in_chat, pay, work
+from faults import INSIDE, POINTS_MAX, Actor, Flow, Journal, Run, drain, in_child, killed_at_every_moment, unasked
+from flows import CARD, beforehand, deliver, order_in_chat, pay, post, work
 from paydesk import changes, checkout, customers, edge, payers, subscribing
 from paydesk.app import open_service
 from paydesk.clock import from_unix, iso
@@ -153,6 +153,7 @@ async def test_a_change_that_was_refused_is_not_sent_again_under_its_name(servic
 # --- a renewal ---------------------------------------------------------------------------------------------------------
 
 MOMENTS_MIN = 20
+MOMENTS_OF_CHANGE = 12
 
 
 async def own_of(actor: Actor) -> dict[str, str]:
@@ -231,12 +232,72 @@ RENEWAL = Flow(
 )
 
 
-def test_every_moment_of_a_renewal(
-    new_database: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+# --- a plan that is changed by the API -----------------------------------------------------------------------------------
+
+
+async def change_plan(actor: Actor) -> None:
+    """`PATCH /v1/subscriptions/{id}`: the dearer plan, now."""
+    path = f"/v1/subscriptions/{(await own_of(actor))['id']}"
+    shown = await post(actor, path, {"price": "pro"}, key="change", method="PATCH")
+    actor.keep("shown", shown["items"][0]["price"])
+
+
+async def change_again(actor: Actor) -> None:
+    """The change is asked for once more, and Stripe sends everything once more."""
+    await change_plan(actor)
+    await all_again(actor)
+
+
+async def changed_once(actor: Actor) -> list[str]:
+    """The plan is the dearer one, billed and given once; then the subscription ends, and is nobody's business any more."""
+    store, own = actor.service.store, await own_of(actor)
+    known = await store.fetchrow("SELECT status, items FROM subscription WHERE id = $1", own["id"])
+    listed = await actor.at_stripe("GET", "/v1/invoices", subscription=own["id"], limit="100")
+    invoices = sorted((one["billing_reason"], one["status"]) for one in listed["data"])
+    bills = [tuple(row) for row in await store.fetch(CHANGED, actor.memory["order plus"])]
+    told = [row["template"] for row in await store.fetch(HEARD, actor.name)]
+    await actor.at_stripe("DELETE", f"/v1/subscriptions/{own['id']}")
+    await all_again(actor)
+    found = []
+    if known is None or (known["status"], known["items"]["data"][0]["key"], actor.memory["shown"]) != ONLY_PRO:
+        found.append(f"effect: the subscription is known as {dict(known or {})}, shown as {actor.memory['shown']}")
+    if invoices != [("subscription_create", "paid"), ("subscription_update", "paid")]:
+        found.append(f"stripe: the invoices are {invoices}")
+    if bills != [(True, "fulfilled", 1), (False, "fulfilled", 1)]:
+        found.append(f"effect: the orders are {bills}")
+    if told != ["subscribed", "plan_changed", "change_paid"]:
+        found.append(f"message: the person was told {told}")
+    return found
+
+
+ONLY_PRO = ("active", "pro", "pro")
+
+CHANGED = """
+SELECT o.id = $1 AS first, o.status, (SELECT count(*) FROM payment p WHERE p.order_id = o.id) AS payments
+FROM orders o JOIN orders mine ON mine.customer_id = o.customer_id WHERE mine.id = $1 ORDER BY o.id <> $1
+"""
+
+PLAN_CHANGE = Flow(
+    "a plan that is changed by the API",
+    (beforehand(order_in_chat("plus"), pay("plus", CARD), hear_all, work), change_plan, hear_all, work),
+    change_again,
+    changed_once,
+)
+
+REPEATING = {
+    "a renewal": (RENEWAL, (*INSIDE, "stripe"), POINTS_MAX),  # it only looks at Stripe
+    "a plan change": (PLAN_CHANGE, INSIDE, MOMENTS_OF_CHANGE),
+}
+
+
+@pytest.mark.parametrize("name", REPEATING)
+def test_every_moment_of_what_repeats(
+    name: str, new_database: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    flow, inside, most = REPEATING[name]
     with running_sandbox() as sandbox:
         data = str(tmp_path / "data")
         settings = load(settings_for(new_database(), sandbox.url, PAYDESK_DATA=data), folder=tmp_path)
-        run = Run(RENEWAL, settings, Journal(tmp_path / "journal"))
-        _, kinds = killed_at_every_moment(run, capsys, (*INSIDE, "stripe"))  # a renewal only looks at Stripe
-    assert kinds.total() >= MOMENTS_MIN
+        run = Run(flow, settings, Journal(tmp_path / "journal"))
+        _, kinds = killed_at_every_moment(run, capsys, inside, most=most)
+    assert kinds.total() >= min(MOMENTS_MIN, most)

@@ -62,7 +62,7 @@ def who(actor: Actor) -> dict[str, str]:
     return {"channel": "web", "external_id": actor.name}
 
 
-async def post(actor: Actor, path: str, body: dict[str, Any], *, key: str) -> dict[str, Any]:
+async def post(actor: Actor, path: str, body: dict[str, Any], *, key: str, method: str = "POST") -> dict[str, Any]:
     """Return what our API answers to a POST under a key of the actor's; raises `StoreUnavailable` when it could not."""
     ours = actor.service.settings.api_key
     headers = {"Authorization": f"Bearer {ours.reveal() if ours else ''}", "Idempotency-Key": f"{actor.name}-{key}"}
@@ -70,11 +70,11 @@ async def post(actor: Actor, path: str, body: dict[str, Any], *, key: str) -> di
         _applications[:] = [(actor.service, build(actor.service))]
     transport = httpx.ASGITransport(app=_applications[0][1])
     async with httpx.AsyncClient(transport=transport, base_url="http://desk", headers=headers) as client:
-        answer = await client.post(path, json=body)
+        answer = await client.request(method, path, json=body)
     if answer.status_code >= 500:
         raise StoreUnavailable(answer.text)
     if not answer.is_success:
-        raise AssertionError(f"POST {path}: {answer.text}")
+        raise AssertionError(f"{method} {path}: {answer.text}")
     return dict(answer.json())
 
 

@@ -19,6 +19,13 @@ WHERE p.status = 'succeeded'
 """
 """What has gone back of each payment: refunded, disputed and not decided, lost; `ever` counts whatever happened to it."""
 
+ELSEWHERE = "('stripe', 'webhook', 'telegram', 'telegram:pay', 'discord')"
+"""Where what is sent is kept by others: only they can say whether it is there."""
+
+KEPT_PLAN = """NOT EXISTS (SELECT FROM invoice i JOIN invoice later ON later.subscription_id = i.subscription_id
+    WHERE i.order_id = o.id AND later.billing_reason = 'subscription_update')"""
+"""A plan change takes back what was unused of a cycle: how much that is, the proof of the ledger works out anew."""
+
 # Each query returns rows that must not be there.
 BROKEN: dict[str, str] = {
     "effect: a paid order's sources are worth exactly what is left of their terms": f"""
@@ -33,15 +40,17 @@ BROKEN: dict[str, str] = {
             WHEN 'pass' THEN (s.terms->>'quantity')::bigint * (s.terms->>'days')::bigint * 86400 ELSE 1 END) AS w (whole),
         LATERAL (SELECT CASE WHEN b.back <= 0 THEN w.whole WHEN b.back >= b.of THEN 0 WHEN s.kind = 'feature' THEN 1
                         ELSE w.whole - div(w.whole::numeric * b.back, b.of) END) AS t (worth)
-        WHERE s.kind IN ('credits', 'pass', 'feature') AND o.paid_at IS NOT NULL AND s.worth <> t.worth""",
+        WHERE s.kind IN ('credits', 'pass', 'feature') AND o.paid_at IS NOT NULL AND s.worth <> t.worth
+          AND {KEPT_PLAN}""",
     "effect: a payment's money is what came less what went": f"""
         WITH gone AS ({GONE})
         SELECT s.id || ' is worth ' || s.worth FROM source s JOIN gone g ON s.id = 'payment:' || g.id
         WHERE s.worth <> greatest(0, g.of - g.refunded - g.disputed - g.lost)""",
     "effect: a paid order was paid in full": """
         SELECT o.id || ' was paid with ' || p.amount || ' ' || p.currency
-        FROM orders o JOIN payment p ON p.id = o.paid_by WHERE o.capture = 'automatic'
-        AND (p.amount, p.currency) <> (coalesce(o.presented_amount, o.amount), coalesce(o.presented_currency, o.currency))""",
+        FROM orders o JOIN payment p ON p.id = o.paid_by WHERE o.capture = 'automatic' AND (p.amount, p.currency)
+        NOT IN ((coalesce(o.presented_amount, o.amount), coalesce(o.presented_currency, o.currency)),
+                (coalesce(o.stars, -1), 'xtr'))""",
     "effect: nothing unpaid is worth anything": """
         SELECT s.id || ' is worth ' || s.worth FROM source s JOIN orders o ON o.id = s.order_id
         WHERE o.paid_at IS NULL AND s.kind IN ('credits', 'pass', 'feature') AND s.worth <> 0""",
@@ -56,7 +65,7 @@ BROKEN: dict[str, str] = {
         LEFT JOIN gone g ON g.id = CASE s.kind WHEN 'money' THEN substr(s.id, 9) ELSE o.paid_by END
         LEFT JOIN entry e ON e.source = s.id
         WHERE o.paid_at IS NOT NULL AND s.kind IN ('credits', 'money') AND s.revision <> 1
-          AND coalesce(g.ever, 0) = 0 GROUP BY s.id, g.id""",
+          AND coalesce(g.ever, 0) = 0 AND {KEPT_PLAN} GROUP BY s.id, g.id""",
     "effect: a paid order has its money in the books": """
         SELECT o.id || ' has no money' FROM orders o WHERE o.paid_at IS NOT NULL AND o.paid_by LIKE 'pi_%'
         AND NOT EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.kind = 'money')""",
@@ -88,16 +97,16 @@ BROKEN: dict[str, str] = {
         SELECT i.external_id || ' is done and ' || o.id || ' is ' || o.status
         FROM inbox i JOIN orders o ON o.id = convert_from(i.body, 'UTF8')::jsonb #>> '{data,object,metadata,paydesk_order}'
         WHERE i.state = 'done' AND i.kind IN ('payment_intent.succeeded', 'charge.succeeded') AND o.paid_at IS NULL""",
-    "message: a paid order is told once where it was bought": """
+    "message: a paid order is told once where it was bought": f"""
         SELECT o.id || ' was told ' || count(m.id) || ' times'
         FROM orders o LEFT JOIN outbox x ON x.about = o.id AND x.template = 'paid'
         LEFT JOIN message m ON m.id = (x.receipt->>'message')::bigint
-        WHERE o.paid_at IS NOT NULL AND o.channel IS NOT NULL AND o.mode = 'payment'
+        WHERE o.paid_at IS NOT NULL AND o.channel NOT IN {ELSEWHERE} AND o.mode = 'payment'
         GROUP BY o.id HAVING count(m.id) <> 1
           AND NOT EXISTS (SELECT FROM outbox r WHERE r.about = o.id AND r.template = 'refunded')""",
-    "message: what was sent is in the thread": """
+    "message: what was sent is in the thread": f"""
         SELECT x.dedup_key || ' was sent and is not in the thread' FROM outbox x
-        WHERE x.state = 'sent' AND x.channel <> 'stripe'
+        WHERE x.state = 'sent' AND x.channel NOT IN {ELSEWHERE}
         AND NOT EXISTS (SELECT FROM message m WHERE m.id = (x.receipt->>'message')::bigint
             AND m.channel = x.channel AND m.external_id = x.address)""",
     "message: the newest news of an order is what its message says": """

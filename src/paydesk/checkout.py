@@ -8,37 +8,26 @@ is repeated (Stripe forgets keys after a day).
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from paydesk import calls, customers, fanout, hosted, ids, mending, money, payers, rivals, sessions
-from paydesk.catalog import Catalog, Price, Product
+from paydesk.basket import Line as Line
+from paydesk.basket import line_of as line_of
+from paydesk.basket import plan_of, stars_of
+from paydesk.basket import terms_of as terms_of
 from paydesk.clock import from_unix
 from paydesk.customers import Thread
-from paydesk.errors import Conflict, Invalid, NotFound, StripeRefused
+from paydesk.errors import Conflict, NotFound, StripeRefused
 from paydesk.store import Record, Store, Tx
 from paydesk.stripe.gateway import Gateway
 
 log = logging.getLogger("paydesk")
 
-QUANTITY_MAX = 10_000
-LINES_MAX = 100
 KEY_LIFE = timedelta(hours=23)
 PAYABLE = ("open", "expired")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of an order: a price of the catalogue, or (`price` is `None`) an ad hoc amount that grants nothing."""
-
-    name: str
-    quantity: int
-    unit_amount: int
-    currency: str
-    price: Price | None = None
-    product: Product | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +36,6 @@ class Link:
 
     status: str
     url: str | None = None
-
-
-def line_of(catalog: Catalog, name: str, quantity: int, stripe_prices: dict[str, str] | None = None) -> Line:
-    """Return the line for a price's key, a product's key or a Stripe price id; money comes from the catalogue alone."""
-    if type(quantity) is not int or not 1 <= quantity <= QUANTITY_MAX:
-        raise Invalid(f"quantity must be a whole number from 1 to {QUANTITY_MAX:,}", param="quantity")
-    own = {price.stripe_price: price.key for price in catalog.prices.values() if price.stripe_price is not None}
-    price = catalog.price({**(stripe_prices or {}), **own}.get(name, name))
-    product = catalog.products[price.product]
-    return Line(product.name, quantity, price.amount, price.currency, price, product)
 
 
 # --- orders ----------------------------------------------------------------------------------------------------------
@@ -122,7 +101,7 @@ async def create_order(
             id_, person, 0 if trial_days else amount, currency, livemode, ids.token(),
             thread.channel, thread.address, thread.conversation, new.success_url, new.cancel_url,
             {**_taking_codes(new), **(new.metadata or {})}, new.capture, new.save_card, methods,
-            "payment" if plan is None else "subscription", plan, trial_days, _stars(new.lines),
+            "payment" if plan is None else "subscription", plan, trial_days, stars_of(new.lines),
         )  # fmt: skip
         if made:
             await _write_lines(tx, id_, replace(new, customer=person))
@@ -131,60 +110,10 @@ async def create_order(
     return await store.run(work)
 
 
-def terms_of(lines: Sequence[Line]) -> tuple[int, str, list[str] | None, dict[str, Any] | None]:
-    """Return amount, currency, ways to pay and plan of an order of these lines; raises `Invalid` as `create_order`."""
-    return *_total(lines), _methods(lines), _plan_of(lines)
-
-
 def _taking_codes(new: NewOrder) -> dict[str, str]:
     """Return the mark of an order whose page takes promotion codes: when all its products do."""
     takes = all(line.product is not None and line.product.promotion_codes for line in new.lines)
     return {sessions.CODES: "yes"} if takes else {}
-
-
-def _stars(lines: Sequence[Line]) -> int | None:
-    """Return what lines cost together in Stars, `None` where one of them is not sold for them."""
-    each = [line.price.stars * line.quantity for line in lines if line.price is not None and line.price.stars]
-    return sum(each) if len(each) == len(lines) else None
-
-
-def _methods(lines: Sequence[Line]) -> list[str] | None:
-    """Return the ways to pay that the products share; `None` when none names any: then Stripe's settings decide."""
-    named = [line.product.payment_methods for line in lines if line.product and line.product.payment_methods]
-    if not named:
-        return None
-    shared = [method for method in named[0] if all(method in methods for methods in named)]
-    if not shared:
-        raise Invalid("these items cannot be paid in the same way: order them one by one", param="items")
-    return shared
-
-
-def _total(lines: Sequence[Line]) -> tuple[int, str]:
-    """Return what lines cost together, and the currency they share."""
-    if not 1 <= len(lines) <= LINES_MAX:
-        raise Invalid(f"an order has 1 to {LINES_MAX} items", param="items")
-    currencies = sorted({line.currency for line in lines})
-    if len(currencies) > 1:
-        raise Invalid(f"an order has one currency, these items have {' and '.join(currencies)}", param="items")
-    amount = sum(line.unit_amount * line.quantity for line in lines)
-    if amount > 0:
-        try:
-            money.check_charge(amount, currencies[0])
-        except ValueError as error:
-            raise Invalid(f"the total is not what Stripe takes: {error}", param="items") from None
-    return amount, currencies[0]
-
-
-def _plan_of(lines: Sequence[Line]) -> dict[str, Any] | None:
-    """Return what a subscription's price gives and how it repeats, `None` for what is paid once; raises `Invalid`."""
-    repeating = [line.price for line in lines if line.price is not None and line.price.interval is not None]
-    if not repeating:
-        return None
-    if len(lines) > 1:
-        raise Invalid("a subscription is ordered by itself: order the other items apart", param="items")
-    price, product = repeating[0], lines[0].product
-    terms = product.terms() if product is not None else {}
-    return {price.key: {**terms, "interval": price.interval, "interval_count": price.interval_count}}
 
 
 HAD = """
@@ -290,7 +219,7 @@ async def _open_order(tx: Tx, person: str, new: NewOrder) -> str | None:
         thread.channel, thread.address, thread.conversation,
     )  # fmt: skip
     today = [{**line.product.grant_terms(grant), "quantity": line.quantity} for grant in line.product.grants]
-    plan = _plan_of(new.lines)
+    plan = plan_of(new.lines)
     return next((row["id"] for row in rows if (row["plan"], row["terms"]) == (plan, [] if plan else today)), None)
 
 

@@ -16,8 +16,8 @@ from paydesk import mcp_answers as answers
 from paydesk import mcp_given as given
 from paydesk import money
 from paydesk.config import Secret
-from paydesk.errors import Conflict, Forbidden, Invalid, NotFound
-from paydesk.library_asking import Request, quoted, read
+from paydesk.errors import Conflict, Forbidden, NotFound
+from paydesk.library_asking import Request, minor_of, quoted, read
 from paydesk.mcp_desk import Desk, Options, named
 
 OPEN = ("open", "pending")
@@ -178,7 +178,7 @@ class Clerk:
         order = await self._order(asked.order)
         body = {"order": order["id"], "reason": asked.reason, "agent": self.agent}
         if asked.amount is not None:
-            body["amount"] = _minor(asked.amount, order["currency"])
+            body["amount"] = minor_of(asked.amount, order["currency"])
         return answers.RefundRequest.of(await self._ask("POST", "/v1/refund_requests", body))
 
     async def get_refund_request(self, asked: given.OfRefundRequest) -> answers.RefundRequest:
@@ -281,16 +281,6 @@ def _lines(products: list[dict[str, Any]], items: list[given.Item]) -> list[tupl
 def _sold(order: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     """Return the same of an order; a line of no price of the catalogue is like none."""
     return sorted((item["price"] or "", item["quantity"], item["amount"]) for item in order["items"])
-
-
-def _minor(amount: str, currency: str) -> int:
-    try:
-        minor = money.to_minor(amount, currency)
-    except ValueError as error:
-        raise Invalid(str(error), param="amount") from None
-    if minor == 0:
-        raise Invalid("an amount must be more than 0", param="amount")
-    return minor
 
 
 def _fits(product: Mapping[str, Any], price: Mapping[str, Any], words: list[str]) -> bool:

@@ -59,11 +59,9 @@ class PayLink:
     async def show(self, request: Request) -> Response:
         """Show what is bought and how it stands. Makes nothing."""
         here = self._service_of(request)
-        try:
-            order = await order_of(here, request)
-        except NotFound:
-            return _page(here, await words_for(here, request), 404, {"state": "unknown"})
-        words = await words_for(here, request, order["customer_id"])
+        order, words = await bought_by(here, request)
+        if order is None:
+            return _page(here, words, 404, {"state": "unknown"})
         return _page(here, words, 200, await _seen(here, order, words))
 
     @for_people
@@ -74,11 +72,9 @@ class PayLink:
             self._presses.admit(request, request.path_params["token"][:64])
         except TooMany as error:
             return refusal(error, request.url.path, here.catalog.shop)
-        try:
-            order = await order_of(here, request)
-        except NotFound:
-            return _page(here, await words_for(here, request), 404, {"state": "unknown"})
-        words = await words_for(here, request, order["customer_id"])
+        order, words = await bought_by(here, request)
+        if order is None:
+            return _page(here, words, 404, {"state": "unknown"})
         try:
             to = await checkout.open_session(here.store, here.gateway, order["id"], public_url=here.settings.public_url)
         except PaydeskError as error:
@@ -101,6 +97,15 @@ async def order_of(here: Service, request: Request) -> Record:
     if not _TOKEN.fullmatch(token):
         raise NotFound("this link leads nowhere: ask for a new one in the chat")
     return await checkout.by_token(here.store, token)
+
+
+async def bought_by(here: Service, request: Request) -> tuple[Record | None, Words]:
+    """Return the order whose token stands in the address, `None` for a link that leads nowhere, and its reader's words."""
+    try:
+        order = await order_of(here, request)
+    except NotFound:
+        return None, await words_for(here, request)
+    return order, await words_for(here, request, order["customer_id"])
 
 
 async def _state(here: Service, order: Record) -> str:

@@ -20,7 +20,7 @@ from paydesk.chat.texts import Words, short
 from paydesk.chat.texts.forms import FORMS, REASONS
 from paydesk.chat.texts.words import category
 from paydesk.config import STRIPE_API_BASE
-from paydesk.errors import NotFound, PaydeskError
+from paydesk.errors import PaydeskError
 from paydesk.service import Service
 from paydesk.store import Record
 from paydesk.web.limits import Gate
@@ -28,6 +28,7 @@ from paydesk.web.pages.link import (
     HEADERS,
     PRESSES,
     PRESSES_OF_ADDRESS,
+    bought_by,
     gave,
     order_of,
     origin_of,
@@ -90,11 +91,9 @@ class PayForm:
     async def show(self, request: Request) -> Response:
         """Show what is bought, how it stands, and the form while it can be paid. Makes nothing."""
         here = self._service_of(request)
-        try:
-            order = await order_of(here, request)
-        except NotFound:
-            return _page(here, 404, await words_for(here, request), {"state": "unknown"})
-        words = await words_for(here, request, order["customer_id"])
+        order, words = await bought_by(here, request)
+        if order is None:
+            return _page(here, 404, words, {"state": "unknown"})
         seen = await _seen(here, order, words)
         if seen["state"] == "open" and seen["hosted_only"]:
             return RedirectResponse(seen["link"], 303, {**HEADERS, "Cache-Control": "no-store"})
