@@ -15,7 +15,7 @@ from paydesk import refund_requests
 from paydesk.config import load
 from sandbox_fixtures import running_sandbox
 
-MOMENTS = 24
+MOMENTS = 18
 
 
 async def ask(actor: Actor) -> None:

@@ -16,7 +16,7 @@ from sandbox_fixtures import running_sandbox
 from stage import DOOR, running_stage
 
 STARS_CATALOG = CATALOG.with_name("catalog_telegram.toml")
-MOMENTS = 24
+MOMENTS = 18
 
 
 def test_every_moment_of_a_purchase_in_stars(

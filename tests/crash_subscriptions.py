@@ -153,7 +153,7 @@ async def test_a_change_that_was_refused_is_not_sent_again_under_its_name(servic
 # --- a renewal ---------------------------------------------------------------------------------------------------------
 
 MOMENTS_MIN = 20
-MOMENTS_OF_CHANGE = 12
+MOMENTS_OF_CHANGE = 8
 
 
 async def own_of(actor: Actor) -> dict[str, str]:

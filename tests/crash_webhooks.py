@@ -15,7 +15,7 @@ from paydesk.dialing import ALLOW
 from sandbox_fixtures import running_sandbox
 from stage import DOOR, running_stage
 
-MOMENTS = 24
+MOMENTS = 18
 
 
 def test_every_moment_of_what_a_shop_is_told(
