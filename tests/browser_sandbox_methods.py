@@ -117,6 +117,15 @@ def test_a_subscription_begins_with_a_trial_and_a_promotion_code(
     page.goto(trial["url"])
     expect(page.locator("#amount")).to_have_text("14 days free")
     expect(page.locator("#trial")).to_contain_text("Then $9.00 per month starting")
+    page.get_by_label("Add promotion code").fill("half")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#trial")).to_contain_text("Then $4.50 on")
+    expect(page.locator("#trial")).to_contain_text("later $9.00 per month")
+    expect(page.locator("#coupon-shown")).to_contain_text("HALF")
+    expect(page.get_by_text("50% off once")).to_be_visible()
+    expect(page.get_by_label("Add promotion code")).to_have_count(0)
+    page.get_by_role("button", name="Remove promotion code HALF").click()
+    expect(page.locator("#trial")).to_contain_text("Then $9.00 per month starting")
     plain = sandbox.call("POST", "/v1/checkout/sessions", base).json()
     page.goto(plain["url"])
     page.get_by_label("Add promotion code").fill("NOPE")
@@ -136,10 +145,24 @@ def test_a_subscription_begins_with_a_trial_and_a_promotion_code(
     assert (done["payment_status"], done["subscription"]["status"], done["amount_total"]) == ("paid", "active", 450)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+# The right edge of the card number's placeholder, and the left edge of the first brand that is shown beside it.
+_EDGES = """() => {
+  const input = document.getElementById("number"), style = getComputedStyle(input);
+  const context = document.createElement("canvas").getContext("2d");
+  context.font = style.font;
+  const end = input.getBoundingClientRect().left + parseFloat(style.paddingLeft) + context.measureText(input.placeholder).width;
+  const brands = [...document.querySelectorAll(".brands .brand")].map((one) => one.getBoundingClientRect());
+  return [end, Math.min(innerWidth, ...brands.filter((one) => one.width).map((one) => one.left))];
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 390, 375, 360, 340, 320])
 def test_the_methods_fit_the_screen(sandbox: Sandbox, receiver: Receiver, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     page.goto(open_session(sandbox, receiver, "eur", _EURO)["url"])
     for name in ("Card", "iDEAL", "SEPA Direct Debit"):
         page.get_by_role("radio", name=name).check()
         assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.get_by_role("radio", name="Card").check()
+    end, brands = page.evaluate(_EDGES)
+    assert end < brands

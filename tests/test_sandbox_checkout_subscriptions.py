@@ -150,3 +150,190 @@ def test_a_session_on_a_test_clock_expires_by_it(biller: Biller) -> None:
     assert biller.get(f"checkout/sessions/{made['id']}")["status"] == "open"
     biller.advance("2026-01-02T00:00:00")
     assert biller.get(f"checkout/sessions/{made['id']}")["status"] == "expired"
+
+
+def balanced(biller: Biller, amount: int) -> str:
+    """A customer who owes an amount, or has it to their credit (negative)."""
+    customer = biller.customer(card=None)
+    biller.post(f"customers/{customer}/balance_transactions", amount=str(amount), currency="usd")
+    return customer
+
+
+def charged(biller: Biller) -> list[int]:
+    return [charge["amount"] for charge in biller.all("charges")]
+
+
+@pytest.mark.parametrize(("balance", "due", "left"), [(-2000, 0, -1000), (-400, 600, 0), (-970, 0, 30), (500, 1500, 0)])
+def test_the_customers_balance_is_paid_with(biller: Biller, balance: int, due: int, left: int) -> None:
+    customer = balanced(biller, balance)
+    made = session(biller, biller.price(1000), customer=customer)
+    page = httpx.get(f"{biller.sandbox.url}/v1/payment_pages/{made['id']}").json()
+    assert (made["amount_total"], page["total_summary"]["due"]) == (1000, due)
+    done = paid(biller, made)
+    assert charged(biller) == ([due] if due else [])
+    assert biller.get(f"customers/{customer}")["balance"] == left
+    invoice = biller.get(f"invoices/{done['invoice']}")
+    assert (invoice["status"], invoice["amount_due"], invoice["amount_overpaid"]) == ("paid", due, 0)
+    assert (done["status"], done["payment_status"]) == ("complete", "paid")
+    assert biller.get(f"subscriptions/{done['subscription']}")["status"] == "active"
+
+
+def test_what_waits_to_be_invoiced_is_not_billed_with_a_checkout(biller: Biller) -> None:
+    customer = biller.customer(card=None)
+    waiting = biller.post("invoiceitems", customer=customer, amount="700", currency="usd")["id"]
+    done = paid(biller, session(biller, biller.price(1000), customer=customer))
+    assert charged(biller) == [1000]
+    assert biller.get(f"invoices/{done['invoice']}")["amount_paid"] == 1000
+    assert biller.get(f"subscriptions/{done['subscription']}")["status"] == "active"
+    assert biller.get(f"invoiceitems/{waiting}")["invoice"] is None
+
+
+def discounted(biller: Biller, coupon: str, customer: str) -> None:
+    """Give a customer a coupon, as programs for older versions do."""
+    answer = biller.sandbox.call("POST", f"/v1/customers/{customer}", {"coupon": coupon}, Stripe_Version="2024-06-20")
+    assert answer.status_code == 200, answer.text
+
+
+def test_the_customers_discount_counts_in_checkout(biller: Biller) -> None:
+    customer = biller.customer(card=None)
+    made = session(biller, biller.price(1000), customer=customer)
+    discounted(biller, biller.post("coupons", percent_off="50", duration="forever")["id"], customer)
+    stale = confirm(biller.sandbox, made["id"], expected_amount="1000")
+    assert stale.json()["error"]["code"] == "checkout_amount_mismatch"
+    done = paid(biller, made)
+    assert (charged(biller), done["amount_total"]) == ([500], 500)
+    assert biller.get(f"invoices/{done['invoice']}")["amount_overpaid"] == 0
+    assert biller.get(f"customers/{customer}")["balance"] == 0
+
+
+def test_a_customers_discount_for_once_counts_once(biller: Biller) -> None:
+    customer = biller.customer()
+    discounted(biller, biller.post("coupons", percent_off="50", duration="once")["id"], customer)
+    price = biller.price(1000)
+    assert biller.subscribe(customer, price)["status"] == "active"
+    assert biller.subscribe(customer, price)["status"] == "active"
+    assert charged(biller) == [1000, 500]
+    assert biller.get(f"customers/{customer}")["discount"] is None
+
+
+def test_an_amount_that_changed_while_the_bank_asked_is_not_taken(biller: Biller) -> None:
+    customer = biller.customer(card=None)
+    made = session(biller, biller.price(1000), customer=customer)
+    page = confirm(biller.sandbox, made["id"], "4000002760003184").json()
+    biller.post(f"customers/{customer}/balance_transactions", amount="-2000", currency="usd")
+    httpx.post(page["payment_intent"]["next_action"]["redirect_to_url"]["url"], data={"result": "complete"})
+    assert (charged(biller), biller.all("subscriptions")) == ([], [])
+    now = httpx.get(f"{biller.sandbox.url}/v1/payment_pages/{made['id']}").json()
+    assert now["payment_intent"]["last_payment_error"]["message"].startswith("The amount of this Checkout Session")
+    assert paid(biller, made)["status"] == "complete"
+
+
+@pytest.mark.parametrize("mode", ["payment", "subscription"])
+def test_discounts_that_an_order_may_not_have_are_refused(biller: Biller, mode: str) -> None:
+    price = biller.price(2000, interval="month" if mode == "subscription" else "")
+    base = {"mode": mode, "success_url": "http://127.0.0.1:9/ok", "line_items[0][price]": price,
+            "line_items[0][quantity]": "1"}  # fmt: skip
+    euros = biller.post("coupons", amount_off="500", currency="eur")["id"]
+    tenth = biller.post("coupons", percent_off="10")["id"]
+    nearly = biller.post("coupons", percent_off="98")["id"]
+    promotion = {"promotion[type]": "coupon", "promotion[coupon]": tenth}
+    least = biller.post("promotion_codes", **promotion, **{"restrictions[minimum_amount]": "10000",
+                        "restrictions[minimum_amount_currency]": "usd"})["id"]  # fmt: skip
+    first = biller.post("promotion_codes", **promotion, **{"restrictions[first_time_transaction]": "true"})["id"]
+    buyer = biller.customer()
+    biller.subscribe(buyer, biller.price())
+    for discount, code, more in (
+        ({"coupon": euros}, None, {}),
+        ({"coupon": nearly}, "amount_too_small", {}),
+        ({"promotion_code": least}, "promotion_code_minimum_amount_not_met", {}),
+        ({"promotion_code": first}, "promotion_code_customer_not_first_time", {"customer": buyer}),
+    ):
+        wrong = {**base, **more, **{f"discounts[0][{name}]": value for name, value in discount.items()}}
+        assert biller.refused("POST", "/v1/checkout/sessions", wrong)[:2] == (400, code)
+    assert biller.all("checkout/sessions") == []
+    assert biller.post("checkout/sessions", **base, **{"discounts[0][promotion_code]": first})["amount_total"] == 1800
+
+
+def test_a_code_may_not_leave_less_than_can_be_charged(biller: Biller) -> None:
+    coupon = biller.post("coupons", percent_off="97", duration="forever")["id"]
+    biller.post("promotion_codes", code="ALMOST", **{"promotion[type]": "coupon", "promotion[coupon]": coupon})
+    made = session(biller, biller.price(1000), allow_promotion_codes="true")
+    url = f"{biller.sandbox.url}/v1/payment_pages/{made['id']}"
+    assert httpx.post(url, data={"promotion_code": "ALMOST"}).json()["error"]["code"] == "amount_too_small"
+    now = biller.get(f"checkout/sessions/{made['id']}")
+    assert (now["discounts"], now["amount_total"]) == ([], 1000)
+
+
+@pytest.mark.parametrize("mode", ["payment", "subscription"])
+def test_a_coupon_for_one_is_used_by_one(biller: Biller, mode: str) -> None:
+    coupon = biller.post("coupons", percent_off="10", max_redemptions="1")["id"]
+    base = {"mode": mode, "success_url": "http://127.0.0.1:9/ok", "line_items[0][quantity]": "1",
+            "line_items[0][price]": biller.price(interval="month" if mode == "subscription" else ""),
+            "discounts[0][coupon]": coupon}  # fmt: skip
+    one, other = (biller.post("checkout/sessions", **base) for _ in range(2))
+    assert paid(biller, one)["payment_status"] == "paid"
+    refused = confirm(biller.sandbox, other["id"])
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "coupon_expired")
+    now = biller.get(f"coupons/{coupon}")
+    assert (now["times_redeemed"], now["valid"], charged(biller)) == (1, False, [900])
+
+
+def test_a_customer_has_subscriptions_in_one_currency(biller: Biller) -> None:
+    customer = biller.customer(card=None)
+    dollars, euros = biller.price(1000), biller.price(1000, currency="eur")
+    before = session(biller, euros, customer=customer)
+    ends = paid(biller, session(biller, dollars, customer=customer))["subscription"]
+    wrong = {"mode": "subscription", "success_url": "http://127.0.0.1:9/ok", "customer": customer,
+             "line_items[0][price]": euros, "line_items[0][quantity]": "1"}  # fmt: skip
+    assert biller.refused("POST", "/v1/checkout/sessions", wrong)[0] == 400
+    assert confirm(biller.sandbox, before["id"]).status_code == 400
+    assert charged(biller) == [1000]
+    biller.call("DELETE", f"/v1/subscriptions/{ends}")
+    assert biller.post("checkout/sessions", **wrong)["status"] == "open"
+
+
+@pytest.mark.parametrize("way", ["capture", "cancel"])
+def test_held_money_is_paid_when_it_is_captured(biller: Biller, way: str) -> None:
+    made = biller.post("checkout/sessions", mode="payment", success_url="http://127.0.0.1:9/ok", **{
+        "line_items[0][price]": biller.price(interval=""), "line_items[0][quantity]": "1",
+        "payment_intent_data[capture_method]": "manual"})  # fmt: skip
+    held = paid(biller, made)
+    assert (held["status"], held["payment_status"]) == ("complete", "unpaid")
+    biller.news()
+    intent = biller.post(f"payment_intents/{held['payment_intent']}/{way}")
+    assert intent["status"] == ("succeeded" if way == "capture" else "canceled")
+    done = biller.get(f"checkout/sessions/{made['id']}")
+    assert done["payment_status"] == ("paid" if way == "capture" else "unpaid")
+    assert not [kind for kind in biller.news() if kind.startswith("checkout.")]
+
+
+def test_a_customer_is_made_even_when_nothing_is_to_be_paid(biller: Biller) -> None:
+    coupon = biller.post("coupons", percent_off="100")["id"]
+    made = biller.post("checkout/sessions", mode="payment", success_url="http://127.0.0.1:9/ok", **{
+        "line_items[0][price]": biller.price(interval=""), "line_items[0][quantity]": "1",
+        "discounts[0][coupon]": coupon, "customer_creation": "always"})  # fmt: skip
+    done = paid(biller, made)
+    assert done["payment_status"] == "no_payment_required"
+    assert biller.get(f"customers/{done['customer']}")["email"] == "jo@example.com"
+
+
+@pytest.mark.parametrize(("percent", "status"), [("50", 400), ("100", 200)])
+def test_a_discount_alone_does_not_pay_a_subscription(biller: Biller, percent: str, status: int) -> None:
+    coupon = biller.post("coupons", percent_off=percent)["id"]
+    given = {"customer": biller.customer(card=None), "items[0][price]": biller.price(), "discounts[0][coupon]": coupon}
+    assert biller.sandbox.call("POST", "/v1/subscriptions", given).status_code == status
+
+
+def test_currency_and_number_of_lines_are_checked(biller: Biller) -> None:
+    base = {"mode": "subscription", "success_url": "http://127.0.0.1:9/ok"}
+    line = {"line_items[0][price]": biller.price(), "line_items[0][quantity]": "1"}
+    wrong = biller.refused("POST", "/v1/checkout/sessions", {**base, **line, "currency": "eur"})
+    assert wrong[::2] == (400, "line_items[0][price]")
+    assert biller.post("checkout/sessions", **base, **line, currency="USD")["currency"] == "usd"
+    product = biller.post("products", name="Many")["id"]
+    prices = [biller.post("prices", product=product, currency="usd", unit_amount="100",
+                          **{"recurring[interval]": "month"})["id"] for _ in range(21)]  # fmt: skip
+    many: dict[str, str] = {}
+    for place, price in enumerate(prices):
+        many |= {f"line_items[{place}][price]": price, f"line_items[{place}][quantity]": "1"}
+    assert biller.refused("POST", "/v1/checkout/sessions", {**base, **many})[::2] == (400, "line_items")

@@ -11,7 +11,7 @@ from .intent_parts import existing_intent, new_metadata, unexpected_state
 from .later import DEEDS
 from .money import check_amount
 from .params import Shape, flag, metadata, text, whole
-from .payments import succeed
+from .payments import succeed, tell_owner
 from .refunds import give_back_uncaptured
 
 _CAPTURE: Shape = {
@@ -63,6 +63,7 @@ def _capture(call: Call) -> Json:
         give_back_uncaptured(account, charge)
     emit(account, "charge.captured", charge)
     succeed(account, intent, amount)
+    tell_owner(account, intent)
     settle_charge(account, charge)
     return intent
 

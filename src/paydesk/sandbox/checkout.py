@@ -11,11 +11,15 @@ from .checkout_orders import (
     SUBSCRIPTION_DATA,
     anchor_fields,
     intent_id,
-    reckon,
+    order_amount,
+    reckoned,
+    refuse_other_currency,
+    refuse_too_small,
     refuse_without_recurring,
     refuse_wrong_subscription,
     session_discounts,
     setup_id,
+    trial_end_of,
 )
 from .checkout_tax import refuse_wrong_update, tax_fields
 from .embedded_pages import embedded_fields, refuse_wrong_embedding
@@ -26,7 +30,7 @@ from .intents import CAPTURE_METHOD, DESCRIPTIVE, cancel_intent
 from .later import DEEDS, later
 from .live_customers import live_customer
 from .method_rules import TYPES, check_capture, check_currency, check_future, check_mode
-from .money import MAXIMUM_MINOR, check_steps, currency_code, minimum_minor
+from .money import MAXIMUM_MINOR, check_steps, currency_code
 from .params import (
     ADDRESS,
     LIST,
@@ -117,22 +121,24 @@ def _create(call: Call) -> Json:
     lines = [
         _line(call.account, given, f"line_items[{place}]", params["mode"]) for place, given in enumerate(given_lines)
     ]
+    currency, total = _total(lines, params.get("currency")) if lines else (params.get("currency"), None)
     if params["mode"] == "subscription":
         refuse_without_recurring(call.account, lines)
-    currency, total = _total(lines) if lines else (params.get("currency"), None)
+        refuse_other_currency(call.account, customer, str(currency))
     _check_methods(params, currency)
-    session = call.account.add("checkout.session", {
+    values = {
         **_settings(params),
         "adaptive_pricing": {"enabled": call.account.settings.adaptive_pricing},
         **shown_extras(params),
         **tax_fields(call.account, customer, params),
         "amount_subtotal": total,
         "amount_total": total,
+        "created": call.account.clock.now_s(),
         "currency": currency,
         "customer": customer["id"] if customer else None,
         "customer_creation": params.get("customer_creation", _customer_creation(params)),
         "customer_details": _details(params, customer),
-        "discounts": session_discounts(call.account, params),
+        "discounts": session_discounts(call.account, params, (order_amount(lines), str(currency))),
         "expires_at": expires_at,
         "metadata": merged_metadata({}, params.get("metadata", {})),
         "payment_status": "unpaid" if total else "no_payment_required",
@@ -145,9 +151,12 @@ def _create(call: Call) -> Json:
         "_lines": lines,
         "_page": new_id("payment_page"),
         "_subscription_data": params.get("subscription_data") or {},
-    }, object_id=session_id)  # fmt: skip
+    }  # fmt: skip
     if lines:
-        reckon(call.account, session)
+        trial_end_of(call.account, values)  # refuses one that cannot be
+        values |= reckoned(call.account, values)
+        refuse_too_small(values, values["amount_total"])
+    session = call.account.add("checkout.session", values, object_id=session_id)
     if params["mode"] == "setup":
         _add_setup(call.account, session, params)
     later(call.account, expires_at, "session_expires", session_id)
@@ -272,22 +281,19 @@ def _recurring_in_payment_mode(param: str) -> StripeError:
     )
 
 
-def _total(lines: list[Json]) -> tuple[str, int]:
-    """Currency and sum of the lines, in the smallest unit; a sum that cannot be charged is refused."""
+def _total(lines: list[Json], wanted: str | None) -> tuple[str, int]:
+    """Currency (the wanted one, if any) and sum of the lines, in the smallest unit; refuses what cannot be charged."""
     currencies = {line["currency"] for line in lines}
     if len(currencies) > 1:
         listed = ", ".join(sorted(currencies))
         raise invalid(f"You cannot combine currencies on a single Checkout Session: {listed}.", "line_items")
     currency = currency_code(currencies.pop())
+    if wanted is not None and currency_code(wanted) != currency:
+        raise invalid(f"The price specified only supports `{currency}`. This doesn't match the expected currency: "
+                      f"`{wanted.lower()}`.", "line_items[0][price]")  # fmt: skip
     total = sum(line["amount_total"] for line in lines)
     check_steps(total, currency, "line_items")
-    if 0 < total < minimum_minor(currency):
-        raise invalid(
-            "The Checkout Session's total amount due must add up to at least the minimum charge amount "
-            f"({minimum_minor(currency)} in the smallest unit of {currency}).",
-            "line_items",
-            "amount_too_small",
-        )
+    refuse_too_small({"currency": currency}, total)
     if total > MAXIMUM_MINOR:
         raise invalid("The Checkout Session's total amount is too large.", "line_items", "amount_too_large")
     return currency, total

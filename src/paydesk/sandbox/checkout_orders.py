@@ -5,18 +5,23 @@ from __future__ import annotations
 from .accounts import Account
 from .anchors import ANCHOR_CONFIG, anchor_of
 from .billing_parts import INVOICE_SETTINGS
-from .coupons import chosen, shares
+from .coupons import check_usable, chosen, close_used_up, coupon_of, left_after, redeemable
+from .customer_discounts import discounts_of_customer
 from .errors import Json, invalid, missing_parameter, unreadable
 from .events import emit_update
+from .invoices import amount_due
 from .invoices import settle as settle_invoice
 from .methods import behaviour
+from .money import minimum_minor, written
 from .params import Shape, choice, fields, integer, merged_metadata, metadata, text, whole
 from .saving import keep_method
 from .subscription_calls import trial_end
 from .subscription_lines import part_amount
 from .subscription_params import BILLING_MODE
-from .subscription_rows import check_items, period_at
+from .subscription_rows import ENDED, check_items, period_at
 from .subscriptions import Order, finish_start, remind_if_near, start
+
+_MOST_OF_A_KIND = 20
 
 SUBSCRIPTION_DATA: Shape = {
     "billing_cycle_anchor": integer,
@@ -57,6 +62,10 @@ def refuse_without_recurring(account: Account, lines: list[Json]) -> None:
         raise invalid(
             "You must provide at least one recurring price in `subscription` mode when using prices.", "line_items"
         )
+    for kind, count in (("recurring", len(recurring)), ("one-time", len(prices) - len(recurring))):
+        if count > _MOST_OF_A_KIND:
+            raise invalid(f"A Checkout Session in `subscription` mode takes up to {_MOST_OF_A_KIND} line items with "
+                          f"{kind} prices.", "line_items")  # fmt: skip
     check_items(recurring)
 
 
@@ -76,36 +85,95 @@ def anchor_fields(account: Account, params: Json, lines: list[Json]) -> Json:
     return {"_anchor": anchor_of(account, data, None, recurring, "subscription_data[billing_cycle_anchor{}]")}
 
 
-def session_discounts(account: Account, params: Json) -> list[Json]:
-    """The field `discounts` of a session from its parameters."""
+def session_discounts(account: Account, params: Json, order: tuple[int, str]) -> list[Json]:
+    """The field `discounts` of a session from its parameters; refuses those that its order may not have."""
     picked = chosen(account, params.get("discounts"), params.get("customer"))
+    check_usable(account, picked, params.get("customer"), order)
     return [{"coupon": one["coupon"]["id"],
              "promotion_code": one["promotion_code"]["id"] if one["promotion_code"] else None}
             for one in picked]  # fmt: skip
 
 
-def reckon(account: Account, session: Json) -> None:
-    """Set the sums of a session: what is due now, less its discounts. A trial leaves only one-time lines."""
-    lines = session["_lines"]
-    trial = trial_end_of(account, session) is not None
+def order_amount(lines: list[Json]) -> int:
+    """What the lines of a session come to before discounts, with those that a trial puts off."""
+    return sum(line["amount_subtotal"] for line in lines)
+
+
+def reckoned(account: Account, session: Json) -> Json:
+    """The sums of a session, as fields: what is due now, less its discounts. A trial leaves only one-time lines."""
+    data = session.get("_subscription_data") or {}
+    trial = session["mode"] == "subscription" and bool(data.get("trial_end") or data.get("trial_period_days"))
+    lines = [dict(line) for line in session["_lines"]]
     due = [line for line in lines if not (trial and _recurring(account, line))]
     for line in due:
-        amount = _part(account, session, line)
-        line |= {"amount_discount": 0, "amount_subtotal": amount, "amount_total": amount}
-    for discount in session["discounts"]:
-        coupon = account.get("coupon", discount["coupon"], "coupon")
-        products = (coupon.get("applies_to") or {}).get("products")
-        reached = [line for line in due if not products or _product(account, line) in products]
-        for line, off in zip(reached, shares(coupon, [line["amount_total"] for line in reached]), strict=True):
-            line["amount_discount"] += off
-            line["amount_total"] -= off
-    total = sum(line["amount_total"] for line in due)
-    off = sum(line["amount_discount"] for line in due)
-    account.change(
-        session, amount_subtotal=sum(line["amount_subtotal"] for line in due), amount_total=total,
-        payment_status="unpaid" if total else "no_payment_required",
-        total_details={"amount_discount": off, "amount_shipping": 0, "amount_tax": 0},
-    )  # fmt: skip
+        line["amount_subtotal"] = _part(account, session, line)
+    left = left_after(
+        coupons_of(account, session), [(product_of(account, line), line["amount_subtotal"]) for line in due]
+    )
+    for line, amount in zip(due, left, strict=True):
+        line |= {"amount_discount": line["amount_subtotal"] - amount, "amount_total": amount}
+    return {
+        "_lines": lines, "amount_subtotal": order_amount(due), "amount_total": sum(left),
+        "payment_status": "unpaid" if sum(left) else "no_payment_required",
+        "total_details": {"amount_discount": order_amount(due) - sum(left), "amount_shipping": 0, "amount_tax": 0},
+    }  # fmt: skip
+
+
+def coupons_of(account: Account, session: Json) -> list[Json]:
+    """The coupons that count for a session: its own, or else, for a subscription, that of its customer."""
+    own = [account.get("coupon", one["coupon"], "coupon") for one in session["discounts"]]
+    if own or session["mode"] != "subscription":
+        return own
+    theirs = [coupon_of(account, one) for one in discounts_of_customer(account, session["customer"] or "")]
+    return [coupon for coupon in theirs if coupon["currency"] in (None, session["currency"])]
+
+
+def refresh(account: Account, session: Json) -> None:
+    """Reckon an open session again whose customer may have another discount by now."""
+    if session["status"] == "open" and session["mode"] == "subscription" and session["customer"]:
+        account.change(session, **reckoned(account, session))
+
+
+def due_minor(account: Account, session: Json) -> int | None:
+    """What the buyer pays now; None in setup mode. For a subscription it is what its first invoice will ask for: the
+    total with the customer's balance, and nothing when that is too little to charge."""
+    if session["mode"] != "subscription":
+        due: int | None = session["amount_total"]
+        return due
+    customer = account.find("customer", session["customer"] or "") or {"balance": 0, "currency": None}
+    balance = customer["balance"] if customer["currency"] in (None, session["currency"]) else 0
+    return amount_due({"total": session["amount_total"], "starting_balance": balance, "currency": session["currency"]})
+
+
+def refuse_too_small(session: Json, total: int, param: str = "line_items") -> None:
+    """Refuse a total that is not free and cannot be charged; a part up to a set anchor waits in the balance instead."""
+    least = minimum_minor(session["currency"])
+    if 0 < total < least and session.get("_anchor") is None:
+        raise invalid("The Checkout Session's total amount due must add up to at least "
+                      f"{written(least, session['currency'])} {session['currency']}.", param, "amount_too_small")  # fmt: skip
+
+
+def refuse_other_currency(account: Account, customer: Json | None, currency: str) -> None:
+    """Refuse a subscription in another currency than those that the customer has."""
+    ids = (customer or {}).get("_subscriptions", [])
+    running = [row for row in (account.get("subscription", one, "subscription") for one in ids)
+               if row["status"] not in ENDED and row["currency"] != currency]  # fmt: skip
+    if running:
+        raise invalid("You cannot combine currencies on a single customer. This customer has an active subscription "
+                      f"with currency {running[0]['currency']}.", "line_items")  # fmt: skip
+
+
+def refuse_overtaken(account: Account, session: Json, amount_minor: int | None) -> None:
+    """Refuse to take an amount for a session that asks for another one by now, or whose coupon others have used up."""
+    if session["mode"] == "subscription":
+        refuse_other_currency(account, account.find("customer", session["customer"] or ""), session["currency"])
+    for one in session["discounts"]:
+        for row in (account.find("coupon", one["coupon"]), account.find("promotion_code", one["promotion_code"] or "")):
+            if row is not None and not redeemable(account, row):
+                raise invalid("This discount is used up or has expired.", "discounts", "coupon_expired")
+    if amount_minor != due_minor(account, session):
+        raise invalid("The amount of this Checkout Session has changed. Please reload the page and try again.",
+                      "expected_amount", "checkout_amount_mismatch")  # fmt: skip
 
 
 def _part(account: Account, session: Json, line: Json) -> int:
@@ -123,7 +191,8 @@ def _recurring(account: Account, line: Json) -> bool:
     return bool(account.get("price", line["price"], "price")["recurring"])
 
 
-def _product(account: Account, line: Json) -> str:
+def product_of(account: Account, line: Json) -> str:
+    """The product that a line sells, by its id."""
     return str(account.get("price", line["price"], "price")["product"])
 
 
@@ -178,7 +247,8 @@ def _order(account: Account, session: Json, customer: Json, method: Json | None)
                   "promotion_code": account.find("promotion_code", one["promotion_code"] or "")}
                  for one in session["discounts"]]  # fmt: skip
     return Order(customer, prices, given, trial_end=trial_end_of(account, session),
-                 anchor=session.get("_anchor"), extras=extras, discounts=discounts, since=session["created"])  # fmt: skip
+                 anchor=session.get("_anchor"), extras=extras, discounts=discounts, since=session["created"],
+                 takes_pending=False)  # fmt: skip
 
 
 def settle(account: Account, session: Json, intent: Json) -> None:
@@ -195,6 +265,7 @@ def count_redemptions(account: Account, session: Json) -> None:
             row = account.find(kind, one[kind] or "")
             if row is not None:
                 account.change(row, times_redeemed=row["times_redeemed"] + 1)
+                close_used_up(account, row)
 
 
 DISCOUNT_FIELDS = fields({"coupon": text(clearable=False), "promotion_code": text(clearable=False)})

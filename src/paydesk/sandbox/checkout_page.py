@@ -7,6 +7,8 @@ from starlette.responses import Response
 from . import checkout_pay
 from .accounts import Account
 from .cards import CARDS, Card
+from .checkout_orders import coupons_of, due_minor, product_of
+from .coupons import left_after
 from .embedded_pages import is_embedded
 from .errors import Json
 from .html import day, framed, notice, page
@@ -37,9 +39,10 @@ def checkout_page(world: World, session_id: str) -> Response:
         return notice("This checkout session has expired", text, link=session["cancel_url"], link_text="Go back")
     shown = checkout_pay.payment_page(account, session)
     lines = _lines(account, session)
+    view = _view(account, session, shown, lines) | _discount(account, session)
     answer = page(
         "checkout.html", page=shown, embedded=is_embedded(session), lines=lines, error=_last_error(shown),
-        cards=_shown_cards(), now_s=world.clock.now_s(), methods=_methods(session), view=_view(account, session, lines),
+        cards=_shown_cards(), now_s=world.clock.now_s(), methods=_methods(session), view=view,
     )  # fmt: skip
     return framed(answer) if is_embedded(session) else answer
 
@@ -81,37 +84,79 @@ def _methods(session: Json) -> list[tuple[str, str]]:
     return [(kind, RULES[kind].name) for kind in types]
 
 
-def _view(account: Account, session: Json, lines: list[Json]) -> Json:
+def _discount(account: Account, session: Json) -> Json:
+    """What the page shows of a discount: its code or name, what it takes off, and whether the buyer may take it away."""
+    coupon = next(iter(coupons_of(account, session)), None)
+    if coupon is None:
+        return {"coupon": None, "coupon_terms": "", "coupon_typed": False}
+    code = account.find("promotion_code", next((one["promotion_code"] or "" for one in session["discounts"]), ""))
+    percent, months = coupon["percent_off"], coupon["duration_in_months"]
+    off = written(coupon["amount_off"], coupon["currency"]) if percent is None else f"{percent:g}%"
+    often = {"once": " once", "repeating": f" for {months} month{'' if months == 1 else 's'}"}.get(
+        coupon["duration"], ""
+    )
+    return {
+        "coupon": code["code"] if code else coupon["name"] or coupon["id"],
+        "coupon_terms": f"{off} off{often if session['mode'] == 'subscription' else ''}",
+        "coupon_typed": bool(session["allow_promotion_codes"] and session["discounts"]),
+    }
+
+
+def _recurring(account: Account, lines: list[Json], coupons: list[Json]) -> int:
+    """What a period costs with these coupons."""
+    return sum(
+        left_after(coupons, [(product_of(account, one), one["amount_subtotal"]) for one in lines if one["every"]])
+    )
+
+
+def _later(account: Account, session: Json, lines: list[Json], first: str | None) -> str | None:
+    """What is paid after today, where that is another amount: `first` is the day on which a trial ends, if there is one.
+
+    Discounts that do not last count for the first payment."""
+    coupons = coupons_of(account, session)
+    due = _recurring(account, lines, coupons)
+    whole = _recurring(account, lines, [coupon for coupon in coupons if coupon["duration"] == "forever"])
+    each = f"{written(whole, session['currency'])} {next(line['every'] for line in lines if line['every'])}"
+    if first is None:
+        once = any(not line["every"] for line in lines)
+        return f"Later {each}" if once or due != whole or due_minor(account, session) != due else None
+    if due == whole:
+        return f"Then {each} starting {first}"
+    return f"Then {written(due, session['currency'])} on {first}, later {each}"
+
+
+def _view(account: Account, session: Json, shown: Json, lines: list[Json]) -> Json:
     """The words of the page that depend on its mode."""
-    mode, currency, due = session["mode"], session["currency"], session["amount_total"]
+    mode, currency, due = session["mode"], session["currency"], shown["total_summary"]["due"]
     trial_days = _trial_days(account, session)
-    after = sum(line["amount_total"] for line in lines if line["every"])
     view = {
         "needs_method": mode == "setup" or bool(due) or (
             mode == "subscription" and (bool(trial_days) or session["payment_method_collection"] == "always")
         ),
         "coupon_field": bool(session["allow_promotion_codes"]),
         "discount": session["total_details"]["amount_discount"],
+        "balance": due - session["amount_total"] if due is not None else 0,
         "countries": COUNTRIES if session["automatic_tax"]["enabled"] else (),
         "trial": None,
         "every": next((line["every"] for line in lines if line["every"]), ""),
     }  # fmt: skip
     if mode == "setup":
         return view | {"label": "Set up for later payments", "amount": "Save a method", "button": "Save payment method"}
-    shown = checkout_pay.payment_page(account, session)["presentment_details"]
-    amount = written(shown["presentment_amount"], shown["presentment_currency"]) if shown else written(due, currency)
+    told = shown["presentment_details"]
+    amount = written(told["presentment_amount"], told["presentment_currency"]) if told else written(due, currency)
     if mode == "payment":
         words = {"donate": "Donate", "book": "Book", "subscribe": "Subscribe"}
         button = words.get(session["submit_type"] or "", f"Pay {amount}") if due else "Complete order"
         return view | {"label": "Pay Paydesk sandbox", "amount": amount, "button": button}
     name = lines[0]["description"] if lines else "Paydesk sandbox"
     if not trial_days:
-        return view | {"label": f"Subscribe to {name}", "amount": amount, "button": "Subscribe"}
+        later = _later(account, session, lines, None)
+        return view | {"label": f"Subscribe to {name}", "amount": amount, "trial": later, "button": "Subscribe"}
     first = day(account.clock.now_s() + trial_days * _DAY_S)
     return view | {
         "label": f"Try {name}",
         "amount": f"{trial_days} days free",
-        "trial": f"Then {written(after, currency)} {view['every']} starting {first}",
+        "trial": _later(account, session, lines, first),
         "button": "Start trial",
     }
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from .accounts import Account
 from .calls import Call, Operation, get, post
 from .checkout import customer_details, session_with, shown_line
-from .checkout_orders import count_redemptions, intent_id, settle, setup_id, subscribe, will_decline
+from .checkout_orders import (
+    count_redemptions,
+    due_minor,
+    intent_id,
+    refresh,
+    refuse_overtaken,
+    settle,
+    setup_id,
+    subscribe,
+    will_decline,
+)
 from .checkout_tax import check_buyer, keep_address
 from .confirming import How, start_payment
 from .customers import add_customer
@@ -17,7 +27,7 @@ from .intents import add_intent
 from .method_rules import not_allowed
 from .methods import METHOD_DATA, add_method, usable_method
 from .params import Shape, email, fields, flag, integer, text
-from .payments import OWNERS, Owner
+from .payments import OWNERS, Owner, fail_intent
 from .present import public
 from .setup_intents import add_setup_intent, confirm_setup
 
@@ -42,6 +52,7 @@ def _retrieve(call: Call) -> Json:
 
 def payment_page(account: Account, session: Json) -> Json:
     """What the hosted page needs to know of its session; holds no secret."""
+    refresh(account, session)
     intent = account.find("payment_intent", intent_id(session))
     setup = account.find("setup_intent", setup_id(session))
     return {
@@ -63,7 +74,7 @@ def payment_page(account: Account, session: Json) -> Json:
         "setup_intent": None if setup is None else public(setup),
         "status": session["status"],
         "success_url": success_address(session),
-        "total_summary": {"due": session["amount_total"], "subtotal": session["amount_subtotal"],
+        "total_summary": {"due": due_minor(account, session), "subtotal": session["amount_subtotal"],
                           "total": session["amount_total"]},
     }  # fmt: skip
 
@@ -79,19 +90,15 @@ def success_address(session: Json) -> str | None:
 def _confirm(call: Call) -> Json:
     session = call.world.session_of_page(call.account, call.id)
     _refuse_closed(session)
-    expected = call.params.get("expected_amount")
-    if expected is not None and expected != session["amount_total"]:
-        raise invalid(
-            "The amount of this Checkout Session has changed. Please reload the page and try again.",
-            "expected_amount",
-            "checkout_amount_mismatch",
-        )
+    refresh(call.account, session)
+    due = due_minor(call.account, session)
+    refuse_overtaken(call.account, session, call.params.get("expected_amount", due))
     if session["mode"] == "setup":
         _save_method(call, session)
-    elif session["amount_total"] == 0 and session["mode"] == "subscription":
+    elif due == 0 and session["mode"] == "subscription":
         _subscribe_free(call, session)
-    elif session["amount_total"] == 0:
-        _complete(call.account, session, None, call.params.get("customer_email"))
+    elif due == 0:
+        _buy_free(call.account, session, call.params.get("customer_email"))
     else:
         _pay(call, session)
     return payment_page(call.account, session)
@@ -122,6 +129,13 @@ def _pay(call: Call, session: Json) -> None:
     start_payment(
         account, intent, method, How(return_url=page_address(session), options=options, mandate_data=_BY_PAGE)
     )
+
+
+def _buy_free(account: Account, session: Json, email_address: str | None) -> None:
+    """A full discount leaves nothing to pay: only a customer is made, where one was asked for."""
+    buyer = session["customer_details"] or customer_details(email_address=email_address)
+    account.change(session, _buyer=buyer)
+    _complete(account, session, _created_customer(account, session), None)
 
 
 def _subscribe_free(call: Call, session: Json) -> None:
@@ -199,21 +213,29 @@ def _country(method: Json) -> str | None:
 
 def _intent(account: Account, session: Json, receipt_email: str | None) -> Json:
     """The session's payment intent: made at the first try, used again for the next ones."""
+    due = due_minor(account, session)
     intent = account.find("payment_intent", intent_id(session))
     if intent is None:
         given = {**session["_intent_data"], "customer": session["customer"], "_session": session["id"],
                  "payment_method_types": session["payment_method_types"]}  # fmt: skip
-        intent = add_intent(account, session["amount_total"], session["currency"], given)
+        intent = add_intent(account, due or 0, session["currency"], given)
         shown = "_hidden_intent" if session["mode"] == "subscription" else "payment_intent"
         account.change(session, **{shown: intent["id"]})
+    if intent["amount"] != due:
+        account.change(intent, amount=due)
     if intent["receipt_email"] is None and session["_intent_data"].get("receipt_email"):
         account.change(intent, receipt_email=receipt_email)
     return intent
 
 
 def _before(account: Account, intent: Json) -> None:
-    """The customer of a session must be there before its money is taken."""
+    """The customer of a session must be there before its money is taken, and the amount still be the right one."""
     session = session_with(account, intent["_session"])
+    try:
+        refuse_overtaken(account, session, intent["amount"])
+    except StripeError as refusal:  # while the buyer was at the bank
+        fail_intent(account, intent, StripeError(str(refusal), code="payment_intent_payment_attempt_failed"))
+        raise
     if session["mode"] == "subscription":
         method = account.get("payment_method", intent["payment_method"], "payment_method")
         if not will_decline(method):
@@ -225,8 +247,8 @@ def _before(account: Account, intent: Json) -> None:
 def _after(account: Account, intent: Json) -> None:
     """What a result of its intent means for a session: complete, complete but unpaid, paid later, or failed later."""
     session = session_with(account, intent["_session"])
-    settled = intent["status"] in ("succeeded", "requires_capture")
-    if session["status"] == "open" and (settled or intent["status"] == "processing"):
+    settled, held = intent["status"] == "succeeded", intent.get("capture_method") == "manual"
+    if session["status"] == "open" and (settled or intent["status"] in ("processing", "requires_capture")):
         if session["mode"] == "subscription" and intent["object"] == "setup_intent":
             method = account.get("payment_method", intent["payment_method"], "payment_method")
             subscribe(account, session, _customer(account, session), method, None)
@@ -235,14 +257,16 @@ def _after(account: Account, intent: Json) -> None:
     elif session["status"] == "complete" and session["payment_status"] == "unpaid":
         if settled:
             account.change(session, payment_status="paid")
+        if held:
+            return  # money that was held is taken or given back without further news of the session
         emit(account, f"checkout.session.async_payment_{'succeeded' if settled else 'failed'}", session)
 
 
 def _created_customer(account: Account, session: Json) -> str | None:
-    """The new customer of a session that always makes one."""
+    """The new customer of a session that always makes one, and has none yet."""
     reused = session["mode"] == "subscription" or session["_intent_data"].get("setup_future_usage")
     wanted = session["customer_creation"] == "always" or reused
-    if not wanted:
+    if not wanted or session["customer"]:
         return None
     buyer = session["_buyer"]
     customer = add_customer(account, {name: buyer[name] for name in ("email", "name", "address")})

@@ -88,7 +88,7 @@ def chosen(account: Account, given: list[Json] | None, customer: str | None, par
     return found
 
 
-def check_usable(account: Account, found: list[Json], customer: str, order: tuple[int, str]) -> None:
+def check_usable(account: Account, found: list[Json], customer: str | None, order: tuple[int, str]) -> None:
     """Refuse chosen discounts that an order (its amount and currency) may not have."""
     for place, one in enumerate(found):
         if "discount" in one:
@@ -122,13 +122,13 @@ def redeem(account: Account, choice_: Json, **holder: Any) -> Json:
     for row in (coupon, promotion):
         if row is not None:
             account.change(row, times_redeemed=row["times_redeemed"] + 1)
-            _close_used_up(account, row)
+            close_used_up(account, row)
     if discount["subscription"] or discount["customer"]:
         emit(account, "customer.discount.created", discount)
     return discount
 
 
-def _close_used_up(account: Account, row: Json) -> None:
+def close_used_up(account: Account, row: Json) -> None:
     """A coupon or code that cannot be redeemed any more says so."""
     if not redeemable(account, row):
         account.change(row, **{"valid" if row["object"] == "coupon" else "active": False})
@@ -138,7 +138,7 @@ def _run_out(account: Account, object_id: str) -> None:
     """The last moment of a coupon or code is over."""
     row = account.find("coupon", object_id) or account.find("promotion_code", object_id)
     if row is not None:
-        _close_used_up(account, row)
+        close_used_up(account, row)
 
 
 def coupon_of(account: Account, discount: Json) -> Json:
@@ -182,6 +182,18 @@ def shares(coupon: Json, amounts: list[int]) -> list[int]:
         parts.append(part)
         taken += part
     return parts
+
+
+def left_after(coupons: list[Json], amounts: list[tuple[str, int]]) -> list[int]:
+    """What is left of amounts (each beside its product, smallest unit) after one coupon after the other."""
+    left = [amount for _, amount in amounts]
+    for coupon in coupons:
+        products = (coupon.get("applies_to") or {}).get("products")
+        reached = [place for place, (product, _) in enumerate(amounts)
+                   if left[place] > 0 and (not products or product in products)]  # fmt: skip
+        for place, off in zip(reached, shares(coupon, [left[place] for place in reached]), strict=True):
+            left[place] -= off
+    return left
 
 
 def half_up(value: Decimal) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .accounts import Account
 from .calls import Call, Operation, delete
-from .coupons import chosen, deleted_discount, end_discount, redeem
+from .coupons import chosen, coupon_of, deleted_discount, end_discount, redeem
 from .errors import Json, no_such
 from .events import emit
 from .present import public
@@ -39,6 +39,16 @@ def discounts_of_customer(account: Account, customer_id: str) -> list[Json]:
     if shown is None or (shown["end"] is not None and shown["end"] <= account.clock.now_s()):
         return []
     return [account.get("discount", shown["id"], "discount")]
+
+
+def use_up(account: Account, invoice: Json) -> None:
+    """Take a customer's discount that counts once, when an invoice of theirs has had it."""
+    customer = account.find("customer", invoice["customer"]) or {}
+    shown = customer.get("discount")
+    if shown is None or shown["id"] not in invoice["discounts"] or invoice["subtotal"] <= 0:
+        return
+    if coupon_of(account, shown)["duration"] == "once":
+        _take(account, customer, shown)
 
 
 def _take(account: Account, customer: Json, discount: Json) -> None:

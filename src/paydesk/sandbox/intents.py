@@ -286,7 +286,8 @@ def _why_not_payable(intent: Json) -> str:
 
 def _cancel(call: Call) -> Json:
     intent = _existing(call)
-    refuse_of_checkout(intent, "cancel")
+    if intent["status"] != "requires_capture":  # the session is complete then, and cannot be expired instead
+        refuse_of_checkout(intent, "cancel")
     refuse_of_invoice(intent, "cancel")
     refuse_to_cancel(intent, _CANCELABLE)
     if intent["status"] == "processing":

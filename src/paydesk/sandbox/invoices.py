@@ -10,6 +10,7 @@ from .billing_settings import rules
 from .confirming import How, start_payment
 from .coupons import apply_discounts
 from .customer_balance import move_balance
+from .customer_discounts import use_up
 from .errors import Json, StripeError, invalid
 from .events import emit, emit_update, wants
 from .ids import new_id
@@ -169,6 +170,7 @@ def add_invoice(account: Account, values: Json) -> Json:
     told = sum(wants(endpoint, "invoice.created") for endpoint in account.all("webhook_endpoint"))
     account.change(invoice, webhooks_delivered_at=None if told else account.clock.now_s())
     emit(account, "invoice.created", invoice)
+    use_up(account, invoice)
     if told:
         account.change(invoice, _told=[one["id"] for one in account.fresh_deliveries[-told:]])
     if invoice["auto_advance"] and invoice["automatically_finalizes_at"] is not None:
@@ -218,6 +220,7 @@ def finalize(account: Account, invoice: Json, *, adopt: Json | None = None) -> N
     customer = account.get("customer", invoice["customer"], "customer")
     number = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
     account.change(customer, next_invoice_sequence=customer["next_invoice_sequence"] + 1)
+    use_up(account, invoice)
     page = f"{account.public_url}/i/{invoice['id']}"
     account.change(
         invoice, status="open", number=number, effective_at=now, hosted_invoice_url=page, invoice_pdf=page + "/pdf",

@@ -9,7 +9,8 @@ from .billing_parts import automatic_tax, invoice_settings, payment_settings
 from .calls import Call, Operation, delete, get, listing, post
 from .cards import NEEDS_AUTHENTICATION, refused
 from .catalog import add_price
-from .coupons import check_usable, chosen, deleted_discount, end_discount, redeem
+from .coupons import check_usable, chosen, coupon_of, deleted_discount, end_discount, redeem, shares
+from .customer_discounts import discounts_of_customer
 from .errors import Json, StripeError, invalid, missing_parameter, no_such
 from .invoice_lines import price_amount
 from .invoices import method_for
@@ -191,14 +192,28 @@ def _need_method(account: Account, order: Order) -> None:
     """A first invoice that costs something needs a method; with `error_if_incomplete` one that will work."""
     holder = {"object": "subscription", "default_payment_method": order.given.get("default_payment_method")}
     method = method_for(account, holder, order.customer)
-    now = account.clock.now_s()
-    costs = sum(price_amount(price, one.get("quantity", 1)) for price, one in order.prices
-                if not starts_free(order, price, now))  # fmt: skip
-    costs += sum(price_amount(price, quantity) for price, quantity in order.extras)
-    if method is None and costs > 0 and not order.discounts:
+    if method is None and _costs(account, order) > 0:
         raise no_way_to_pay()
     if method is not None and order.given.get("payment_behavior") == "error_if_incomplete":
         refuse_if_declining(method)
+
+
+def _costs(account: Account, order: Order) -> int:
+    """What the first invoice comes to with its discounts, before taxes and the customer's balance."""
+    now = account.clock.now_s()
+    amounts = [0 if starts_free(order, price, now) else price_amount(price, one.get("quantity", 1))
+               for price, one in order.prices] + [price_amount(*extra) for extra in order.extras]  # fmt: skip
+    products = [price["product"] for price, _ in [*order.prices, *order.extras]]
+    theirs = [] if order.bare else discounts_of_customer(account, order.customer["id"])
+    whole = order.discounts or [{"discount": one} for one in theirs]
+    alone = [(one, [place]) for place, found in enumerate(order.item_discounts) for one in found]
+    for one, over in [*alone, *((one, list(range(len(amounts)))) for one in whole)]:
+        coupon = one.get("coupon") or coupon_of(account, one["discount"])
+        only = (coupon.get("applies_to") or {}).get("products")
+        reached = [place for place in over if amounts[place] > 0 and (not only or products[place] in only)]
+        for place, off in zip(reached, shares(coupon, [amounts[place] for place in reached]), strict=True):
+            amounts[place] -= off
+    return sum(amounts)
 
 
 def no_way_to_pay() -> StripeError:

@@ -64,7 +64,8 @@ END_FOLLOWERS: list[Callable[[Account, Json], None]] = []
 class Order:
     """What a new subscription shall be. `prices` are `(price, given)` with quantity and metadata in `given`.
 
-    A `bare` one has no discount of its customer's. `since` is when the order was reckoned, if not now."""
+    A `bare` one has no discount of its customer's. `since` is when the order was reckoned, if not now. What waits to be
+    invoiced is billed with it only if it `takes_pending`."""
 
     customer: Json
     prices: list[tuple[Json, Json]]
@@ -76,6 +77,7 @@ class Order:
     item_discounts: list[list[Json]] = field(default_factory=list)
     bare: bool = False
     since: int | None = None
+    takes_pending: bool = True
 
 
 def start(account: Account, order: Order, *, collects: bool, adopt: Json | None = None, method: Json | None = None,
@@ -90,7 +92,8 @@ def start(account: Account, order: Order, *, collects: bool, adopt: Json | None 
     created = emit(account, "customer.subscription.created", subscription)
     account.change(subscription, _starting=created["id"])
     lines = first_lines(account, subscription, order)
-    lines += take_pending(account, order.customer, subscription["currency"], subscription["id"])
+    if order.takes_pending:
+        lines += take_pending(account, order.customer, subscription["currency"], subscription["id"])
     if drafts or not lines:
         account.change(subscription, status="trialing" if order.trial_end else "active")
     if not lines:

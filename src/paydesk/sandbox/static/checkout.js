@@ -202,6 +202,10 @@ field("coupon-form")?.addEventListener("submit", async (event) => {
   const answer = await fetch(`/v1/payment_pages/${form.dataset.session}`, { method: "POST", body: new URLSearchParams({ promotion_code: field("coupon").value.trim() }) });
   if (answer.ok) location.reload(); else field("coupon-error").textContent = (await answer.json()).error.message;
 });
+field("coupon-remove")?.addEventListener("click", async () => {
+  const answer = await fetch(`/v1/payment_pages/${form.dataset.session}`, { method: "POST", body: new URLSearchParams({ promotion_code: "" }) });
+  if (answer.ok) location.reload(); else showError("general", (await answer.json()).error.message);
+});
 for (const choice of document.querySelectorAll(".card-choice")) {
   choice.addEventListener("click", () => {
     document.querySelector('input[name="method"][value="card"]')?.click();
