@@ -63,3 +63,36 @@ def test_the_start_of_a_trial_is_that_of_the_latest_one(biller: Biller) -> None:
     assert {mode: one["trial_start"] for mode, one in again.items()} == {
         "classic": moment("2026-04-01T00:00:00"), "flexible": moment("2026-04-20T00:00:00"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("mode", "credit"), [("classic", -1000), ("flexible", -500)])
+def test_a_credit_of_flexible_billing_is_worth_what_was_billed(biller: Biller, mode: str, credit: int) -> None:
+    coupon = biller.post("coupons", percent_off="50", duration="once")["id"]
+    biller.freeze("2026-04-01T00:00:00")
+    made = biller.subscribe(biller.customer(), biller.price(1000), **{
+        "billing_mode[type]": mode, "discounts[0][coupon]": coupon})  # fmt: skip
+    first = biller.get(f"invoices/{made['latest_invoice']}")
+    gone = biller.call("DELETE", f"/v1/subscriptions/{made['id']}", {"prorate": "true", "invoice_now": "true"})
+    last = biller.get(f"invoices/{gone['latest_invoice']}")
+    assert (first["total"], last["total"]) == (500, credit)
+    credited = last["lines"]["data"][0]["parent"]["subscription_item_details"]["proration_details"]["credited_items"]
+    billed = {"invoice": first["id"], "invoice_line_items": [first["lines"]["data"][0]["id"]]}
+    assert credited == (billed if mode == "flexible" else None)
+
+
+def test_flexible_credits_follow_every_debit_and_credit_before_them(biller: Biller) -> None:
+    biller.freeze("2026-04-01T00:00:00")
+    fixed = biller.post("coupons", amount_off="900", currency="usd", duration="forever")["id"]
+    cheap = biller.subscribe(biller.customer(), biller.price(1000), **{"discounts[0][coupon]": fixed})
+    grown, changed = (biller.subscribe(biller.customer(), biller.price(1000)) for _ in range(2))
+    item = {"items[0][id]": grown["items"]["data"][0]["id"], "items[0][quantity]": "5"}
+    biller.post(f"subscriptions/{grown['id']}", proration_behavior="none", **item)
+    biller.advance("2026-04-16T00:00:00")
+    item = {"items[0][id]": changed["items"]["data"][0]["id"], "items[0][quantity]": "3"}
+    biller.post(f"subscriptions/{changed['id']}", **item)
+    given = []
+    for one in (cheap, grown, changed):
+        ended = biller.call("DELETE", f"/v1/subscriptions/{one['id']}", {"prorate": "true", "invoice_now": "true"})
+        lines = biller.get(f"invoices/{ended['latest_invoice']}")["lines"]["data"]
+        given.append(sorted(line["amount"] for line in lines))
+    assert given == [[-50], [-500], [-1500, -500, 1500]]

@@ -6,15 +6,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from money_steps import call, now
 from paydesk.sandbox.app import OPERATIONS
 from paydesk.sandbox.calls import Operation
+from paydesk.sandbox.errors import StripeError
+from paydesk.sandbox.events import emit
 from paydesk.sandbox.params import Fields, Items
+from paydesk.sandbox.world import World
 from sandbox_fixtures import Sandbox, sandbox, session_of, shared_sandbox
 
 ODD = ["", " ", "x", "-1", "0", "1", "1.5", "1e3", "99999999999999999999", "NaN", "null", "true", "\x00", "é", "🦊", "a" * 6000,
@@ -176,3 +181,34 @@ def test_no_account_stands_behind_another(sandbox: Sandbox) -> None:
     assert sandbox.call("GET", "/v1/customers", Stripe_Account=own).status_code == 200
     answer = sandbox.call("GET", "/v1/customers", Stripe_Account="acct_1Another")
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "account_invalid")
+
+
+def test_work_that_breaks_off_is_taken_back_whole(tmp_path: Path) -> None:
+    world = World(public_url="http://127.0.0.1:1", data=tmp_path / "sandbox.db", webhook=None, gap_factor=1.0)
+    account = world.account_of_key("sk_test_1")
+    kept = account.add("price", {"lookup_key": "gold", "metadata": {"a": "1"}})
+    gone = account.add("price", {"lookup_key": None})
+    world.flush()
+    before = orjson.dumps([kept, gone])
+
+    def breaks_off() -> None:
+        account.get("price", kept["id"], "price")["metadata"]["a"] = "2"  # changed, and not said so
+        account.change(kept, lookup_key=None)
+        new = account.add("price", {"lookup_key": "gold"})
+        account.remove("price", gone["id"])
+        emit(account, "price.created", new)
+        raise ZeroDivisionError
+
+    def is_declined() -> None:
+        account.change(kept, metadata={"tried": "1"})
+        raise StripeError("Your card was declined.", status=402)
+
+    with pytest.raises(ZeroDivisionError), account.whole():
+        breaks_off()
+    assert orjson.dumps(list(account.all("price"))) == before
+    assert account.find_named("price", "gold") is kept
+    assert (account.changed, account.fresh_events, list(account.all("event"))) == ({}, [], [])
+    with pytest.raises(StripeError), account.whole():
+        is_declined()
+    assert kept["metadata"] == {"tried": "1"}
+    world.journal.close()

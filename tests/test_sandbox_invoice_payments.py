@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from billing_fixtures import Biller, Json, biller, billing_sandbox, moment
@@ -239,3 +240,46 @@ def test_a_draft_whose_endpoint_answers_late_is_finalised_then(own: Biller, rece
     paid = own.all("invoices")[0]
     assert paid["status"] == "paid"
     assert paid["webhooks_delivered_at"] is not None
+
+
+CARD = {"expiry": "12 / 40", "cvc": "123", "name": "Jo"}
+
+
+def test_an_invoice_is_shown_and_paid_at_its_own_address(biller: Biller) -> None:
+    customer = biller.customer(None)
+    made = biller.subscribe(customer, biller.price(1900), collection_method="send_invoice", days_until_due="7")
+    invoice = biller.get(f"invoices/{made['latest_invoice']}")
+    address = invoice["hosted_invoice_url"]
+    with httpx.Client(timeout=20) as buyer:
+        shown = buyer.get(address)
+        assert shown.status_code == 200
+        assert all(words in shown.text for words in (invoice["number"], "jo@example.com", "Gold", "Pay $19.00"))
+        declined = buyer.post(address, data={**CARD, "number": "4000 0000 0000 9995"})
+        assert "Your card has insufficient funds." in declined.text
+        assert biller.get(f"invoices/{invoice['id']}")["status"] == "open"
+        asked = buyer.post(address, data={**CARD, "number": "4000002760003184"})
+        assert asked.status_code == 303
+        back = buyer.post(asked.headers["location"], data={"result": "complete"}, follow_redirects=True)
+        assert str(back.url).startswith(address)
+        assert "Receipt" in back.text
+        again = buyer.post(address, data={**CARD, "number": "4242424242424242"}, follow_redirects=True)
+        assert "Amount paid" in again.text
+        assert 'name="number"' not in again.text
+        printed = buyer.get(invoice["invoice_pdf"])
+        assert (printed.status_code, "Receipt" in printed.text) == (200, True)
+        assert buyer.get(address + "0").status_code == 404
+    paid = biller.get(f"invoices/{invoice['id']}")
+    assert (paid["status"], paid["amount_paid"]) == ("paid", 1900)
+    assert [charge["paid"] for charge in biller.all("charges", customer=customer)] == [True, False]
+
+
+def test_the_lists_inside_objects_go_on_where_they_say(biller: Biller) -> None:
+    customer, price = biller.customer(), biller.price()
+    made = {biller.subscribe(customer, price)["id"] for _ in range(2)}
+    listed = biller.get(f"customers/{customer}", **{"expand[]": "subscriptions"})["subscriptions"]["url"]
+    assert {row["id"] for row in biller.all(listed.removeprefix("/v1/"))} == made
+    charge = biller.all("charges", customer=customer)[0]["id"]
+    refunds = {biller.post("refunds", charge=charge, amount="100")["id"] for _ in range(2)}
+    listed = biller.get(f"charges/{charge}", **{"expand[]": "refunds"})["refunds"]["url"]
+    assert {row["id"] for row in biller.all(listed.removeprefix("/v1/"))} == refunds
+    assert biller.refused("GET", "/v1/charges/ch_none/refunds")[0] == 404

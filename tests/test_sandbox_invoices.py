@@ -40,6 +40,8 @@ def test_an_invoice_is_made_of_waiting_items_and_paid(biller: Biller) -> None:
 def test_an_invoice_paid_elsewhere_cancels_its_intent(biller: Biller) -> None:
     invoice = drafted(biller, biller.customer(None))
     assert biller.refused("POST", f"/v1/invoices/{invoice['id']}/pay")[:2] == (400, "resource_missing")
+    assert biller.get(f"invoices/{invoice['id']}")["status"] == "draft"
+    biller.post(f"invoices/{invoice['id']}/finalize")
     biller.news()
     paid = biller.post(f"invoices/{invoice['id']}/pay", paid_out_of_band="true", **{"expand[]": "payments"})
     assert (paid["status"], paid["amount_remaining"], paid["payments"]["data"][0]["status"]) == ("paid", 0, "canceled")
@@ -223,3 +225,54 @@ def test_a_changed_item_costs_its_new_quantity(biller: Biller) -> None:
     assert biller.get(f"invoices/{invoice['id']}")["total"] == 1600
     biller.post(path, discounts="")
     assert biller.get(f"invoices/{invoice['id']}")["total"] == 2200
+
+
+def test_a_coupon_for_some_products_leaves_an_item_without_a_price_alone(biller: Biller) -> None:
+    customer, price = biller.customer(), biller.price(1000, interval="")
+    product = biller.get(f"prices/{price}")["product"]
+    coupon = biller.post("coupons", percent_off="50", duration="once", **{"applies_to[products][]": product})["id"]
+    invoice = biller.post("invoices", customer=customer, currency="usd", **{"discounts[0][coupon]": coupon})["id"]
+    biller.post("invoiceitems", customer=customer, invoice=invoice, amount="500", currency="usd")
+    biller.post("invoiceitems", customer=customer, invoice=invoice, **{"pricing[price]": price})
+    assert biller.get(f"invoices/{invoice}")["total"] == 1000
+    preview = biller.post("invoices/create_preview", customer=customer, **{
+        "invoice_items[0][amount]": "500", "invoice_items[0][currency]": "usd", "discounts[0][coupon]": coupon})  # fmt: skip
+    assert preview["total"] == 500
+
+
+def test_a_refused_request_leaves_nothing_behind(biller: Biller) -> None:
+    customer = biller.customer(None)
+    biller.news()
+    order = {"customer": customer, "items[0][price_data][currency]": "usd", "items[0][price_data][unit_amount]": "900",
+             "items[0][price_data][recurring][interval]": "month",
+             "items[0][price_data][product]": biller.post("products", name="Gold")["id"]}  # fmt: skip
+    biller.news()
+    assert biller.refused("POST", "/v1/subscriptions", order)[:2] == (400, "resource_missing")
+    assert biller.all("prices") == biller.all("subscriptions") == biller.news() == []
+
+
+def test_one_invoice_has_one_currency(biller: Biller) -> None:
+    customer, price, euros = biller.customer(), biller.price(1000), biller.price(700, "", currency="eur")
+    subscription = biller.subscribe(customer, price)["id"]
+    draft = biller.post("invoices", customer=customer, currency="eur")["id"]
+    stranger = biller.subscribe(biller.customer(), price)["id"]
+    coupon = biller.post("coupons", amount_off="100", currency="eur", duration="once")["id"]
+    item = {"customer": customer, "amount": "500", "currency": "usd"}
+    extra = {"add_invoice_items[0][price]": euros}
+    off = {"discounts[0][coupon]": coupon}
+    wrong: list[tuple[str, dict[str, str], str]] = [
+        ("subscriptions", {"customer": customer, "items[0][price]": price, **extra}, "add_invoice_items[0][price]"),
+        (f"subscriptions/{subscription}", extra, "add_invoice_items[0][price]"),
+        ("invoiceitems", {**item, "invoice": draft}, "currency"),
+        ("invoiceitems", {**item, "currency": "eur", "subscription": subscription}, "currency"),
+        ("invoiceitems", {**item, "subscription": stranger}, "subscription"),
+        ("invoiceitems", {**item, **off}, "discounts[0]"),
+        ("invoices", {"customer": customer, "subscription": subscription, "currency": "jpy"}, "currency"),
+        ("invoices", {"customer": customer, **off}, "discounts[0]"),
+        ("subscriptions", {"customer": customer, "items[0][price]": price, "items[0][discounts][0][coupon]": coupon},
+         "items[0][discounts][0]"),
+        (f"customers/{customer}/balance_transactions", {"amount": "-300", "currency": "eur"}, "currency"),
+    ]  # fmt: skip
+    for path, given, param in wrong:
+        assert biller.refused("POST", f"/v1/{path}", given)[::2] == (400, param), path
+    assert biller.post("invoices", customer=customer, subscription=subscription)["currency"] == "usd"

@@ -24,6 +24,7 @@ from sandbox_fixtures import Sandbox, sandbox, shared_sandbox, until
         ("pm_card_visa_chargeDeclinedLostCard", "card_declined", "lost_card"),
         ("pm_card_visa_chargeDeclinedStolenCard", "card_declined", "stolen_card"),
         ("pm_card_chargeDeclinedExpiredCard", "expired_card", "expired_card"),
+        ("pm_card_visa_chargeDeclinedExpiredCard", "expired_card", "expired_card"),
         ("pm_card_chargeDeclinedIncorrectCvc", "incorrect_cvc", "incorrect_cvc"),
         ("pm_card_chargeDeclinedProcessingError", "processing_error", "processing_error"),
         ("pm_card_chargeCustomerFail", "card_declined", "generic_decline"),

@@ -45,6 +45,7 @@ _OTHER_METHODS = r"""acss_debit affirm afterpay_clearpay alipay alma amazon_pay 
 LEFT_OUT = {
     rf"(^|\[)({'|'.join(_OTHER_METHODS)})(\]|$)": "methods that the sandbox does not play",
     r"(^|\[)(application_fee_amount|application_fee_percent|on_behalf_of|transfer_data|payment_record)(\]|$)": "Connect",
+    r"^application_fee$": "Connect, in its older words",
     r"(^|\[)(customer_account|payment_details|hooks|amount_details|radar_options|managed_payments)(\]|$)": "previews",
     r"^payment_method$|^origin$|^currency$|^cash_balance$": "cloned methods and cash balances",
     r"(^|\[)(tax|tax_details|tax_id_data|tax_rates|default_tax_rates)(\]|$)": "tax is not computed",

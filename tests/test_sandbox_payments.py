@@ -335,3 +335,18 @@ def test_the_page_writes_amounts_as_their_currency_does(
 ) -> None:
     session = session_of(sandbox, **{"line_items[0][price]": price_of(sandbox, amount, currency)})
     assert f"Pay {shown}<" in httpx.get(session["url"]).text
+
+
+def test_held_money_can_be_captured_by_its_charge(sandbox: Sandbox) -> None:
+    given = {"amount": "2000", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true",
+             "capture_method": "manual", "payment_method_types[0]": "card"}  # fmt: skip
+    held = sandbox.call("POST", "/v1/payment_intents", given).json()
+    path = f"/v1/charges/{held['latest_charge']}/capture"
+    assert sandbox.call("POST", path, {"amount": "2001"}).json()["error"]["code"] == "amount_too_large"
+    taken = sandbox.call("POST", path, {"amount": "1500"}).json()
+    assert (taken["object"], taken["captured"], taken["amount_captured"], taken["amount_refunded"]) == (
+        "charge", True, 1500, 500)  # fmt: skip
+    intent = sandbox.call("GET", f"/v1/payment_intents/{held['id']}").json()
+    assert (intent["status"], intent["amount_received"]) == ("succeeded", 1500)
+    again = sandbox.call("POST", path)
+    assert (again.status_code, again.json()["error"]["code"]) == (400, "charge_already_captured")

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from .clock import Clock, Timeline
-from .errors import Json, no_such
+from .errors import Json, StripeError, no_such
 from .ids import derived_text, new_id
 from .journal import Journal
 from .settings import Settings
+from .undoing import Undo
 
 # Fields by which objects are looked up instead of their ids, by kind; the file has them beside the ids.
 NAMES = {"checkout.session": "_page", "price": "lookup_key", "payment_intent": "_ticket", "setup_intent": "_ticket",
@@ -31,6 +33,7 @@ class Table:
     """
 
     read: Callable[[int], Json]
+    undo: Undo
     order: list[str | None] = field(default_factory=list)
     place: dict[str, int] = field(default_factory=dict)
     position: dict[str, int] = field(default_factory=dict)  # where they stand in the file
@@ -45,14 +48,20 @@ class Table:
         row = self._rows.get(object_id)
         if row is None and object_id in self.place:
             row = self._rows[object_id] = self.read(self.position[object_id])
+        if row is not None:
+            self.undo.saw(row)
         return row
 
     def put(self, row: Json) -> None:
         """Add an object, or replace the one with its id."""
-        self._rows[row["id"]] = row
-        if row["id"] not in self.place:
-            self.place[row["id"]] = len(self.order)
-            self.order.append(row["id"])
+        object_id, before = row["id"], self._rows.get(row["id"])
+        self._rows[object_id] = row
+        if object_id not in self.place:
+            self.place[object_id] = len(self.order)
+            self.order.append(object_id)
+            self.undo.step(lambda: self._drop(object_id))
+        elif before is not row:
+            self.undo.step(lambda: self._put_back(object_id, before, self.place[object_id]))
 
     def take_up(self, ids: list[str], positions: list[int]) -> None:
         """Add objects that stand in the file, oldest first, and where they stand there."""
@@ -71,8 +80,20 @@ class Table:
 
     def remove(self, object_id: str) -> None:
         """Forget an object."""
+        row, place = self._rows.get(object_id), self.place[object_id]
+        self._drop(object_id)
+        self.undo.step(lambda: self._put_back(object_id, row, place))
+
+    def _drop(self, object_id: str) -> None:
         self._rows.pop(object_id, None)
         self.order[self.place.pop(object_id)] = None
+
+    def _put_back(self, object_id: str, row: Json | None, place: int) -> None:
+        self.order[place], self.place[object_id] = object_id, place
+        self.gone = min(self.gone, place)
+        self._rows.pop(object_id, None)
+        if row is not None:  # else it stands in the file, as it was
+            self._rows[object_id] = row
 
     def walk(self, start: int, *, forward: bool) -> Iterator[Json]:
         """The objects after a place in `order` (forward) or before it (backward)."""
@@ -112,6 +133,7 @@ class Account:
         self.public_url = public_url
         self.settings = settings
         self._journal = journal
+        self.undo = Undo()
         self.tables: dict[str, Table] = {}
         self._named: dict[tuple[str, str], str] = {}
         self.cause = Cause()
@@ -123,11 +145,30 @@ class Account:
         self.fresh_deliveries: list[Json] = []
         self.fresh_events: list[Json] = []
 
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Do a piece of work whole or not at all: when it is refused or breaks off, everything is as it was before.
+
+        What a failed payment leaves on record stays (`StripeError.keeps`). Nothing may be flushed or awaited within.
+        """
+        changed, deliveries, events = dict(self.changed), len(self.fresh_deliveries), len(self.fresh_events)
+        self.undo.begin()
+        try:
+            yield
+        except Exception as problem:
+            if not (isinstance(problem, StripeError) and problem.keeps):
+                self.undo.take_back()
+                self.changed = changed
+                del self.fresh_deliveries[deliveries:], self.fresh_events[events:]
+            raise
+        finally:
+            self.undo.end()
+
     def table(self, kind: str) -> Table:
         """The objects of a kind; empty when there are none yet. Those in the file are taken up when first asked for."""
         known = self.tables.get(kind)
         if known is None:
-            known = self.tables[kind] = Table(self._journal.body)
+            known = self.tables[kind] = Table(self._journal.body, self.undo)
             self._take_up(kind, known)
         return known
 
@@ -157,12 +198,18 @@ class Account:
         """Keep an object as it is now; written to the file at the end of the request."""
         self.table(row["object"]).put(row)
         name = row.get(NAMES.get(row["object"], ""))
-        if name:
-            self._named[row["object"], name] = row["id"]
+        if name and self._named.get((row["object"], name)) != row["id"]:
+            self._rename(row["object"], name, row["id"])
         self.changed[row["object"], row["id"]] = row
         if self.settings.search_delay_s:
             self.changed_at[row["id"]] = self.clock.now()
         return row
+
+    def _rename(self, kind: str, name: str, object_id: str) -> None:
+        """From now on a name is that of this object."""
+        before = self._named.get((kind, name), "")
+        self._named[kind, name] = object_id
+        self.undo.step(lambda: self._named.update({(kind, name): before}))
 
     def remove(self, kind: str, object_id: str) -> None:
         """Forget an object for good."""
@@ -171,6 +218,7 @@ class Account:
 
     def change(self, row: Json, **values: Any) -> Json:
         """Set fields of an object and keep it; gives the previous values of those that differ."""
+        self.undo.saw(row)
         previous = {name: copy.deepcopy(row.get(name)) for name, value in values.items() if row.get(name) != value}
         row.update(values)
         self.save(row)

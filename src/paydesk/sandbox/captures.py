@@ -10,7 +10,7 @@ from .events import emit
 from .intent_parts import existing_intent, new_metadata, unexpected_state
 from .later import DEEDS
 from .money import check_amount
-from .params import Shape, flag, metadata, text, whole
+from .params import Shape, email, flag, metadata, text, whole
 from .payments import succeed, tell_owner
 from .refunds import give_back_uncaptured
 
@@ -20,6 +20,13 @@ _CAPTURE: Shape = {
     "metadata": metadata,
     "statement_descriptor": text(22),
     "statement_descriptor_suffix": text(22),
+}
+_CAPTURE_CHARGE: Shape = {
+    "amount": whole(1),
+    "receipt_email": email,
+    "statement_descriptor": text(22),
+    "statement_descriptor_suffix": text(22),
+    "transfer_group": text(),
 }
 _INCREMENT: Shape = {
     "amount": whole(1),
@@ -43,7 +50,12 @@ def _held(call: Call, verb: str) -> Json:
 
 def _capture(call: Call) -> Json:
     intent = _held(call, "captured")
-    account, params = call.account, call.params
+    _take(call.account, intent, call.params)
+    return intent
+
+
+def _take(account: Account, intent: Json, params: Json) -> None:
+    """Take held money, or a part of it: the rest goes back."""
     amount = params.get("amount_to_capture", intent["amount_capturable"])
     if amount > intent["amount_capturable"]:
         raise invalid(
@@ -65,7 +77,22 @@ def _capture(call: Call) -> Json:
     succeed(account, intent, amount)
     tell_owner(account, intent)
     settle_charge(account, charge)
-    return intent
+
+
+def _capture_charge(call: Call) -> Json:
+    """The older way to capture: by the charge instead of its payment intent."""
+    account, params = call.account, call.params
+    charge = account.get("charge", call.id, "charge", status=404)
+    if charge["captured"]:
+        raise StripeError(f"Charge {charge['id']} has already been captured.", code="charge_already_captured")
+    intent = account.find("payment_intent", charge["payment_intent"] or "")
+    if intent is None or intent["status"] != "requires_capture" or intent["latest_charge"] != charge["id"]:
+        raise invalid(f"Charge {charge['id']} holds no money that could be captured.", "charge")
+    described = {name: params[name] for name in params if name.startswith("statement_descriptor")}
+    part = {"amount_to_capture": params["amount"]} if "amount" in params else {}
+    account.change(charge, **{name: params[name] for name in ("receipt_email", "transfer_group") if name in params})
+    _take(account, intent, {**described, **part})
+    return charge
 
 
 def _increment(call: Call) -> Json:
@@ -111,6 +138,7 @@ def _expire(account: Account, intent_id: str) -> None:
 
 DEEDS["hold_expires"] = _expire
 OPERATIONS: list[Operation] = [
+    post("/v1/charges/{id}/capture", _capture_charge, _CAPTURE_CHARGE),
     post("/v1/payment_intents/{id}/capture", _capture, _CAPTURE),
     post("/v1/payment_intents/{id}/increment_authorization", _increment, _INCREMENT, ("amount",)),
 ]

@@ -177,6 +177,7 @@ _TOKENS = {
     "chargeDeclinedStolenCard": "4000000000009979",
     "visa_chargeDeclinedStolenCard": "4000000000009979",
     "chargeDeclinedExpiredCard": "4000000000000069",
+    "visa_chargeDeclinedExpiredCard": "4000000000000069",
     "chargeDeclinedIncorrectCvc": "4000000000000127",
     "chargeDeclinedProcessingError": "4000000000000119",
     "visa_chargeDeclinedVelocityLimitExceeded": "4000000000006975",

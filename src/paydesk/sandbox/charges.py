@@ -220,6 +220,13 @@ def _refunds_of(account: Account, charge: Json) -> Json:
 INCLUDABLE["charge", "refunds"] = _refunds_of
 
 
+def _refunds(call: Call) -> Json:
+    """All refunds of a charge: where the list that `expand[]=refunds` shows goes on."""
+    charge = call.account.get("charge", call.id, "charge", status=404)
+    return lists.page(call.account, "refund", call.params, f"/v1/charges/{charge['id']}/refunds",
+                      lambda row: bool(row["charge"] == charge["id"]))  # fmt: skip
+
+
 def _retrieve(call: Call) -> Json:
     return call.account.get("charge", call.id, "id", status=404)
 
@@ -260,4 +267,5 @@ OPERATIONS: list[Operation] = [
     listing("/v1/charges", _list, {"customer": text(), "payment_intent": text(), "transfer_group": text()}),
     get("/v1/charges/{id}", _retrieve),
     post("/v1/charges/{id}", _update, _UPDATE),
+    listing("/v1/charges/{id}/refunds", _refunds),
 ]

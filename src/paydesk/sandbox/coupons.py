@@ -146,6 +146,16 @@ def coupon_of(account: Account, discount: Json) -> Json:
     return account.get("coupon", discount["source"]["coupon"], "coupon")
 
 
+def in_currency(found: list[Json], currency: str, param: str = "discounts") -> list[Json]:
+    """The chosen discounts; a coupon over a sum in another currency is refused."""
+    for place, one in enumerate(found):
+        coupon = one.get("coupon")
+        if coupon is not None and coupon["currency"] not in (None, currency):
+            raise invalid(f"The coupon {coupon['id']} is in {coupon['currency']} and cannot be applied to {currency}.",
+                          f"{param}[{place}]")  # fmt: skip
+    return found
+
+
 def apply_discounts(account: Account, lines: list[Json], discounts: list[Json], own: dict[str, list[Json]]) -> None:
     """Set `discounts` and `discount_amounts` of invoice lines: one discount after the other, on what is left.
 
@@ -167,7 +177,9 @@ def _reaches(coupon: Json, line: Json) -> bool:
     if not line["discountable"] or (coupon["currency"] and coupon["currency"] != line["currency"]):
         return False
     products = (coupon.get("applies_to") or {}).get("products")
-    return not products or line["pricing"]["price_details"]["product"] in products
+    if not products:
+        return True
+    return line["pricing"] is not None and line["pricing"]["price_details"]["product"] in products
 
 
 def shares(coupon: Json, amounts: list[int]) -> list[int]:

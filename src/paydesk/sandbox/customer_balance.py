@@ -6,7 +6,7 @@ from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing, post
 from .customers import CONSEQUENCES
-from .errors import Json, no_such
+from .errors import Json, invalid, no_such
 from .events import emit
 from .live_customers import live_customer
 from .money import currency_code
@@ -45,6 +45,8 @@ def move_balance(
 def _create(call: Call) -> Json:
     customer = live_customer(call.account, call.id)
     currency = currency_code(call.params["currency"])
+    if customer["currency"] not in (None, currency):
+        raise invalid(f"The currency of the customer's balance is {customer['currency']}, not {currency}.", "currency")
     return move_balance(call.account, customer, call.params["amount"], currency, "adjustment",
                         description=call.params.get("description"),
                         metadata_given=call.params.get("metadata"))  # fmt: skip

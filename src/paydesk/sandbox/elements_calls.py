@@ -136,7 +136,8 @@ def _performed(world: World, account: Account, operation: Operation, path: dict[
     params.pop("expand", None)
     account.cause = Cause("req_" + random_text(14), None)
     try:
-        row = operation.handler(Call(world, account, path, params, given))
+        with account.whole():
+            row = operation.handler(Call(world, account, path, params, given))
     except StripeError as error:
         error.extra = {name: _for_browser(value) if name in _INTENTS else value for name, value in error.extra.items()}
         raise

@@ -34,6 +34,12 @@ class StripeError(Exception):
         self.param = param
         self.extra = extra or {}
         self.executed = executed
+        self.noted = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what was done before the refusal stands: a payment was tried, or the failure is `noted` on an object."""
+        return self.noted or self.status == 402 or bool({"payment_intent", "setup_intent"} & self.extra.keys())
 
     def fields(self) -> Json:
         """The fields that also stand in a payment intent's `last_payment_error`."""

@@ -47,6 +47,22 @@ def spaced(digits: str) -> str:
     return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
 
 
+def typed_card(form: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a payment method, from the card fields that somebody has filled in."""
+    month, _, year = (_number(part) for part in str(form.get("expiry", "")).partition("/"))
+    card = {
+        "number": str(form.get("number", "")),
+        "exp_month": month,
+        "exp_year": year,
+        "cvc": str(form.get("cvc", "")),
+    }
+    return {"type": "card", "card": card, "billing_details": {"name": str(form.get("name", "")) or None}}
+
+
+def _number(written_text: str) -> int:
+    return int(written_text) if written_text.strip().isdecimal() else 0
+
+
 @cache
 def _templates() -> Environment:
     """All templates; loaded with the first page, since a start need not wait for them."""

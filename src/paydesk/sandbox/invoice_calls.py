@@ -13,7 +13,7 @@ from .billing_parts import (
     invoice_tax,
 )
 from .calls import Call, Operation, delete, get, listing, post
-from .coupons import DISCOUNTS, chosen, redeem
+from .coupons import DISCOUNTS, chosen, in_currency, redeem
 from .customer_discounts import discounts_of_customer
 from .errors import Json, StripeError, invalid, missing_parameter
 from .events import emit, emit_update
@@ -58,7 +58,7 @@ from .subscription_calls import check_method, existing
 from .subscription_rows import (
     current_period,
 )
-from .subscriptions import invoice_fields
+from .subscriptions import invoice_fields, know_invoice
 from .taxes import fail_finalization, lacks_location
 
 _COMMON: Shape = {
@@ -107,7 +107,9 @@ def _create(call: Call) -> Json:
     customer = live_customer(account, given.get("customer") or (subscription or {})["customer"])
     if subscription is not None and subscription["customer"] != customer["id"]:
         raise invalid("The subscription does not belong to this customer.", "subscription")
-    currency = currency_code(given.get("currency") or customer["currency"] or "usd")
+    currency = currency_code(given.get("currency") or (subscription or customer)["currency"] or "usd")
+    if subscription is not None and currency != subscription["currency"]:
+        raise invalid("The currency of the invoice does not match the currency of its subscription.", "currency")
     now = account.clock.now_s()
     own = invoice_fields(subscription, current_period(subscription), now) if subscription else {}
     own |= _given_fields(account, customer, given)
@@ -116,13 +118,16 @@ def _create(call: Call) -> Json:
     includes = subscription is not None or given.get("pending_invoice_items_behavior") == "include"
     sub_id = subscription["id"] if subscription else None
     lines = take_pending(account, customer, currency, sub_id) if includes else []
-    made = [redeem(account, one) for one in chosen(account, given.get("discounts"), customer["id"])]
+    picked = in_currency(chosen(account, given.get("discounts"), customer["id"]), currency)
+    made = [redeem(account, one) for one in picked]
     if "discounts" not in given:
         made = discounts_of_customer(account, customer["id"])
     values = invoice_values(account, customer, currency, "manual", lines, made, own)
     values |= _advance(account, values, given)
     invoice = add_invoice(account, values)
     claim_items(account, invoice)
+    if subscription is not None:
+        know_invoice(account, subscription, invoice)
     return invoice
 
 
@@ -198,7 +203,8 @@ def _update(call: Call) -> Json:
     if values.get("automatically_finalizes_at"):
         later(account, values["automatically_finalizes_at"], "invoice.finalize", invoice["id"])
     if "discounts" in call.params:
-        made = [redeem(account, one) for one in chosen(account, call.params["discounts"], customer["id"])]
+        picked = in_currency(chosen(account, call.params["discounts"], customer["id"]), invoice["currency"])
+        made = [redeem(account, one) for one in picked]
         account.change(invoice, discounts=[discount["id"] for discount in made])
         reckon(account, invoice, invoice["lines"]["data"])
     return invoice

@@ -9,7 +9,7 @@ from . import lists
 from .accounts import Account
 from .calls import Call, Operation, delete, get, listing, post
 from .catalog import ONCE_PRICE_DATA, add_price
-from .coupons import DISCOUNTS, chosen, half_up, redeem
+from .coupons import DISCOUNTS, chosen, half_up, in_currency, redeem
 from .errors import Json, invalid, missing_parameter
 from .events import emit, emit_update
 from .invoice_lines import line_of_invoice_item, price_amount, pricing_of, product_name
@@ -86,7 +86,7 @@ def proration_values(account: Account, subscription: Json, customer: Json, part:
         discountable=False, period={"end": end, "start": start}, pricing=pricing_of(item["price"]), proration=True,
         parent={"subscription_details": {"subscription": subscription["id"], "subscription_item": item["id"]},
                 "type": "subscription_details"},
-        proration_details={"credited_items": None, "discount_amounts": []}, quantity=item["quantity"],
+        proration_details={"credited_items": part["credited_items"], "discount_amounts": []}, quantity=item["quantity"],
     )  # fmt: skip
 
 
@@ -154,20 +154,36 @@ def _create(call: Call) -> Json:
     invoice = account.get("invoice", given["invoice"], "invoice") if given.get("invoice") else None
     if invoice is not None and (invoice["status"] != "draft" or invoice["customer"] != customer["id"]):
         raise invalid("The invoice is not a draft of this customer; items can only be added to drafts.", "invoice")
-    values = given_values(account, customer, given, invoice["currency"] if invoice else customer["currency"])
-    if given.get("subscription"):
-        account.get("subscription", given["subscription"], "subscription")
+    subscription = _subscription(account, customer, given)
+    owner = invoice or subscription
+    values = given_values(account, customer, given, (owner or customer)["currency"])
+    if owner is not None and values["currency"] != owner["currency"]:
+        raise invalid(
+            f"The currency of the invoice item does not match the currency of the {owner['object']}.", "currency"
+        )
+    if subscription is not None:
         values["parent"] = {
             "subscription_details": {"subscription": given["subscription"], "subscription_item": None},
             "type": "subscription_details",
         }
     if given.get("discounts"):
-        made = [redeem(account, one) for one in chosen(account, given["discounts"], customer["id"])]
-        values["discounts"] = [discount["id"] for discount in made]
+        picked = in_currency(chosen(account, given["discounts"], customer["id"]), values["currency"])
+        values["discounts"] = [redeem(account, one)["id"] for one in picked]
     row = add_item(account, customer, values, waits=invoice is None)
     if invoice is not None:
         put_on(account, invoice, row)
     return row
+
+
+def _subscription(account: Account, customer: Json, given: Json) -> Json | None:
+    """The subscription whose next invoice an item shall wait for; it must be the customer's."""
+    if not given.get("subscription"):
+        return None
+    subscription = account.get("subscription", given["subscription"], "subscription")
+    if subscription["customer"] != customer["id"]:
+        raise invalid(f"The subscription {subscription['id']} does not belong to the customer {customer['id']}.",
+                      "subscription")  # fmt: skip
+    return subscription
 
 
 def put_on(account: Account, invoice: Json, row: Json) -> None:
@@ -208,7 +224,7 @@ def _update(call: Call) -> Json:
         if "amount" not in values and row["pricing"]:
             values["amount"] = half_up(Decimal(row["pricing"]["unit_amount_decimal"]) * values["quantity"])
     if "discounts" in call.params:
-        picked = chosen(call.account, call.params["discounts"], row["customer"])
+        picked = in_currency(chosen(call.account, call.params["discounts"], row["customer"]), row["currency"])
         values["discounts"] = [redeem(call.account, one)["id"] for one in picked]
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(row["metadata"], call.params["metadata"])

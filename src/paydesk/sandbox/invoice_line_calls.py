@@ -11,7 +11,7 @@ from decimal import Decimal
 from .accounts import Account
 from .calls import Call, Operation, post
 from .catalog import PRICE_DATA, add_price
-from .coupons import DISCOUNTS, chosen, half_up, redeem
+from .coupons import DISCOUNTS, chosen, half_up, in_currency, redeem
 from .errors import Json, invalid, missing_parameter, no_such
 from .events import emit, emit_update
 from .invoice_items import add_item, given_values, reckon
@@ -85,7 +85,7 @@ def _added(account: Account, invoice: Json, customer: Json, given: Json, param: 
     if values["currency"] != invoice["currency"]:
         raise invalid("The currency of the line does not match the currency of the invoice.", param)
     if given.get("discounts"):
-        picked = chosen(account, given["discounts"], customer["id"])
+        picked = in_currency(chosen(account, given["discounts"], customer["id"]), invoice["currency"])
         values["discounts"] = [redeem(account, one)["id"] for one in picked]
     return add_item(account, customer, values, waits=False)
 
@@ -119,7 +119,7 @@ def _changed(account: Account, invoice: Json, line: Json, given: Json, param: st
     if row is not None:
         more = {}
         if "discounts" in given:
-            picked = chosen(account, given["discounts"], invoice["customer"])
+            picked = in_currency(chosen(account, given["discounts"], invoice["customer"]), invoice["currency"])
             more["discounts"] = [redeem(account, one)["id"] for one in picked]
         account.change(row, **values, **more, net_amount=values.get("amount", row["net_amount"]))
     elif given.get("discounts"):

@@ -93,14 +93,15 @@ def product_name(account: Account, price: Json) -> str:
     return str(product["name"]) if product else price["product"]
 
 
-def item_parent(subscription: str, item: str, *, proration: bool = False, invoice_item: str | None = None) -> Json:
+def item_parent(subscription: str, item: str, *, proration: bool = False, invoice_item: str | None = None,
+                credited: Json | None = None) -> Json:  # fmt: skip
     """The `parent` of a line that comes from a subscription item."""
     return {
         "invoice_item_details": None,
         "subscription_item_details": {
             "invoice_item": invoice_item,
             "proration": proration,
-            "proration_details": {"credited_items": None} if proration else None,
+            "proration_details": {"credited_items": credited} if proration else None,
             "subscription": subscription,
             "subscription_item": item,
         },
@@ -113,8 +114,9 @@ def line_of_invoice_item(row: Json) -> Json:
     details = (row["parent"] or {}).get("subscription_details")
     if row["proration"] and details:
         parent = item_parent(
-            details["subscription"], details["subscription_item"], proration=True, invoice_item=row["id"]
-        )
+            details["subscription"], details["subscription_item"], proration=True, invoice_item=row["id"],
+            credited=(row["proration_details"]["credited_items"] or {}).get("invoice_line_item_details"),
+        )  # fmt: skip
     else:
         inner = {
             "invoice_item": row["id"],

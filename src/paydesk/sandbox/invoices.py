@@ -272,15 +272,18 @@ def _add_intent(account: Account, invoice: Json) -> Json:
     })  # fmt: skip
 
 
-def attempt(account: Account, invoice: Json, method: Json | None, *, off_session: bool = False) -> StripeError | None:
-    """One try to pay an open invoice with a method; gives the refusal instead of raising it."""
+def attempt(account: Account, invoice: Json, method: Json | None, *, off_session: bool = False,
+            return_url: str | None = None) -> StripeError | None:  # fmt: skip
+    """One try to pay an open invoice with a method; gives the refusal instead of raising it.
+
+    `return_url` is where the payer comes back to from a bank's page."""
     intent = account.get("payment_intent", invoice["_intent"], "payment_intent")
     if method is None:
         _note_failure(account, invoice)
         return invalid("There is no payment method to pay this invoice with.", "payment_method", "resource_missing")
     account.change(intent, payment_method_types=sorted({*intent["payment_method_types"], method["type"]}))
     alone = off_session and not must_authenticate(method, off_session=True)
-    how = How(off_session=alone, mandate_data=_BY_SELLER)
+    how = How(off_session=alone, mandate_data=_BY_SELLER, return_url=return_url)
     try:
         start_payment(account, intent, method, how)
     except StripeError as refusal:

@@ -163,7 +163,7 @@ class Manners:
         return answer
 
     def _perform(self, visit: Visit, given: Json) -> Answer:
-        """Read the parameters, call the handler, render its answer; changes are kept even when it refuses."""
+        """Read the parameters, call the handler, render its answer; a call that fails has changed nothing."""
         if visit.mishap.error is not None and not visit.mishap.after_work:
             raise visit.mishap.error
         operation, account = visit.operation, visit.account
@@ -175,7 +175,7 @@ class Manners:
         account.cause = visit.cause
         try:
             clock_id = clock_of_request(account, visit.request.path_params.get("id", ""), params)
-            with time_of(account, clock_id):
+            with account.whole(), time_of(account, clock_id):
                 row = operation.handler(
                     Call(self._world, account, visit.request.path_params, params, given, visit.version)
                 )

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from . import bank_pages
+from . import bank_pages, invoice_pages
 from .checkout_page import checkout_page
 from .html import HERE, notice, page
 from .world import World
@@ -29,6 +29,7 @@ def routes(world: World) -> list[Route | Mount]:
         Route("/", home, methods=["GET"]),
         Route("/c/pay/{id}", pay, methods=["GET"]),
         *bank_pages.routes(world),
+        *invoice_pages.routes(world),
         Route("/c/receipt/{id}", receipt, methods=["GET"]),
         Mount("/c/static", StaticFiles(directory=HERE / "static")),
     ]

@@ -12,7 +12,7 @@ from .accounts import Account
 from .calls import Operation
 from .errors import Json, StripeError, unknown_url
 from .events import emit
-from .html import notice, paid_with
+from .html import notice, paid_with, typed_card
 from .methods import add_method
 from .params import decode
 from .payments import OWNERS, Owner
@@ -237,13 +237,7 @@ def _after(visit: Visit) -> str:
 def _saved_card(visit: Visit, form: Json) -> Response:
     """Save a new card and make it the one that is charged; a card that declines is said on the page."""
     account = visit.account
-    month, _, year = str(form.get("expiry", "")).partition("/")
-    card = {
-        "number": str(form.get("number", "")), "exp_month": _number(month), "exp_year": _number(year),
-        "cvc": str(form.get("cvc", "")),
-    }  # fmt: skip
-    billing = {"name": str(form.get("name", "")) or None}
-    method = add_method(account, {"type": "card", "card": card, "billing_details": billing})
+    method = add_method(account, typed_card(form))
     intent = add_setup_intent(account, {"customer": visit.session["customer"], "payment_method_types": ["card"]})
     account.change(intent, _portal=visit.session["id"])
     account.change(visit.session, _setup=intent["id"])
@@ -251,10 +245,6 @@ def _saved_card(visit: Visit, form: Json) -> Response:
     if intent["status"] == "requires_action":
         return RedirectResponse(intent["next_action"]["redirect_to_url"]["url"], 303)
     return RedirectResponse(_after(visit), 303)
-
-
-def _number(written: str) -> int:
-    return int(written) if written.strip().isdecimal() else 0
 
 
 def _use_card(account: Account, intent: Json) -> None:

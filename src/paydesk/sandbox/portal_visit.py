@@ -52,8 +52,9 @@ class Visit:
         expand = params.pop("expand", [])
         self.account.cause = Cause("req_" + random_text(14), None)
         try:
-            row = operation.handler(Call(self.world, self.account, path, params, given))
-            return rendered(self.account, row, expand)
+            with self.account.whole():
+                row = operation.handler(Call(self.world, self.account, path, params, given))
+                return rendered(self.account, row, expand)
         finally:
             self.account.cause = Cause()
             self.world.flush()

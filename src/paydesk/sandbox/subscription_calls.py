@@ -9,7 +9,7 @@ from .billing_parts import automatic_tax, invoice_settings, payment_settings
 from .calls import Call, Operation, delete, get, listing, post
 from .cards import NEEDS_AUTHENTICATION, refused
 from .catalog import add_price
-from .coupons import check_usable, chosen, coupon_of, deleted_discount, end_discount, redeem, shares
+from .coupons import check_usable, chosen, coupon_of, deleted_discount, end_discount, in_currency, redeem, shares
 from .customer_discounts import discounts_of_customer
 from .errors import Json, StripeError, invalid, missing_parameter, no_such
 from .invoice_lines import price_amount
@@ -127,10 +127,16 @@ def ordered(account: Account, customer: Json, given: Json) -> Order:
     return Order(
         customer, prices, given, trial_end=ends,
         anchor=anchor_of(account, given, ends, [price for price, _ in prices]),
-        item_discounts=[chosen(account, one.get("discounts"), customer["id"], f"items[{place}][discounts]")
-                        for place, one in enumerate(given["items"])],
-        extras=_extras(account, given), discounts=_discounts(account, customer, given, prices),
+        item_discounts=_item_discounts(account, customer, given, prices[0][0]["currency"]),
+        extras=_extras(account, given, prices[0][0]["currency"]), discounts=_discounts(account, customer, given, prices),
     )  # fmt: skip
+
+
+def _item_discounts(account: Account, customer: Json, given: Json, currency: str) -> list[list[Json]]:
+    """The discounts of the items, in their order; each must be for the currency."""
+    places = [(one, f"items[{place}][discounts]") for place, one in enumerate(given["items"])]
+    return [in_currency(chosen(account, one.get("discounts"), customer["id"], where), currency, where)
+            for one, where in places]  # fmt: skip
 
 
 def _discounts(account: Account, customer: Json, given: Json, prices: list[tuple[Json, Json]]) -> list[Json]:
@@ -155,7 +161,7 @@ def trial_end(account: Account, given: Json, price: Json) -> int | None:
     return now + days * DAY_S if days else None
 
 
-def _extras(account: Account, given: Json) -> list[tuple[Json, int]]:
+def _extras(account: Account, given: Json, currency: str) -> list[tuple[Json, int]]:
     found = []
     for place, one in enumerate(given.get("add_invoice_items") or []):
         param = f"add_invoice_items[{place}]"
@@ -167,6 +173,9 @@ def _extras(account: Account, given: Json) -> list[tuple[Json, int]]:
             raise missing_parameter(f"{param}[price]")
         if price["type"] == "recurring":
             raise invalid("The price specified is recurring; only one-time prices can be added.", f"{param}[price]")
+        if price["currency"] != currency:
+            raise invalid(f"The price specified only supports `{price['currency']}`. This doesn't match the expected "
+                          f"currency: `{currency}`.", f"{param}[price]")  # fmt: skip
         found.append((price, one.get("quantity", 1)))
     return found
 
@@ -285,7 +294,7 @@ def update(account: Account, subscription: Json, given: Json) -> Json:
     worked_out = work_out(account, subscription, given)
     if isinstance(given.get("trial_end"), int):
         future(given["trial_end"], account.clock.now_s(), "trial_end")
-    extras = _extras(account, given)
+    extras = _extras(account, given, subscription["currency"])
     if given.get("payment_behavior") == "error_if_incomplete" and invoices_at_once(worked_out, given):
         method = method_for(account, subscription, customer)
         if method is None:
@@ -425,6 +434,13 @@ def _of_customer(account: Account, customer: Json) -> Json:
     return lists.list_of(running[:10], url, has_more=len(running) > 10)
 
 
+def _list_of_customer(call: Call) -> Json:
+    """Where the list that `expand[]=subscriptions` shows goes on."""
+    call.account.get("customer", call.id, "customer", status=404)
+    return lists.page(call.account, "subscription", call.params, f"/v1/customers/{call.id}/subscriptions",
+                      lambda row: row["customer"] == call.id and row["status"] != "canceled")  # fmt: skip
+
+
 INCLUDABLE["customer", "subscriptions"] = _of_customer
 
 OPERATIONS: list[Operation] = [
@@ -433,4 +449,5 @@ OPERATIONS: list[Operation] = [
     get("/v1/subscriptions/{id}", lambda call: existing(call.account, call.id)),
     post("/v1/subscriptions/{id}", _update, UPDATE),
     delete("/v1/subscriptions/{id}/discount", _delete_discount),
+    listing("/v1/customers/{id}/subscriptions", _list_of_customer),
 ]

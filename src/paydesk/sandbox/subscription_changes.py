@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from .accounts import Account
 from .catalog import add_price
-from .coupons import chosen
+from .coupons import chosen, in_currency
 from .errors import Json, invalid, no_such
 from .events import emit, emit_update
 from .invoice_items import add_item, item_values, proration_values
@@ -103,7 +103,8 @@ def _discounted(account: Account, subscription: Json, given: list[Json], new: li
         item_id = one.get("id") or next(added)
         if "discounts" in one and not one.get("deleted"):
             where = f"items[{place}][discounts]"
-            found[item_id] = chosen(account, one["discounts"], subscription["customer"], where)
+            picked = chosen(account, one["discounts"], subscription["customer"], where)
+            found[item_id] = in_currency(picked, subscription["currency"], where)
     return found
 
 

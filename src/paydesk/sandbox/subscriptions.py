@@ -32,6 +32,7 @@ from .later import DEEDS
 from .params import merged_metadata
 from .plan_shape import plan_of
 from .present import public
+from .subscription_credits import debited
 from .subscription_lines import extra_line, period_line
 from .subscription_rows import (
     ENDED,
@@ -43,6 +44,7 @@ from .subscription_rows import (
     item_list,
     items_of,
     know_items,
+    mixes,
     new_item,
     next_due,
     period_at,
@@ -225,9 +227,15 @@ def add_subscription_invoice(account: Account, subscription: Json, reason: str, 
     discounts = active_discounts(account, subscription)
     values = invoice_values(account, customer, subscription["currency"], reason, lines, discounts, fields)
     invoice = add_invoice(account, values)
+    know_invoice(account, subscription, invoice)
     claim_items(account, invoice)
     _use_up(account, subscription, discounts, invoice)
     return invoice
+
+
+def know_invoice(account: Account, subscription: Json, invoice: Json) -> None:
+    """Note an invoice on its subscription: credits are worth what was billed."""
+    account.change(subscription, _invoices=[*subscription.get("_invoices", []), invoice["id"]])
 
 
 def _use_up(account: Account, subscription: Json, discounts: list[Json], invoice: Json) -> None:
@@ -416,14 +424,20 @@ def end(account: Account, subscription: Json, *, reason: str | None = None, deta
 
 
 def credit_lines(account: Account, subscription: Json, since: int, amounts: list[tuple[Json, int, str]]) -> list[Json]:
-    """Values of prorations: `(item, whole amount, description)` for the time from `since` to the period's end."""
+    """Values of prorations: `(item, whole amount, description)` for the time from `since` to the period's end.
+
+    With flexible billing a credit (a negative amount) is worth what was billed for that time, whatever is given."""
     discounts = active_discounts(account, subscription)
     found = []
     for item, whole, description in amounts:
-        until, value = item["current_period_end"], after_percentages(account, whole, discounts)
+        until, value, credited = item["current_period_end"], after_percentages(account, whole, discounts), None
         regular = period_at(subscription["billing_cycle_anchor"], item["price"], until - 1)
         amount = prorated(value, regular, since) - prorated(value, regular, until)
-        found.append({"item": item, "amount": amount, "description": description, "period": (since, until)})
+        if whole < 0 and mixes(subscription) and "_invoices" in subscription:
+            worth, credited = debited(account, subscription, item["id"], since, until)
+            amount = -max(0, worth)
+        found.append({"item": item, "amount": amount, "description": description, "period": (since, until),
+                      "credited_items": credited})  # fmt: skip
     return found
 
 

@@ -109,6 +109,7 @@ def lacks_location(account: Account, invoice: Json) -> bool:
 def fail_finalization(account: Account, invoice: Json) -> StripeError:
     """A draft stays one, and says why; tells it. Gives the refusal for whoever asked."""
     refusal = unknown_location()
+    refusal.noted = True
     account.change(invoice, last_finalization_error=refusal.fields())
     emit(account, "invoice.finalization_failed", invoice)
     return refusal

@@ -82,7 +82,7 @@ CALLS: tuple[tuple[str, str], ...] = (
         /v1/billing/alerts/{}/activate /v1/billing/alerts/{}/archive /v1/billing/alerts/{}/deactivate
         /v1/billing/credit_grants/{}/expire /v1/billing/credit_grants/{}/void
         /v1/billing/feedback_options/{}/deactivate /v1/billing/meter_event_adjustments /v1/billing/meter_events
-        /v1/billing/meters/{}/deactivate /v1/billing/meters/{}/reactivate /v1/charges /v1/charges/{}/capture
+        /v1/billing/meters/{}/deactivate /v1/billing/meters/{}/reactivate /v1/charges
         /v1/climate/orders/{}/cancel /v1/credit_notes/{}/void /v1/customer_sessions
         /v1/customers/{}/balance_transactions/{} /v1/customers/{}/funding_instructions
         /v1/customers/{}/sources/{}/verify /v1/ephemeral_keys /v1/financial_connections/accounts/{}/disconnect

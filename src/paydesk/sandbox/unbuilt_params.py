@@ -117,6 +117,10 @@ PARAMS: tuple[tuple[str, str], ...] = (
         "POST /v1/disputes/{id} evidence",
     ),
     (
+        "application_fee application_fee_amount transfer_data",
+        "POST /v1/charges/{id}/capture",
+    ),
+    (
         "application_fee_amount on_behalf_of transfer_data",
         "POST /v1/checkout/sessions payment_intent_data",
     ),
