@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing, post
-from .catalog import PRICE_DATA, add_price
+from .catalog import PRICE_DATA, add_price, refuse_inactive
 from .checkout_orders import (
     DISCOUNT_FIELDS,
     SUBSCRIPTION_DATA,
@@ -256,9 +256,7 @@ def _line_price(account: Account, given: Json, param: str, mode: str) -> Json:
         account.change(price, active=False)
         return price
     price = account.get("price", given["price"], f"{param}[price]")
-    if not price["active"]:
-        message = "The price specified is inactive. This field only accepts active prices."
-        raise invalid(message, f"{param}[price]", "price_inactive")
+    refuse_inactive(account, price, f"{param}[price]")
     if price["type"] == "recurring" and mode != "subscription":
         raise _recurring_in_payment_mode(param)
     return price
