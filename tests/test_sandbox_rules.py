@@ -200,3 +200,130 @@ def test_the_portal_ends_at_once_as_configured_with_a_reason(biller: Biller, pro
     now = biller.get(f"subscriptions/{subscription['id']}")
     assert (now["status"], now["cancellation_details"]["feedback"]) == ("canceled", "unused")
     assert len(biller.all("invoiceitems", pending="true")) == credit
+
+
+@pytest.mark.parametrize("path", ["invoices", "payment_intents", "payment_methods", "subscriptions"])
+def test_lists_know_whether_there_is_such_a_customer(biller: Biller, path: str) -> None:
+    assert biller.refused("GET", f"/v1/{path}", {"customer": "cus_none"}) == (400, "resource_missing", "customer")
+    assert biller.get(path, customer=biller.customer(None))["data"] == []
+
+
+def test_lists_show_what_lives_on_a_test_clock_only_when_asked(biller: Biller) -> None:
+    own = biller.customer()
+    plain = biller.subscribe(own, biller.price())["id"]
+    biller.freeze("2026-01-01T00:00:00")
+    customer = biller.customer()
+    timed = biller.subscribe(customer, biller.price())["id"]
+    assert [one["id"] for one in biller.all("customers")] == [own]
+    assert [one["id"] for one in biller.all("customers", test_clock=biller.clock)] == [customer]
+    assert [one["id"] for one in biller.all("subscriptions")] == [plain]
+    for filter_ in ({"customer": customer}, {"test_clock": biller.clock}):
+        assert [one["id"] for one in biller.all("subscriptions", **filter_)] == [timed]
+
+
+def test_another_currency_is_free_when_no_subscription_runs(biller: Biller) -> None:
+    customer, euros = biller.customer(), biller.price(currency="eur")
+    subscription = biller.subscribe(customer, biller.price())["id"]
+    given = {"customer": customer, "items[0][price]": euros}
+    assert biller.refused("POST", "/v1/subscriptions", given) == (400, None, "items")
+    biller.call("DELETE", f"/v1/subscriptions/{subscription}")
+    assert biller.post("subscriptions", **given)["status"] == "active"
+    assert biller.get(f"customers/{customer}")["currency"] == "eur"
+
+
+def test_a_deleted_coupons_id_may_be_given_again(biller: Biller) -> None:
+    customer = biller.customer()
+    biller.post("coupons", id="SALE", percent_off="50", duration="forever")
+    assert biller.refused("POST", "/v1/coupons", {"id": "SALE", "percent_off": "10"})[1] == "resource_already_exists"
+    code = biller.post("promotion_codes", code="OLD", **{"promotion[type]": "coupon", "promotion[coupon]": "SALE"})[
+        "id"
+    ]
+    biller.freeze("2026-01-01T00:00:00")
+    customer, price = biller.customer(), biller.price(1000)
+    old = biller.subscribe(customer, price, **{"discounts[0][coupon]": "SALE"})
+    biller.call("DELETE", "/v1/coupons/SALE")
+    biller.post("coupons", id="SALE", percent_off="10", duration="forever")
+    new = biller.subscribe(biller.customer(), price, **{"discounts[0][coupon]": "SALE"})
+    biller.advance("2026-02-01T02:00:00")
+    renewed = {
+        one["parent"]["subscription_details"]["subscription"]: one["total"] for one in biller.all("invoices")[:2]
+    }
+    assert renewed == {old["id"]: 500, new["id"]: 900}, "who had the old one keeps it"
+    assert biller.get(f"promotion_codes/{code}")["active"] is False
+    assert [one["percent_off"] for one in biller.all("coupons")] == [10]
+
+
+def test_what_is_archived_is_not_sold(biller: Biller) -> None:
+    product = biller.post("products", name="Gold", **{
+        "default_price_data[currency]": "usd", "default_price_data[unit_amount]": "900",
+        "default_price_data[recurring][interval]": "month",
+    })  # fmt: skip
+    price, other = product["default_price"], biller.price()
+    path = f"/v1/products/{product['id']}"
+    assert biller.refused("POST", f"/v1/prices/{price}", {"active": "false"}) == (400, None, "active")
+    assert biller.refused("POST", path, {"default_price": other}) == (400, None, "default_price")
+    biller.post(f"products/{product['id']}", active="false")
+    given = {"customer": biller.customer(), "items[0][price]": price}
+    assert biller.refused("POST", "/v1/subscriptions", given) == (400, "product_inactive", "items[0][price]")
+    session = {"mode": "subscription", "line_items[0][price]": price, "line_items[0][quantity]": "1",
+               "success_url": "https://shop.example/"}  # fmt: skip
+    wrong = biller.refused("POST", "/v1/checkout/sessions", session)
+    assert wrong == (400, "product_inactive", "line_items[0][price]")
+
+
+@pytest.mark.parametrize(("percent", "works"), [("50", False), ("100", True)])
+def test_without_a_method_only_what_is_free_begins(biller: Biller, percent: str, works: bool) -> None:
+    coupon = biller.post("coupons", percent_off=percent, duration="once")["id"]
+    given = {"customer": biller.customer(None), "items[0][price]": biller.price(), "discounts[0][coupon]": coupon}
+    if works:
+        assert biller.post("subscriptions", **given)["status"] == "active"
+    else:
+        assert biller.refused("POST", "/v1/subscriptions", given) == (400, "resource_missing", None)
+
+
+def test_a_subscription_that_must_be_paid_at_once_says_why_it_is_not(biller: Biller) -> None:
+    given = {"customer": biller.customer("pm_card_threeDSecure2Required"), "items[0][price]": biller.price(),
+             "payment_behavior": "error_if_incomplete"}  # fmt: skip
+    assert biller.refused("POST", "/v1/subscriptions", given)[:2] == (
+        402,
+        "subscription_payment_intent_requires_action",
+    )
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount"), [("krw", "689"), ("clp", "10"), ("idr", "100"), ("cop", "100"), ("usd", "49")]
+)
+def test_nobody_pays_less_than_half_a_dollar(sandbox: Sandbox, currency: str, amount: str) -> None:
+    error = refused(sandbox, "/v1/payment_intents", currency=currency, amount=amount)
+    assert (error["code"], error["param"]) == ("amount_too_small", "amount")
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "param"),
+    [
+        ("/v1/customers", {"invoice_prefix": "x"}, "invoice_prefix"),
+        ("/v1/payment_intents", {"amount": "500", "currency": "usd", "payment_method_types[0]": "card",
+                                 "automatic_payment_methods[enabled]": "true"}, "payment_method_types"),
+        ("/v1/subscriptions", {"collection_method": "send_invoice"}, "days_until_due"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(biller: Biller, path: str, given: dict[str, str], param: str) -> None:
+    if path == "/v1/subscriptions":
+        given = {**given, "customer": biller.customer(), "items[0][price]": biller.price()}
+    assert biller.refused("POST", path, given)[::2] == (400, param)
+
+
+def test_events_are_asked_for_by_one_type_or_by_several(sandbox: Sandbox) -> None:
+    answer = sandbox.call("GET", "/v1/events", {"type": "charge.*", "types[0]": "charge.succeeded"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "type")
+
+
+@pytest.mark.parametrize("kind", ["payment", "setup"])
+def test_a_secret_is_that_of_its_intent(sandbox: Sandbox, kind: str) -> None:
+    given = {"amount": "500", "currency": "usd"} if kind == "payment" else {}
+    intent = call(sandbox, f"/v1/{kind}_intents", **given)
+    path = f"/v1/{kind}_intents/{intent['id']}"
+    assert sandbox.call("GET", path, {"client_secret": intent["client_secret"]}).status_code == 200
+    assert sandbox.call("GET", path, {"client_secret": "other"}).json()["error"]["param"] == "client_secret"
+    wrong = {"client_secret": "other", "payment_method": "pm_card_visa"}
+    assert refused(sandbox, f"{path}/confirm", **wrong)["param"] == "client_secret"

@@ -236,3 +236,99 @@ def test_a_dispute_has_the_reason_of_its_card(ours: Sandbox) -> None:
     ours.advance("1s")
     assert now(ours, "/v1/disputes", charge=charge["id"])["data"][0]["reason"] == "product_not_received"
     assert_event_shapes(ours)
+
+
+# Whose a method is, and when it is used up
+
+
+def default_of(sandbox: Sandbox, customer: str) -> str | None:
+    """The default method of a customer."""
+    found = now(sandbox, f"/v1/customers/{customer}")["invoice_settings"]["default_payment_method"]
+    return None if found is None else str(found)
+
+
+def monthly(sandbox: Sandbox, **more: str) -> str:
+    given = {"currency": "usd", "unit_amount": "1000", "product_data[name]": "x", "recurring[interval]": "month"}
+    return str(call(sandbox, "/v1/prices", **{**given, **more})["id"])
+
+
+def holder(sandbox: Sandbox) -> tuple[str, str]:
+    """A customer with a default card: both ids."""
+    customer = call(sandbox, "/v1/customers")["id"]
+    card = call(sandbox, "/v1/payment_methods/pm_card_visa/attach", customer=customer)["id"]
+    call(sandbox, f"/v1/customers/{customer}", **{"invoice_settings[default_payment_method]": card})
+    return customer, card
+
+
+def test_the_settings_that_are_not_given_stay(sandbox: Sandbox) -> None:
+    customer, card = holder(sandbox)
+    kept = call(sandbox, f"/v1/customers/{customer}", **{"invoice_settings[footer]": "hey"})["invoice_settings"]
+    assert (kept["default_payment_method"], kept["footer"]) == (card, "hey")
+    cleared = call(sandbox, f"/v1/customers/{customer}", **{"invoice_settings[default_payment_method]": ""})
+    assert (cleared["invoice_settings"]["default_payment_method"], cleared["invoice_settings"]["footer"]) == (
+        None,
+        "hey",
+    )
+
+
+def test_a_default_method_is_the_customers_own(sandbox: Sandbox) -> None:
+    field = "invoice_settings[default_payment_method]"
+    customer, card = holder(sandbox)
+    other, loose = (
+        holder(sandbox)[1],
+        call(sandbox, "/v1/payment_methods", type="card", **{"card[token]": "tok_visa"})["id"],
+    )
+    for method in (other, loose):
+        for path in (f"/v1/customers/{customer}", "/v1/customers"):
+            error = refused(sandbox, path, **{field: method})
+            assert (error["code"], error["param"]) == ("resource_missing", field)
+    assert default_of(sandbox, customer) == card
+    made = call(sandbox, "/v1/customers", payment_method=loose, **{field: loose})
+    assert made["invoice_settings"]["default_payment_method"] == loose
+
+
+def test_a_method_that_was_used_or_detached_is_not_charged_again(sandbox: Sandbox) -> None:
+    customer, card = holder(sandbox)
+    paid = {"amount": "500", "currency": "usd", "payment_method_types[]": "card"}
+    waiting = call(sandbox, "/v1/payment_intents", **paid, customer=customer, payment_method=card)["id"]
+    call(sandbox, f"/v1/payment_methods/{card}/detach")
+    used = call(sandbox, "/v1/payment_intents", **paid, confirm="true", payment_method="pm_card_visa")["payment_method"]
+    item = {"customer": customer, "amount": "700", "currency": "usd"}
+    invoice = call(sandbox, "/v1/invoices", customer=customer)["id"]
+    call(sandbox, "/v1/invoiceitems", **item, invoice=invoice)
+    session = session_of(sandbox)["id"]
+    for method in (card, used):
+        tries = [
+            refused(sandbox, "/v1/payment_intents", **paid, confirm="true", payment_method=method),
+            refused(sandbox, f"/v1/invoices/{invoice}/pay", payment_method=method),
+            refused(sandbox, f"/v1/payment_pages/{session}/confirm", payment_method=method),
+            refused(sandbox, "/v1/setup_intents", payment_method=method, confirm="true"),
+            refused(sandbox, "/v1/customers", payment_method=method),
+            refused(sandbox, f"/v1/payment_methods/{method}/attach", customer=customer),
+        ]
+        assert ["not be used again" in error["message"] for error in tries] == [True] * 6
+    assert "not be used again" in refused(sandbox, f"/v1/payment_intents/{waiting}/confirm")["message"]
+    assert [one["amount"] for one in now(sandbox, "/v1/charges")["data"]] == [500]
+
+
+def test_a_detached_method_is_nobodys_default(sandbox: Sandbox) -> None:
+    customer, card = holder(sandbox)
+    price = monthly(sandbox)
+    given = {"customer": customer, "items[0][price]": price, "default_payment_method": card}
+    subscription = call(sandbox, "/v1/subscriptions", **given)["id"]
+    call(sandbox, f"/v1/payment_methods/{card}/detach")
+    assert default_of(sandbox, customer) is None
+    assert now(sandbox, f"/v1/subscriptions/{subscription}")["default_payment_method"] is None
+    assert sandbox.event_types()[-3:] == [
+        "payment_method.detached", "customer.updated", "customer.subscription.updated",
+    ]  # fmt: skip
+    assert_event_shapes(sandbox)
+
+
+def test_a_method_is_changed_only_while_somebody_has_it(sandbox: Sandbox) -> None:
+    card = holder(sandbox)[1]
+    assert call(sandbox, f"/v1/payment_methods/{card}", **{"card[exp_year]": "2040"})["card"]["exp_year"] == 2040
+    call(sandbox, f"/v1/payment_methods/{card}/detach")
+    assert (
+        "save this PaymentMethod" in refused(sandbox, f"/v1/payment_methods/{card}", **{"metadata[a]": "b"})["message"]
+    )

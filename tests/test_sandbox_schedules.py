@@ -371,3 +371,14 @@ def test_what_a_schedule_names_is_expanded(biller: Biller) -> None:
     shown = biller.get(f"subscription_schedules/{schedule}", **more)
     assert shown["customer"]["object"] == "customer"
     assert shown["phases"][1]["items"][0]["price"]["id"] == small
+
+
+@pytest.mark.parametrize("place", ["default_settings", "phases[0]"])
+def test_a_schedule_pays_with_a_method_of_its_own_customer(biller: Biller, place: str) -> None:
+    other = biller.get(f"customers/{biller.customer()}")["invoice_settings"]["default_payment_method"]
+    customer, field = biller.customer(), f"{place}[default_payment_method]"
+    given = {"customer": customer, "phases[0][items][0][price]": biller.price(), "phases[0][iterations]": "1"}
+    answer = biller.sandbox.call("POST", "/v1/subscription_schedules", {**given, field: other})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
+    own = biller.get(f"customers/{customer}")["invoice_settings"]["default_payment_method"]
+    assert biller.post("subscription_schedules", **given, **{field: own})["status"] == "active"

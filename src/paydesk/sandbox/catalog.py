@@ -244,7 +244,11 @@ def _update_product(call: Call) -> Json:
     product = call.account.get("product", call.id, "id", status=404)
     values = _without(call.params, "metadata")
     if values.get("default_price"):
-        call.account.get("price", values["default_price"], "default_price")
+        price = call.account.get("price", values["default_price"], "default_price")
+        if price["product"] != product["id"]:
+            raise invalid(
+                f"The price `{price['id']}` does not belong to the product `{product['id']}`.", "default_price"
+            )
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(product["metadata"], call.params["metadata"])
     previous = call.account.change(product, **values)
@@ -263,6 +267,17 @@ def _delete_product(call: Call) -> Json:
     return {"id": call.id, "object": "product", "deleted": True}
 
 
+def refuse_inactive(account: Account, price: Json, param: str) -> None:
+    """Refuse to sell by a price that is archived, or whose product is."""
+    if not price["active"]:
+        message = "The price specified is inactive. This field only accepts active prices."
+        raise invalid(message, param, "price_inactive")
+    product = account.find("product", price["product"])
+    if product is not None and not product["active"]:
+        message = f"The product `{product['id']}` of the price specified is inactive and cannot be sold."
+        raise invalid(message, param, "product_inactive")
+
+
 def _list_products(call: Call) -> Json:
     ids = call.params.get("ids")
     keep = lists.same(call.params, "active", "shippable", "type", "url")
@@ -277,12 +292,19 @@ def _create_price(call: Call) -> Json:
 def _update_price(call: Call) -> Json:
     price = call.account.get("price", call.id, "price", status=404)
     values: dict[str, Any] = _without(call.params, "metadata", "transfer_lookup_key")
+    if values.get("active") is False and _is_default(call.account, price):
+        raise invalid("This price cannot be archived because it is the default price of its product.", "active")
     if "lookup_key" in values:
         values["lookup_key"] = _claimed_lookup_key(call.account, call.params, call.id)
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(price["metadata"], call.params["metadata"])
     change_price(call.account, price, values)
     return price
+
+
+def _is_default(account: Account, price: Json) -> bool:
+    product = account.find("product", price["product"])
+    return product is not None and product["default_price"] == price["id"]
 
 
 def change_price(account: Account, price: Json, values: Json) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing, post
-from .catalog import PRICE_DATA, add_price
+from .catalog import PRICE_DATA, add_price, refuse_inactive
 from .checkout_orders import (
     DISCOUNT_FIELDS,
     SUBSCRIPTION_DATA,
@@ -13,7 +13,6 @@ from .checkout_orders import (
     intent_id,
     order_amount,
     reckoned,
-    refuse_other_currency,
     refuse_too_small,
     refuse_without_recurring,
     refuse_wrong_subscription,
@@ -51,6 +50,7 @@ from .params import (
 from .present import INCLUDABLE
 from .session_extras import EXTRAS, shown_extras
 from .setup_intents import add_setup_intent, cancel_setup
+from .subscription_calls import refuse_second_currency
 from .words import LOCALES
 
 _SHORTEST_S = 30 * 60
@@ -124,7 +124,7 @@ def _create(call: Call) -> Json:
     currency, total = _total(lines, params.get("currency")) if lines else (params.get("currency"), None)
     if params["mode"] == "subscription":
         refuse_without_recurring(call.account, lines)
-        refuse_other_currency(call.account, customer, str(currency))
+        refuse_second_currency(call.account, customer, str(currency), "line_items")
     _check_methods(params, currency)
     values = {
         **_settings(params),
@@ -265,9 +265,7 @@ def _line_price(account: Account, given: Json, param: str, mode: str) -> Json:
         account.change(price, active=False)
         return price
     price = account.get("price", given["price"], f"{param}[price]")
-    if not price["active"]:
-        message = "The price specified is inactive. This field only accepts active prices."
-        raise invalid(message, f"{param}[price]", "price_inactive")
+    refuse_inactive(account, price, f"{param}[price]")
     if price["type"] == "recurring" and mode != "subscription":
         raise _recurring_in_payment_mode(param)
     return price

@@ -15,10 +15,10 @@ from .methods import behaviour
 from .money import minimum_minor, written
 from .params import Shape, choice, fields, integer, merged_metadata, metadata, text, whole
 from .saving import keep_method
-from .subscription_calls import trial_end
+from .subscription_calls import refuse_second_currency, trial_end
 from .subscription_lines import part_amount
 from .subscription_params import BILLING_MODE
-from .subscription_rows import ENDED, check_items, period_at
+from .subscription_rows import check_items, period_at
 from .subscriptions import Order, finish_start, remind_if_near, start
 
 _MOST_OF_A_KIND = 20
@@ -153,20 +153,11 @@ def refuse_too_small(session: Json, total: int, param: str = "line_items") -> No
                       f"{written(least, session['currency'])} {session['currency']}.", param, "amount_too_small")  # fmt: skip
 
 
-def refuse_other_currency(account: Account, customer: Json | None, currency: str) -> None:
-    """Refuse a subscription in another currency than those that the customer has."""
-    ids = (customer or {}).get("_subscriptions", [])
-    running = [row for row in (account.get("subscription", one, "subscription") for one in ids)
-               if row["status"] not in ENDED and row["currency"] != currency]  # fmt: skip
-    if running:
-        raise invalid("You cannot combine currencies on a single customer. This customer has an active subscription "
-                      f"with currency {running[0]['currency']}.", "line_items")  # fmt: skip
-
-
 def refuse_overtaken(account: Account, session: Json, amount_minor: int | None) -> None:
     """Refuse to take an amount for a session that asks for another one by now, or whose coupon others have used up."""
     if session["mode"] == "subscription":
-        refuse_other_currency(account, account.find("customer", session["customer"] or ""), session["currency"])
+        owner = account.find("customer", session["customer"] or "")
+        refuse_second_currency(account, owner, session["currency"], "line_items")
     for one in session["discounts"]:
         for row in (account.find("coupon", one["coupon"]), account.find("promotion_code", one["promotion_code"] or "")):
             if row is not None and not redeemable(account, row):

@@ -25,7 +25,7 @@ from .events import emit
 from .exchange import presentment
 from .intents import add_intent
 from .method_rules import not_allowed
-from .methods import METHOD_DATA, add_method, usable_method
+from .methods import METHOD_DATA, add_method, refuse_spent, usable_method
 from .params import Shape, email, fields, flag, integer, text
 from .payments import OWNERS, Owner, fail_intent
 from .present import public
@@ -188,7 +188,9 @@ def _refuse_type(session: Json, method: Json) -> None:
 
 def _method(call: Call) -> Json:
     if "payment_method" in call.params:
-        return usable_method(call.account, call.params["payment_method"])
+        method = usable_method(call.account, call.params["payment_method"])
+        refuse_spent(method)
+        return method
     given = call.params.get("payment_method_data")
     if not given:
         raise invalid("You must provide a payment method to pay with.", "payment_method", "parameter_missing")

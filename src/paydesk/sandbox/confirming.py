@@ -16,6 +16,7 @@ from .later import DEEDS, later
 from .local_methods import BLIK_ANSWERS_AFTER_S, BLIK_CODES, BLIK_PATIENCE_S, BLIK_UNANSWERED, checked_code
 from .mandates import mandate_for
 from .method_rules import CARD, CODE, DEBIT, RULES, check_currency, not_allowed
+from .methods import refuse_spent
 from .payments import (
     OWNERS,
     ask_to_authenticate,
@@ -45,6 +46,7 @@ class How:
 def start_payment(account: Account, intent: Json, method: Json, how: How) -> None:
     """Confirm an intent with a method. A decline is raised as 402; what takes time leaves the intent waiting."""
     kind = method["type"]
+    refuse_spent(method)
     if kind not in intent["payment_method_types"]:
         raise not_allowed(kind, intent["payment_method_types"])
     check_currency([kind], intent["currency"], "payment_method")

@@ -51,8 +51,7 @@ def _create_coupon(call: Call) -> Json:
     given = call.params
     _check_coupon(given)
     _check_future(call.account, given, "redeem_by")
-    if given.get("id") and call.account.find("coupon", given["id"]):
-        raise invalid("Coupon already exists.", "id", "resource_already_exists")
+    _make_room(call.account, given.get("id") or "")
     percent = given.get("percent_off")
     coupon = call.account.add("coupon", {
         "amount_off": given.get("amount_off"),
@@ -72,6 +71,23 @@ def _create_coupon(call: Call) -> Json:
         later(call.account, coupon["redeem_by"] + 1, "coupon.runs_out", coupon["id"])
     emit(call.account, "coupon.created", coupon)
     return coupon
+
+
+def _make_room(account: Account, coupon_id: str) -> None:
+    """Refuse the id of a coupon that is there; one that was deleted moves aside, and its discounts with it."""
+    old = account.find("coupon", coupon_id)
+    if old is None:
+        return
+    if not old.get("deleted"):
+        raise invalid("Coupon already exists.", "id", "resource_already_exists")
+    account.remove("coupon", coupon_id)
+    aside = account.save({**old, "id": random_text(24), "object": "_coupon"})
+    for discount in account.all("discount"):
+        if discount["source"]["coupon"] == coupon_id and not discount.get("_coupon"):
+            account.change(discount, _coupon=aside["id"])
+    for promotion in account.all("promotion_code"):
+        if promotion["promotion"]["coupon"] == coupon_id:
+            account.change(promotion, active=False)
 
 
 def _check_future(account: Account, given: Json, name: str) -> None:

@@ -143,7 +143,8 @@ def _run_out(account: Account, object_id: str) -> None:
 
 def coupon_of(account: Account, discount: Json) -> Json:
     """The coupon behind a discount; deleted ones keep working for discounts made before."""
-    return account.get("coupon", discount["source"]["coupon"], "coupon")
+    aside = account.find("_coupon", discount.get("_coupon") or "")
+    return aside or account.get("coupon", discount["source"]["coupon"], "coupon")
 
 
 def in_currency(found: list[Json], currency: str, param: str = "discounts") -> list[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from . import lists
@@ -11,7 +12,7 @@ from .customer_discounts import set_discount
 from .errors import Json, invalid
 from .events import emit, emit_update
 from .ids import random_text
-from .methods import attach, method_of_token, refuse_if_declined, usable_method
+from .methods import attach, method_of_token, refuse_foreign, refuse_if_declined, refuse_spent, usable_method
 from .params import (
     ADDRESS,
     Kind,
@@ -33,6 +34,7 @@ from .taxes import check_location, tax_of_customer
 # balance moves (0 otherwise). Filled by the modules that own what follows.
 CONSEQUENCES: dict[str, Callable[[Account, Json, int], None]] = {}
 
+_PREFIX = re.compile(r"[A-Z0-9]{3,12}")
 _SHIPPING: Shape = {"address": fields(ADDRESS), "name": text(clearable=False), "phone": text()}
 _COMMON: Shape = {
     "address": fields(ADDRESS, clearable=True),
@@ -73,6 +75,12 @@ _DEFAULTS: Json = {
     "tax_exempt": "none",
     "test_clock": None,
 }
+_INVOICE_SETTINGS: Json = {
+    "custom_fields": None,
+    "default_payment_method": None,
+    "footer": None,
+    "rendering_options": None,
+}
 
 
 def add_customer(account: Account, values: Json) -> Json:
@@ -80,7 +88,7 @@ def add_customer(account: Account, values: Json) -> Json:
     customer = account.add("customer", {
         **_DEFAULTS,
         "invoice_prefix": random_text(8).upper(),
-        "invoice_settings": _invoice_settings(account, {}),
+        "invoice_settings": dict(_INVOICE_SETTINGS),
         **values,
         "metadata": merged_metadata({}, values.get("metadata", {})),
     })  # fmt: skip
@@ -88,9 +96,11 @@ def add_customer(account: Account, values: Json) -> Json:
     return customer
 
 
-def _values(account: Account, params: Json) -> Json:
-    """The fields of a customer as the parameters give them."""
+def _values(account: Account, params: Json, known: Json | None = None) -> Json:
+    """The fields of a customer as the parameters give them; `known` is the customer that is changed."""
     values = {name: value for name, value in params.items() if name not in _NOT_STORED}
+    if "invoice_prefix" in values and not _PREFIX.fullmatch(values["invoice_prefix"] or ""):
+        raise invalid("An invoice prefix is 3 to 12 uppercase letters or numbers.", "invoice_prefix")
     if "address" in values:
         values["address"] = full_address(values["address"])
     if values.get("shipping"):
@@ -99,16 +109,19 @@ def _values(account: Account, params: Json) -> Json:
     if "ip_address" in (params.get("tax") or {}):
         values["_ip_address"] = params["tax"]["ip_address"]
     if "invoice_settings" in values:
-        values["invoice_settings"] = _invoice_settings(account, values["invoice_settings"] or {})
+        values["invoice_settings"] = _invoice_settings(account, params, known)
     return values
 
 
-def _invoice_settings(account: Account, given: Json) -> Json:
-    method = given.get("default_payment_method")
-    if method:
-        account.get("payment_method", method, "invoice_settings[default_payment_method]", noun="PaymentMethod")
-    defaults = {"custom_fields": None, "default_payment_method": None, "footer": None, "rendering_options": None}
-    return {**defaults, **given}
+def _invoice_settings(account: Account, params: Json, known: Json | None) -> Json:
+    """The settings with what is given of them. The default method must be the customer's, or come with a new one."""
+    given, param = params["invoice_settings"] or {}, "invoice_settings[default_payment_method]"
+    if given.get("default_payment_method") and (
+        known or given["default_payment_method"] != params.get("payment_method")
+    ):
+        method = account.get("payment_method", given["default_payment_method"], param, noun="PaymentMethod")
+        refuse_foreign(method, known["id"] if known else None, param)
+    return {**(known["invoice_settings"] if known else _INVOICE_SETTINGS), **given}
 
 
 def _create(call: Call) -> Json:
@@ -137,10 +150,12 @@ def _create_with_method(call: Call, params: Json) -> Json:
     if method["customer"] is not None:
         message = "The payment method you provided has already been attached to a customer."
         raise invalid(message, "payment_method")
+    refuse_spent(method)
     refuse_if_declined(method)
     settings = params.get("invoice_settings") or {}
     if settings.get("default_payment_method") == params["payment_method"]:
         params = {**params, "invoice_settings": {**settings, "default_payment_method": method["id"]}}
+    params = {**params, "payment_method": method["id"]}
     customer = _created(call, params)
     attach(call.account, method, customer)
     return customer
@@ -179,7 +194,7 @@ def _update(call: Call) -> Json:
     customer = call.account.get("customer", call.id, "id", status=404)
     if customer.get("deleted"):
         call.account.get("customer", f"{call.id} (deleted)", "id", status=404)
-    values = _values(call.account, call.params)
+    values = _values(call.account, call.params, customer)
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(customer["metadata"], call.params["metadata"])
     _check_located({**customer, **values}, call)
@@ -201,9 +216,9 @@ def _delete(call: Call) -> Json:
 
 
 def _list(call: Call) -> Json:
-    return lists.page(
-        call.account, "customer", call.params, "/v1/customers", lists.same(call.params, "email", "test_clock")
-    )
+    keep, clock = lists.same(call.params, "email"), call.params.get("test_clock")
+    return lists.page(call.account, "customer", call.params, "/v1/customers",
+                      lambda row: keep(row) and row["test_clock"] == clock)  # fmt: skip
 
 
 INCLUDABLE["customer", "tax"] = tax_of_customer

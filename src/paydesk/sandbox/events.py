@@ -10,7 +10,7 @@ from typing import Any
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing
-from .errors import Json
+from .errors import Json, invalid
 from .params import flag, items, text
 from .present import public
 
@@ -95,6 +95,8 @@ def _retrieve(call: Call) -> Json:
 def _list(call: Call) -> Json:
     types = set(call.params.get("types") or [])
     single = call.params.get("type")
+    if types and single:
+        raise invalid("You may only specify one of these parameters: type, types.", "type")
     success = call.params.get("delivery_success")
     oldest = call.account.clock.now_s() - _KEPT_S
 

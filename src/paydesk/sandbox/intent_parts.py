@@ -6,7 +6,7 @@ from .accounts import Account
 from .errors import Json, StripeError, invalid
 from .ids import random_text
 from .method_rules import REDIRECT, RULES, TYPES, not_allowed
-from .methods import METHOD_DATA, add_method, usable_method
+from .methods import METHOD_DATA, add_method, refuse_spent, usable_method
 from .params import Shape, choice, fields, flag, items, merged_metadata, text
 from .present import public
 
@@ -25,6 +25,13 @@ def allowed_types(given: Json) -> list[str] | None:
     return given.get("allowed_payment_method_types") or given.get("payment_method_types")
 
 
+def refuse_both_ways(given: Json) -> None:
+    """Types of method are named, or left to Stripe, not both."""
+    name = next((name for name in TYPES_OF_METHOD if given.get(name)), None)
+    if name and (given.get("automatic_payment_methods") or {}).get("enabled"):
+        raise invalid(f"You may only specify one of these parameters: automatic_payment_methods, {name}.", name)
+
+
 def automatic_methods(given: Json) -> Json | None:
     """The field `automatic_payment_methods`: on unless switched off, or unless types are named."""
     chosen = given.get("automatic_payment_methods") or {"enabled": True}
@@ -36,6 +43,13 @@ def automatic_methods(given: Json) -> Json | None:
 def existing_intent(account: Account, kind: str, intent_id: str) -> Json:
     """The intent that a path names."""
     return account.get(kind, intent_id, "intent", status=404)
+
+
+def check_secret(intent: Json, params: Json) -> None:
+    """Refuse a `client_secret` that is not the intent's own."""
+    if params.get("client_secret") not in (None, intent["client_secret"]):
+        raise invalid(f"The client_secret provided does not match the client_secret associated with this "
+                      f"{_NOUNS[intent['object']]}.", "client_secret")  # fmt: skip
 
 
 def new_metadata(intent: Json, params: Json) -> Json:
@@ -70,8 +84,9 @@ def choose_method(account: Account, intent: Json, method: Json) -> None:
 
 
 def refuse_unfit(method: Json, kind: str, types: list[str], customer: str | None) -> None:
-    """Refuse a method that another customer has, or whose type an intent of this kind does not take."""
+    """Refuse a method that another customer has or nobody any more, or whose type an intent of this kind does not take."""
     noun = _NOUNS[kind]
+    refuse_spent(method)
     if method["customer"] is not None and method["customer"] != customer:
         raise invalid(
             f"The provided PaymentMethod cannot be attached to this {noun}: it belongs to another Customer. Please "

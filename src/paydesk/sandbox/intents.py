@@ -18,11 +18,13 @@ from .intent_parts import (
     TYPES_OF_METHOD,
     allowed_types,
     automatic_methods,
+    check_secret,
     choose_method,
     existing_intent,
     given_method,
     method_to_confirm,
     new_metadata,
+    refuse_both_ways,
     refuse_early,
     refuse_of_checkout,
     refuse_of_invoice,
@@ -187,6 +189,7 @@ def _create(call: Call) -> Json:
         params.setdefault("capture_method", "automatic")
     currency = currency_code(params["currency"])
     check_amount(params["amount"], currency)
+    refuse_both_ways(params)
     if params.get("customer"):
         live_customer(call.account, params["customer"])
     refuse_early(params, "error_on_requires_action", "off_session", "return_url")
@@ -227,7 +230,9 @@ def _existing(call: Call) -> Json:
 
 
 def _retrieve(call: Call) -> Json:
-    return _existing(call)
+    intent = _existing(call)
+    check_secret(intent, call.params)
+    return intent
 
 
 def _update(call: Call) -> Json:
@@ -270,6 +275,7 @@ def _new_amount(intent: Json, params: Json) -> Json:
 def _confirm(call: Call) -> Json:
     intent = _existing(call)
     refuse_of_checkout(intent, "confirm")
+    check_secret(intent, call.params)
     if intent["status"] not in _PAYABLE:
         raise unexpected_state(intent, _why_not_payable(intent))
     method = method_to_confirm(call.account, intent, call.params)

@@ -13,7 +13,11 @@ Filter = Callable[[Json], bool]
 
 
 def page(account: Account, kind: str, params: Json, url: str, keep: Filter) -> Json:
-    """One page of a kind's objects that pass `keep` and the `created` filter, as Stripe's list object."""
+    """One page of a kind's objects that pass `keep` and the `created` filter, as Stripe's list object.
+
+    A filter on a customer whom there never was is refused."""
+    if params.get("customer"):
+        account.get("customer", params["customer"], "customer")
     limit = params.get("limit", 10)
     found = list(islice(_matching(account, kind, params, keep), limit + 1))
     data = found[:limit]

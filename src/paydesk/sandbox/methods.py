@@ -193,6 +193,26 @@ def refuse_if_declined(method: Json) -> None:
         raise refused(decline, param="")
 
 
+def refuse_spent(method: Json, param: str | None = "payment_method") -> None:
+    """Refuse a method that nobody has any more: detached, or used for a payment that did not keep it."""
+    if method["customer"] is None and (method.get("_detached") or method.get("_used")):
+        raise invalid(
+            "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with "
+            "a connected account without Customer attachment, or was detached from a Customer. It may not be used again. "
+            "To use a PaymentMethod multiple times, you must attach it to a Customer first.",
+            param,
+        )
+
+
+def refuse_foreign(method: Json, customer: str | None, param: str) -> None:
+    """Refuse as a default a method that this customer does not have."""
+    if method["customer"] is None or method["customer"] != customer:
+        raise invalid(
+            f"The customer does not have a payment method with the ID {method['id']}. The payment method must be "
+            "attached to the customer.", param, "resource_missing",
+        )  # fmt: skip
+
+
 def attach(account: Account, method: Json, customer: Json) -> None:
     """Give a method to a customer; a card that declines is refused here already."""
     refuse_if_declined(method)
@@ -212,6 +232,8 @@ def _retrieve(call: Call) -> Json:
 
 def _update(call: Call) -> Json:
     method = call.account.get("payment_method", call.id, "payment_method", status=404, noun="PaymentMethod")
+    if method["customer"] is None:
+        raise invalid("You must save this PaymentMethod to a customer before you can update it.", "payment_method")
     values: Json = {}
     if "billing_details" in call.params:
         values["billing_details"] = _billing_details(
@@ -243,7 +265,7 @@ def _attach(call: Call) -> Json:
     customer = live_customer(call.account, call.params["customer"])
     if method["customer"] not in (None, customer["id"]):
         raise invalid("The payment method you provided has already been attached to a customer.", "payment_method")
-    if method.get("_detached"):
+    if method["customer"] is None and (method.get("_detached") or method.get("_used")):
         raise invalid(
             "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
             "Customer, and may not be used again."
@@ -262,7 +284,24 @@ def _detach(call: Call) -> Json:
                       "payment_method")  # fmt: skip
     previous = call.account.change(method, customer=None, _detached=True)
     emit(call.account, "payment_method.detached", method, {"customer": previous["customer"]})
+    _drop_as_default(call.account, method, previous["customer"])
     return method
+
+
+def _drop_as_default(account: Account, method: Json, customer_id: str) -> None:
+    """A detached method is no longer the default of its customer or of the subscriptions that run; tells it."""
+    customer = account.get("customer", customer_id, "customer")
+    settings, values = customer["invoice_settings"], Json()
+    if settings["default_payment_method"] == method["id"]:
+        values["invoice_settings"] = {**settings, "default_payment_method": None}
+    if customer["default_source"] == method["id"]:
+        values["default_source"] = None
+    emit_update(account, "customer.updated", customer, account.change(customer, **values))
+    for one in customer.get("_subscriptions", []):
+        subscription = account.get("subscription", one, "subscription")
+        if subscription["default_payment_method"] == method["id"] and subscription["ended_at"] is None:
+            previous = account.change(subscription, default_payment_method=None)
+            emit_update(account, "customer.subscription.updated", subscription, previous)
 
 
 def _list(call: Call) -> Json:

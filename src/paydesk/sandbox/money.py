@@ -23,6 +23,9 @@ _MINIMUM_MINOR = {
     "usd": 50, "eur": 50, "gbp": 30, "pln": 200, "jpy": 50, "dkk": 250, "sek": 300, "nok": 300, "hkd": 400, "mxn": 1000,
     "aud": 50, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "huf": 17500, "inr": 50, "myr": 200, "nzd": 50, "ron": 200,
     "sgd": 50, "thb": 1000, "aed": 200, "bgn": 100,
+    # Where Stripe names no sum of its own it asks for the worth of half a dollar; here at fixed rates.
+    "bhd": 190, "clp": 475, "cop": 200_000, "idr": 800_000, "ils": 185, "isk": 6900, "krw": 690, "kwd": 160,
+    "php": 2900, "try": 1610, "twd": 1620, "uah": 2050, "ugx": 186_000, "vnd": 12_500, "zar": 900,
 }  # fmt: skip
 _SYMBOLS = {
     "usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "ils": "₪", "vnd": "₫", "php": "₱",

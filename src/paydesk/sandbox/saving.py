@@ -24,10 +24,12 @@ def wanted_usage(intent: Json, kind: str) -> str | None:
 
 
 def save_after_payment(account: Account, intent: Json, method: Json) -> None:
-    """Keep the method of a payment for its customer, when the intent says so."""
+    """Keep the method of a payment for its customer, when the intent says so; one that nobody keeps is used up."""
     usage = wanted_usage(intent, method["type"])
     if usage and intent["customer"]:
         keep_method(account, method, account.get("customer", intent["customer"], "customer"), usage)
+    if method["customer"] is None:
+        account.change(method, _used=True)
 
 
 def keep_method(account: Account, method: Json, customer: Json, usage: str, acceptance: Json | None = None) -> Json:

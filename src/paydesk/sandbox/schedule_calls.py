@@ -15,6 +15,7 @@ from .schedule_phases import (
     PHASE,
     PRORATION,
     SETTINGS,
+    check_default_method,
     default_settings,
     phase_of_now,
     phases_of,
@@ -85,6 +86,7 @@ def _create(call: Call) -> Json:
     begins_at = now if begins_at == "now" else int(begins_at)
     if begins_at < now:
         raise invalid("This sandbox does not backdate schedules: start_date must not be in the past.", "start_date")
+    check_default_method(account, customer["id"], given.get("default_settings") or {}, "default_settings")
     phases = phases_of(account, customer["id"], given["phases"], begins_at)
     schedule = add_schedule(account, customer["id"], phases, _with_metadata({}, given), None)
     if begins_at == now:
@@ -114,6 +116,7 @@ def _update(call: Call) -> Json:
     if "metadata" in given:
         values["metadata"] = merged_metadata(schedule["metadata"], given["metadata"])
     if given.get("default_settings"):
+        check_default_method(account, schedule["customer"], given["default_settings"], "default_settings")
         values["default_settings"] = default_settings(schedule["default_settings"], given["default_settings"])
     if given.get("phases"):
         values["phases"] = _new_phases(account, schedule, given["phases"])

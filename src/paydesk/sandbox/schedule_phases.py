@@ -8,6 +8,7 @@ from .accounts import Account
 from .billing_parts import AUTOMATIC_TAX, INVOICE_SETTINGS, automatic_tax, invoice_settings
 from .coupons import DISCOUNTS, chosen
 from .errors import Json, invalid, missing_parameter
+from .methods import refuse_foreign
 from .params import Kind, Shape, choice, fields, flag, integer, items, metadata, text, whole
 from .periods import boundary
 from .subscription_params import moment_or
@@ -79,6 +80,7 @@ def phases_of(account: Account, customer: str, given: list[Json], begins_at: int
             raise invalid("The phase must begin where the phase before it ends.", f"{param}[start_date]")
         prices = _prices(account, one, param)
         _check_discounts(account, customer, one, param)
+        check_default_method(account, customer, one, param)
         rows = [{**item, "price": price["id"]} for item, price in zip(one["items"], prices, strict=True)]
         end = _end(account, one, start, prices[0], param)
         trial = _trial_end(account, one, (start, end), param)
@@ -113,6 +115,14 @@ def _check_discounts(account: Account, customer: str, given: Json, param: str) -
     chosen(account, given.get("discounts"), customer, f"{param}[discounts]")
     for number, item in enumerate(given["items"]):
         chosen(account, item.get("discounts"), customer, f"{param}[items][{number}][discounts]")
+
+
+def check_default_method(account: Account, customer: str, given: Json, param: str) -> None:
+    """Refuse a default payment method that the customer of a schedule does not have."""
+    if given.get("default_payment_method"):
+        name = f"{param}[default_payment_method]"
+        method = account.get("payment_method", given["default_payment_method"], name, noun="PaymentMethod")
+        refuse_foreign(method, customer, name)
 
 
 def _end(account: Account, given: Json, begins_at: int, price: Json, param: str) -> int:

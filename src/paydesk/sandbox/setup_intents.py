@@ -16,6 +16,7 @@ from .intent_parts import (
     allowed_types,
     ask_the_bank,
     automatic_methods,
+    check_secret,
     choose_method,
     existing_intent,
     given_method,
@@ -189,7 +190,9 @@ def _existing(call: Call) -> Json:
 
 
 def _retrieve(call: Call) -> Json:
-    return _existing(call)
+    intent = _existing(call)
+    check_secret(intent, call.params)
+    return intent
 
 
 def _update(call: Call) -> Json:
@@ -219,6 +222,7 @@ def _update(call: Call) -> Json:
 def _confirm(call: Call) -> Json:
     intent = _existing(call)
     refuse_of_checkout(intent, "confirm")
+    check_secret(intent, call.params)
     if intent["status"] not in _OPEN:
         raise unexpected_state(
             intent, f"You cannot confirm this SetupIntent because it has already {_past(intent['status'])}."

@@ -7,7 +7,7 @@ from .accounts import Account
 from .anchors import anchor_of, future
 from .billing_parts import automatic_tax, invoice_settings, payment_settings
 from .calls import Call, Operation, delete, get, listing, post
-from .cards import NEEDS_AUTHENTICATION, refused
+from .cards import refused
 from .catalog import add_price
 from .coupons import check_usable, chosen, coupon_of, deleted_discount, end_discount, in_currency, redeem, shares
 from .customer_discounts import discounts_of_customer
@@ -15,7 +15,7 @@ from .errors import Json, StripeError, invalid, missing_parameter, no_such
 from .invoice_lines import price_amount
 from .invoices import method_for
 from .live_customers import live_customer
-from .methods import behaviour
+from .methods import behaviour, refuse_foreign
 from .params import merged_metadata
 from .payments import OWNERS, Owner, must_authenticate
 from .periods import DAY_S
@@ -68,7 +68,7 @@ def _create(call: Call) -> Json:
     check_method(account, customer, given)
     _check_tax(account, customer, given)
     order = ordered(account, customer, given)
-    _check_due_days(given, given.get("collection_method", "charge_automatically"))
+    _check_due_days(given, given.get("collection_method", "charge_automatically"), None)
     collects = given.get("payment_behavior") != "default_incomplete"
     sends = given.get("collection_method") == "send_invoice"
     if not sends and collects and not order.trial_end:
@@ -118,11 +118,7 @@ def ordered(account: Account, customer: Json, given: Json) -> Order:
         prices.append((price, one))
     mode = (given.get("billing_mode") or {}).get("type", "flexible")
     check_items([price for price, _ in prices], mixed=mode == "flexible")
-    if customer["currency"] not in (None, prices[0][0]["currency"]) and customer.get("_subscriptions"):
-        raise invalid(
-            "You cannot combine currencies on a single customer. This customer has an active subscription or invoice "
-            f"item with currency {customer['currency']}.", "items",
-        )  # fmt: skip
+    refuse_second_currency(account, customer, prices[0][0]["currency"], "items")
     ends = trial_end(account, given, prices[0][0])
     return Order(
         customer, prices, given, trial_end=ends,
@@ -137,6 +133,18 @@ def _item_discounts(account: Account, customer: Json, given: Json, currency: str
     places = [(one, f"items[{place}][discounts]") for place, one in enumerate(given["items"])]
     return [in_currency(chosen(account, one.get("discounts"), customer["id"], where), currency, where)
             for one, where in places]  # fmt: skip
+
+
+def refuse_second_currency(account: Account, customer: Json | None, currency: str, param: str) -> None:
+    """Refuse a subscription in another currency than the running ones of its customer."""
+    ids = (customer or {}).get("_subscriptions", [])
+    rows = [account.get("subscription", one, "subscription") for one in ids]
+    others = {row["currency"] for row in rows if row["status"] not in ENDED} - {currency}
+    if others:
+        raise invalid(
+            "You cannot combine currencies on a single customer. This customer has an active subscription or invoice "
+            f"item with currency {min(others)}.", param,
+        )  # fmt: skip
 
 
 def _discounts(account: Account, customer: Json, given: Json, prices: list[tuple[Json, Json]]) -> list[Json]:
@@ -185,11 +193,7 @@ def check_method(account: Account, customer: Json, given: Json) -> None:
     if given.get("default_payment_method"):
         method = account.get("payment_method", given["default_payment_method"], "default_payment_method",
                              noun="PaymentMethod")  # fmt: skip
-        if method["customer"] != customer["id"]:
-            raise invalid(
-                f"The customer does not have a payment method with the ID {method['id']}. The payment method must be "
-                "attached to the customer.", "default_payment_method", "resource_missing",
-            )  # fmt: skip
+        refuse_foreign(method, customer["id"], "default_payment_method")
 
 
 def _check_tax(account: Account, customer: Json, given: Json) -> None:
@@ -240,10 +244,14 @@ def refuse_if_declining(method: Json) -> None:
         return
     card = behaviour(method)
     decline = card.charge or card.attach
-    if decline is None and must_authenticate(method, off_session=False):
-        decline = NEEDS_AUTHENTICATION
     if decline is not None:
         raise refused(decline)
+    if must_authenticate(method, off_session=False):
+        raise StripeError(
+            "Payment for this subscription requires additional user action before it can be completed successfully. "
+            "Payment can be completed using the PaymentIntent associated with `subscription.latest_invoice`.",
+            status=402, kind="card_error", code="subscription_payment_intent_requires_action",
+        )  # fmt: skip
 
 
 def cancellation_values(account: Account, subscription: Json, given: Json) -> Json:
@@ -282,7 +290,9 @@ def update(account: Account, subscription: Json, given: Json) -> Json:
     if subscription["status"] in ENDED and set(given) - {"cancellation_details", "metadata"}:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
     _refuse_unfit(subscription, given)
-    _check_due_days(given, given.get("collection_method", subscription["collection_method"]))
+    _check_due_days(
+        given, given.get("collection_method", subscription["collection_method"]), subscription["days_until_due"]
+    )
     _check_pause(account, given)
     customer = account.get("customer", subscription["customer"], "customer")
     check_method(account, customer, given)
@@ -330,8 +340,10 @@ def _refuse_unfit(subscription: Json, given: Json) -> None:
         raise invalid(f"`{min(unfit)}` cannot be updated with `payment_behavior=pending_if_incomplete`.", min(unfit))
 
 
-def _check_due_days(given: Json, collection_method: str | None) -> None:
-    """Only what is sent has days until it is due."""
+def _check_due_days(given: Json, collection_method: str | None, known: int | None) -> None:
+    """Only what is sent has days until it is due, and that must have them; `known` are those there are."""
+    if given.get("collection_method") == "send_invoice" and given.get("days_until_due", known) is None:
+        raise missing_parameter("days_until_due")
     if "days_until_due" in given and collection_method != "send_invoice":
         raise invalid("You can only set `days_until_due` when `collection_method` is `send_invoice`.", "days_until_due")
 
@@ -403,9 +415,10 @@ def _list(call: Call) -> Json:
     given = call.params
     status, price = given.get("status"), given.get("price") or given.get("plan")
     keep = lists.same(given, "collection_method", "customer", "test_clock")
+    timeless = not given.get("customer") and not given.get("test_clock")
 
     def wanted(row: Json) -> bool:
-        if not keep(row) or not _status_matches(row["status"], status):
+        if (timeless and row["test_clock"]) or not keep(row) or not _status_matches(row["status"], status):
             return False
         if price and all(item["price"]["id"] != price for item in items_of(row)):
             return False

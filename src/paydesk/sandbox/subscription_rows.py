@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .accounts import Account
 from .billing_parts import automatic_tax, invoice_settings, payment_settings
 from .billing_settings import rules
+from .catalog import refuse_inactive
 from .errors import Json, invalid, missing_parameter
 from .ids import new_id
 from .later import later
@@ -30,9 +31,7 @@ def recurring_price(account: Account, given: Json, param: str, made: Maker) -> J
     elif given.get("price") or given.get("plan"):
         name = "price" if given.get("price") else "plan"
         price = account.get("price", given[name], f"{param}[{name}]")
-        if not price["active"]:
-            message = "The price specified is inactive. This field only accepts active prices."
-            raise invalid(message, f"{param}[{name}]", "price_inactive")
+        refuse_inactive(account, price, f"{param}[{name}]")
     else:
         raise missing_parameter(f"{param}[price]")
     if price["type"] != "recurring":
@@ -126,6 +125,12 @@ def billing_mode(given: Json) -> Json:
     mode = given.get("type", "flexible")
     flexible = {"proration_discounts": "included", **(given.get("flexible") or {})}
     return {"flexible": flexible if mode == "flexible" else None, "type": mode}
+
+
+def customer_currency(customer: Json, subscription: Json) -> str:
+    """The currency of a customer who has this subscription; what they have or owe keeps its own."""
+    kept = customer["currency"] if customer["balance"] else None
+    return str(kept or subscription["currency"])
 
 
 def items_of(subscription: Json) -> list[Json]:

@@ -40,6 +40,7 @@ from .subscription_rows import (
     TRIAL_REMINDER_S,
     Period,
     current_period,
+    customer_currency,
     due_items,
     item_list,
     items_of,
@@ -162,7 +163,7 @@ def _added(account: Account, order: Order) -> Json:
             for one in order.discounts]  # fmt: skip
     customer = order.customer
     account.change(customer, _subscriptions=[*customer.get("_subscriptions", []), subscription_id_],
-                   currency=customer["currency"] or subscription["currency"])  # fmt: skip
+                   currency=customer_currency(customer, subscription))  # fmt: skip
     account.change(subscription, discounts=[discount["id"] for discount in made])
     know_items(account, subscription)
     return subscription
