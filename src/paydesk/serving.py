@@ -20,7 +20,7 @@ from paydesk.app import background, create_app, open_service
 from paydesk.config import Settings, require_stripe
 from paydesk.errors import SettingError
 from paydesk.store import embedded
-from paydesk.web.hooks import Scope
+from paydesk.web.asgi import Scope
 from paydesk.web.whole import WHOLE
 
 log = logging.getLogger("paydesk")

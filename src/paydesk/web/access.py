@@ -16,8 +16,8 @@ from paydesk.customers import ID
 from paydesk.errors import Invalid, NotFound, PaydeskError
 from paydesk.service import Service
 from paydesk.telemetry import request_id
+from paydesk.web.asgi import Receive, Scope, Send
 from paydesk.web.auth import Keys, person_of
-from paydesk.web.hooks import Receive, Scope, Send
 from paydesk.web.limits import told
 from paydesk.web.wallet import ALWAYS, Malformed, answer, headers_of
 from paydesk.web.whole import send_whole, written

@@ -23,7 +23,7 @@ from paydesk.keys import FIRST_ID, PUBLISHABLE, SCOPES, digest
 from paydesk.privacy import Vault
 from paydesk.store import Store
 from paydesk.web import browsers
-from paydesk.web.hooks import Scope
+from paydesk.web.asgi import Scope
 from paydesk.web.limits import Buckets, Meter, Meters, Rate, address_of, tell
 
 CACHE_S = 5.0

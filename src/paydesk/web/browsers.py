@@ -13,7 +13,7 @@ from typing import Any
 
 from paydesk.errors import Forbidden
 from paydesk.keys import MARKS, PUBLISHABLE
-from paydesk.web.hooks import Receive, Scope, Send
+from paydesk.web.asgi import Receive, Scope, Send
 
 PREFIXES = ("/v1/", "/api/")
 MAX_AGE_S = 86_400

@@ -17,7 +17,8 @@ from paydesk.channels.base import Channel, Inbound, Raw
 from paydesk.errors import Invalid, PaydeskError, StoreUnavailable, TooLarge
 from paydesk.service import Service
 from paydesk.telemetry import ARRIVED, request_id
-from paydesk.web.hooks import BODY_S_MAX, Receive, Scope, Send, read_body
+from paydesk.web.asgi import Receive, Scope, Send
+from paydesk.web.hooks import BODY_S_MAX, read_body
 
 log = logging.getLogger("paydesk.channels")
 

@@ -11,7 +11,8 @@ from paydesk.config import Settings
 from paydesk.service import Service
 from paydesk.telemetry import begin_request, end_request
 from paydesk.web import browsers
-from paydesk.web.hooks import STRIPE_PATHS, Receive, Scope, Send, StripeHook
+from paydesk.web.asgi import Receive, Scope, Send
+from paydesk.web.hooks import STRIPE_PATHS, StripeHook
 from paydesk.web.whole import only_by_messages
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Service]]

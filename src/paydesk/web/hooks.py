@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import orjson
 
@@ -20,12 +19,10 @@ from paydesk.inbox import Receiver
 from paydesk.stripe.envelope import envelope
 from paydesk.stripe.signature import BODY_BYTES_MAX, BadSignature, verify
 from paydesk.telemetry import RECEIVED, request_id
+from paydesk.web.asgi import Headers, Receive, Scope, Send
+from paydesk.web.whole import send_whole, written
 
 log = logging.getLogger("paydesk.webhooks")
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 STRIPE_PATHS = frozenset(
     (
@@ -40,6 +37,7 @@ STRIPE_PATHS = frozenset(
 BODY_S_MAX = 10.0
 
 _ACCEPTED = RECEIVED.labels("200")
+_THANKS = b'{"received":true}'
 
 
 class BadEncoding(Invalid):
@@ -91,7 +89,7 @@ class StripeHook:
             await _answer(send, 503, orjson.dumps(StoreUnavailable(message).body(request_id())))
         else:
             _ACCEPTED.inc()
-            await _answer(send, 200, b'{"received":true}')
+            await send_whole(scope, send, _THANKED, ((b"request-id", request_id().encode()),), _THANKS)
 
 
 def _read_headers(headers: Sequence[tuple[bytes, bytes]]) -> str:
@@ -175,11 +173,14 @@ def _within(body: bytes, bytes_max: int) -> bytes:
     return body
 
 
+def _headers(body: bytes) -> Headers:
+    return ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
+
+
+_THANKED = written(_headers(_THANKS))
+
+
 async def _answer(send: Send, status: int, body: bytes) -> None:
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"request-id", request_id().encode()),
-    ]
+    headers = [*_headers(body), (b"request-id", request_id().encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from paydesk.errors import TooMany
-from paydesk.web.hooks import Scope
+from paydesk.web.asgi import Headers, Scope
 
 KEYS_MAX = 20_000
-Headers = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,12 @@ from paydesk.errors import Invalid, NotFound, PaydeskError, TooLarge
 from paydesk.service import Service
 from paydesk.telemetry import request_id
 from paydesk.wallet import AMOUNT_MAX, HOLD_S, HOLD_S_MAX, Done, EndHold, Give, Operation, Reserve, Spend
+from paydesk.web.asgi import Headers, Receive, Scope, Send
 from paydesk.web.auth import Keys
-from paydesk.web.hooks import Receive, Scope, Send
-from paydesk.web.limits import Headers, told
+from paydesk.web.limits import told
 from paydesk.web.once import checked_key
 from paydesk.web.shapes import Given
+from paydesk.web.whole import send_whole, written
 
 log = logging.getLogger("paydesk.api")
 
@@ -195,8 +196,9 @@ class WalletCalls:
             unknown = PaydeskError("something went wrong here; it is in the log")
             await answer(send, unknown.status, number, unknown.body(number), ())
         else:
-            limit = told(scope)
-            await answer(send, 200, number, shown(done), (*_REPLAYED, *limit) if done.replayed else limit)
+            body, again = orjson.dumps(shown(done)), _REPLAYED if done.replayed else ()
+            headers = ((b"request-id", number.encode()), (b"content-length", b"%d" % len(body)), *again, *told(scope))
+            await send_whole(scope, send, _LINES, headers, body)
 
     async def _carry_out(self, call: Call, scope: Scope, receive: Receive) -> Done:
         """Check everything that can be checked without the ledger, then run the operation."""
@@ -307,6 +309,7 @@ ALWAYS: Headers = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
+_LINES = written(ALWAYS)
 _REPLAYED: Headers = ((b"idempotent-replayed", b"true"),)
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from paydesk.web.hooks import Scope, Send
-from paydesk.web.limits import Headers
+from paydesk.web.asgi import Headers, Scope, Send
 
 WHOLE = "paydesk.whole"
 """The extension of our server: `(scope, head, body) -> bool`, whether a 200 was sent."""
