@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from desk import Buyer, Desk
 from sandbox_fixtures import until
-from subscribers import ASKING, DECLINED, GOOD, subscribed
+from subscribers import ASKING, DECLINED, GOOD, Subscriber, subscribed
 
 CATALOG = Path(__file__).parent / "catalog_plans.toml"
 COMMAND_BYTES_MAX = 64
@@ -176,10 +177,14 @@ def test_what_is_asked_counts_for_a_day_and_at_the_price_that_was_shown(timed: D
     buyer = person.buyer
     question = say(buyer, "/plan pro-year")
     command = button(question, "Yes")["command"]
-    head, word, mark = command.rpartition(" ")[0].rpartition(" ")[0], command.split()[2], command.split()[3]
-    old = f"{head} {word} {int(mark, 16) - 90_000:x}"
+    head, word, agreed, mark = command.rsplit(" ", 3)
+    old = f"{head} {word} {agreed} {int(mark, 16) - 90_000:x}"
     assert button(say(buyer, old), "Yes")["label"] == "Yes, change it", "it is asked again"
-    other = f"{head} {int(word, 16) ^ 1:08x} {mark}"
+    otherwise = f"{head} {word} {int(agreed, 16) ^ 1:08x} {mark}"
+    assert button(say(buyer, otherwise), "Yes")["command"] != otherwise, (
+        "it was asked of another plan, or for another day"
+    )
+    other = f"{head} {int(word, 16) ^ 1:08x} {agreed} {mark}"
     assert say(buyer, other)["text"].startswith("• Basic"), "another price was agreed to"
     for nonsense in (
         "/plan x0",
@@ -200,18 +205,26 @@ def test_a_wish_at_a_price_that_nobody_agreed_to_changes_nothing(timed: Desk) ->
     """The catalogue may be edited, and a cycle may end, between the button and its being carried out."""
     person = subscribed(timed, "basic")
     buyer, own = person.buyer, person.own["id"]
+    was = {"price": "pro", "quantity": 1, "status": "active", "paused": None, "ends": person.period_end.isoformat()}
     for number, wish in enumerate(
-        ({"price": "pro-year", "quantity": 1, "agreed": 1}, {"price": "gone", "quantity": 1})
+        (
+            {"price": "pro-year", "quantity": 1, "agreed": 1},
+            {"price": "pro-year", "quantity": 1, "agreed": 60_000, "when": "now", "was": was},
+            {"price": "gone", "quantity": 1},
+        )
     ):
         timed.sql(
             "INSERT INTO outbox (dedup_key, customer_id, channel, address, template, params) "
             "VALUES ($1, $2, 'stripe', $3, 'wish', $4::text::jsonb)",
             f"wish:{own}:{number}", buyer.id, own, json.dumps({"subscription": own, **wish}),
         )  # fmt: skip
-    until(lambda: len([text for text in buyer.told() if "stays as it was" in text]) == 2, what="both refusals")
+    until(lambda: len([text for text in buyer.told() if "stays as it was" in text]) == 3, what="the refusals")
     timed.quiet()
-    assert buyer.told()[-2].startswith("What it costs has changed in the meantime, so Basic stays as it was.")
-    assert buyer.told()[-1].startswith("⚠️ Basic could not be changed: it stays as it was, and we have been told.")
+    told = sorted(buyer.told()[-3:])
+    assert all(
+        one.startswith("What it costs has changed in the meantime, so Basic stays as it was.") for one in told[:2]
+    )
+    assert told[2].startswith("⚠️ Basic could not be changed: it stays as it was, and we have been told.")
     assert plan(buyer) == ("basic", 1)
     alerts = timed.sql("SELECT template FROM outbox WHERE channel = 'admin' AND customer_id = $1", buyer.id)
     assert [one["template"] for one in alerts] == ["alert_wish_refused"], "a price is nobody's to mend"
@@ -242,6 +255,31 @@ def test_in_a_trial_a_change_costs_nothing_until_its_end(timed: Desk) -> None:
     tap_twice(buyer, question, "Yes")
     until(lambda: plan(buyer) == ("trial-year", 1), what="the other plan")
     assert owned(buyer)["status"] == "trialing"
+
+
+def test_what_waits_is_made_as_it_was_agreed_to_or_given_up_and_told(timed: Desk) -> None:
+    """The plan, the price and the catalogue may change before the cycle ends, and an end be taken back."""
+    moved, dearer, gone, kept = (subscribed(timed, "pro") for _ in range(4))
+    for person in (moved, dearer, gone, kept):
+        tap_twice(person.buyer, say(person.buyer, "/plan basic"), "Yes")
+        person.news()
+    noted = "UPDATE stripe_call SET params = params || $2::text::jsonb WHERE kind = 'planned_change' AND subject = $1"
+    cost = {"amount": 900, "currency": "usd", "every": [1, "month"]}
+    timed.sql(noted, dearer.own["id"], json.dumps({"agreed": cost}))
+    timed.sql(noted, gone.own["id"], json.dumps({"price": "gone"}))
+    item = moved.at_stripe["items"]["data"][0]["id"]
+    moved.change(**{"items[0][id]": item, "items[0][quantity]": "2"})
+    kept.change(cancel_at_period_end="true")
+    kept.until(kept.period_end, after=-timedelta(minutes=4))
+    assert owned(kept.buyer)["pending_change"], "what ends may be kept yet"
+    say(kept.buyer, f"/keep {kept.own['id']}")
+    until(lambda: plan(kept.buyer) == ("basic", 1), what="the change that waited on")
+    timed.quiet()
+    for person, count, name in ((moved, 2, "Basic"), (dearer, 1, "Basic"), (gone, 1, "gone")):
+        said = [text for text in person.news() if text.startswith(f"⚠️ The change to {name} that was noted is not made")]
+        assert (len(said), plan(person.buyer), owned(person.buyer)["pending_change"]) == (1, ("pro", count), None)
+        alerts = timed.sql("SELECT 1 FROM outbox WHERE channel = 'admin' AND customer_id = $1", person.buyer.id)
+        assert len(alerts) == (person is not moved), "a price is the shop's to mend"
 
 
 # --- another quantity ------------------------------------------------------------------------------------------------
@@ -304,6 +342,59 @@ def test_a_pause_charges_nothing_and_going_on_costs_a_cycle_when_the_paid_one_is
     newest = owned(buyer)["latest_invoice"]
     assert (newest["status"], newest["total"], owned(buyer)["paused"]) == ("paid", 1000, False)
     assert timed.command("ledger", "check").returncode == 0
+
+
+def cycles(person: Subscriber) -> list[int]:
+    """What was paid for their cycles, by what Stripe has."""
+    found = person.desk.at_stripe("GET", "/v1/invoices", {"subscription": person.own["id"], "limit": 100}).json()[
+        "data"
+    ]
+    return [one["total"] for one in found if one["status"] == "paid"]
+
+
+def go_on(desk: Desk, id_: str) -> int:
+    return desk.call("PATCH", f"/v1/subscriptions/{id_}", json={"pause": False}).status_code
+
+
+def test_however_many_go_on_at_once_one_cycle_is_paid_and_no_change_gives_what_nobody_paid(timed: Desk) -> None:
+    often, late, refused = subscribed(timed, "basic"), subscribed(timed, "pro"), subscribed(timed, "pro")
+    tap_twice(late.buyer, say(late.buyer, "/plan basic"), "Yes")
+    for person in (often, late, refused):
+        tap_twice(person.buyer, say(person.buyer, "/pause"), "Yes")
+    answer = timed.call("PATCH", f"/v1/subscriptions/{refused.own['id']}", json={"price": "basic", "when": "now"})
+    assert (answer.status_code, "is paused" in answer.text) == (409, True), answer.text
+    late.renews()
+    assert (plan(late.buyer), cycles(late)) == (("basic", 1), [4000]), "the bill of the dearer plan is void"
+    id_ = often.own["id"]
+    often.pay_with(DECLINED)
+    assert go_on(timed, id_) == 402
+    often.pay_with(GOOD)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: go_on(timed, id_), range(4))) == {200}
+    assert go_on(timed, id_) == 200, "it goes on already"
+    timed.quiet()
+    assert (cycles(often), owned(often.buyer)["paused"]) == ([1000, 1000], False)
+    tap_twice(late.buyer, say(late.buyer, "/resume"), "Yes")
+    until(lambda: not owned(late.buyer)["paused"], what="its going on")
+    assert cycles(late) == [1000, 4000], "what was never paid is no credit"
+
+
+def test_while_a_renewals_bill_is_a_draft_a_pause_costs_access_and_going_on_no_second_cycle(timed: Desk) -> None:
+    before, within = subscribed(timed, "basic"), subscribed(timed, "basic")
+    before_end = before.period_end
+    before.until(before_end, after=-timedelta(minutes=5))
+    tap_twice(before.buyer, say(before.buyer, "/pause"), "Yes")
+    before.until(within.period_end, after=timedelta(minutes=12))
+    question = say(within.buyer, "/pause")
+    assert "The cycle that has just begun is not paid yet" in question["text"]
+    tap_twice(within.buyer, question, "Yes")
+    assert not within.may("basic")
+    for person in (before, within):
+        tap_twice(person.buyer, say(person.buyer, "/resume"), "Yes")
+        assert not owned(person.buyer)["paused"]
+    before.until(before_end, after=timedelta(hours=3))
+    for person in (before, within):
+        assert (cycles(person), person.may("basic")) == ([1000, 1000], True)
 
 
 def test_an_end_at_once_says_what_is_lost_and_an_end_with_the_period_is_offered(timed: Desk) -> None:

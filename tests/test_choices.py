@@ -147,7 +147,19 @@ def test_a_mark_counts_for_a_day(asked_s: int, later_s: int) -> None:
     now = asked + timedelta(seconds=later_s)
     assert choices.is_mark(mark, now, BEGUN.replace(year=1970)) == (-60 <= later_s <= 86_400)
     assert not choices.is_mark(mark, now, asked + timedelta(seconds=1)), "that was in the cycle before"
-    assert len(f"/plan sub_1MowQVLkdIwHu7ixeRlqHVzs x{choices.COUNT_MAX} {'0' * 8} {mark}") <= 64
+    for word in (f"x{choices.COUNT_MAX}", "0" * 8):
+        assert len(f"/plan sub_1MowQVLkdIwHu7ixeRlqHVzs {word} {'0' * 8} {mark}") <= 64
+
+
+def test_the_word_of_a_change_means_its_price_its_day_and_what_it_was_asked_from() -> None:
+    shown, basic = has("pro"), Plan(CATALOG.prices["basic"], 1)
+    others = (
+        (has("pro-year"), basic), (has("pro", 2), basic), (has("pro", status="trialing"), basic),
+        (shown, Plan(replace(basic.price, amount=1001), 1)), (shown, Plan(basic.price, 2)),
+    )  # fmt: skip
+    words = {choices.word_of_change(CATALOG, *one) for one in ((shown, basic), *others)}
+    assert len(words) == 1 + len(others)
+    assert choices.word_of_change(CATALOG, has("pro"), basic) in words
 
 
 @pytest.mark.parametrize("word", ["", "yes", "0x", "-1", "ffffffffffffffff", "１２"])

@@ -13,25 +13,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from paydesk import asking, audit, calls, customers, inbox, outbox, recurring, refusals, rivals, subscribed, timers
+from paydesk import asking, audit, calls, customers, inbox, recurring, refusals, rivals, subscribed, waiting
 from paydesk.asking import Call, Object
 from paydesk.catalog import Catalog, Price
-from paydesk.clock import from_unix, iso
-from paydesk.errors import Conflict, Invalid, NotFound, StripeRefused
-from paydesk.saying import alert
+from paydesk.clock import iso
+from paydesk.errors import Conflict, Invalid, NotFound, PaydeskError, StripeRefused
 from paydesk.store import Store, Tx
 from paydesk.stripe.gateway import Gateway
 from paydesk.subscribed import PLANNED, Shown
 from paydesk.subscriptions import Item, Subscription, paid_until
-from paydesk.timers import Timer
-
-LEAD = timedelta(minutes=10)
-"""How long before the end of a cycle a change of plan that waits for it is carried out: before it is billed."""
 
 DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 MARK = "paydesk_change"
@@ -40,7 +35,11 @@ OVER = ("canceled", "incomplete_expired")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be different: one of plan (`price`, `quantity`, with `when` and `proration`), `pause`, `cancel`."""
+    """What is to be different: one of plan (`price`, `quantity`, with `when` and `proration`), `pause`, `cancel`.
+
+    `was` is from what another plan was asked (`asked_from`), `paid` whether an end of a pause may begin a cycle, which is
+    charged; `None` leaves either open.
+    """
 
     price: str | None = None
     quantity: int | None = None
@@ -48,6 +47,8 @@ class Wish:
     proration: str | None = None
     pause: bool | None = None
     cancel_at_period_end: bool | None = None
+    paid: bool | None = None
+    was: Object | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,10 @@ async def change(
     if not shown.own.live:
         raise Conflict(f"{id_} is over: subscribe anew", param="subscription", code="subscription_ended")
     try:
+        if made is not None:
+            return await _update(store, gateway, shown.own, made.params, operation, actor)
         if wish.pause is not None:
-            return await _pause(store, gateway, shown, wish.pause, operation, actor)
+            return await (_pause if wish.pause else _resume)(store, gateway, shown.own, wish, operation, actor)
         if wish.cancel_at_period_end is not None:
             if wish.cancel_at_period_end and shown.own.status == "incomplete":
                 ended = await _end_unpaid(store, gateway, shown.own, operation, actor)
@@ -97,7 +100,10 @@ async def change(
             params: Object = {"cancel_at_period_end": wish.cancel_at_period_end}
             if not wish.cancel_at_period_end and await _ends_on_a_day(gateway, id_):
                 params = {"cancel_at": ""}
-            return await _update(store, gateway, shown.own, params, operation, actor)
+            because = await _update(store, gateway, shown.own, params, operation, actor)
+            if not wish.cancel_at_period_end and shown.planned is not None:
+                await waiting.wait_for(store, shown.own, shown.own.period_end - waiting.LEAD)
+            return because
         return await _change_plan(store, gateway, catalog, shown, wish, operation, actor)
     except StripeRefused as refused:
         raise refusals.told(refused) from refused
@@ -173,17 +179,52 @@ def look_at(own: Subscription, because: str) -> inbox.Envelope:
 Send = Callable[[str, Object, str], Awaitable[Object]]
 
 
-async def _pause(store: Store, gateway: Gateway, shown: Shown, pause: bool, operation: str, actor: str) -> str:
-    """Let no money be collected, or again; what is not paid for any more begins again by being paid."""
-    own = shown.own
-    if not pause and own.status == "paused":
-        send = gateway.resume_subscription
-        return await _update(store, gateway, own, {"billing_cycle_anchor": {"type": "now"}}, operation, actor, send)
-    params: Object = {"pause_collection": {"behavior": "void"} if pause else ""}
-    if not pause and has_run_out(shown, store.clock.now()):
-        params |= {"billing_cycle_anchor": {"type": "now"}, "proration_behavior": "none",
-                   "payment_behavior": "error_if_incomplete"}  # fmt: skip
-    return await _update(store, gateway, own, params, operation, actor)
+async def _pause(store: Store, gateway: Gateway, own: Subscription, _: Wish, operation: str, actor: str) -> str:
+    """Let no money be collected until somebody goes on."""
+    return await _update(store, gateway, own, {"pause_collection": {"behavior": "void"}}, operation, actor)
+
+
+async def _resume(store: Store, gateway: Gateway, own: Subscription, wish: Wish, operation: str, actor: str) -> str:
+    """Let money be collected again; what is not paid for any more begins again by being paid.
+
+    Stripe itself is asked how it stands, and all who saw the same newest invoice make one call: however many go on at
+    once, one cycle is paid. A bill that is on its way is that cycle's.
+    """
+    now, bill = await subscribed.at_stripe(store, gateway, store.clock, own.id)
+    trial_over = now.own.status == "paused"
+    if now.own.paused is None and not trial_over:
+        return await _goes_on(store, own, operation)
+    if not trial_over and (_is_coming(bill) or not has_run_out(now, store.clock.now())):
+        return await _update(store, gateway, own, {"pause_collection": ""}, operation, actor)
+    if wish.paid is False:
+        raise Conflict("going on costs a cycle by now", param="pause", code=waiting.OUTDATED)
+    params: Object = {"billing_cycle_anchor": {"type": "now"}}
+    if not trial_over:
+        params |= {"pause_collection": "", "proration_behavior": "none", "payment_behavior": "error_if_incomplete"}
+    send = gateway.resume_subscription if trial_over else None
+    return await _update(store, gateway, now.own, params, operation, actor, send, f"resume:{own.id}:{bill.get('id')}")
+
+
+def _is_coming(bill: Object) -> bool:
+    """Say whether a bill, as Stripe shows it, is still to be collected, so that going on is paid by it."""
+    return bill.get("status") == "open" or (bill.get("status") == "draft" and bill.get("auto_advance") is not False)
+
+
+async def _goes_on(store: Store, own: Subscription, operation: str) -> str:
+    """Note that somebody had it go on before, and ask to look; returns the look's reason."""
+    name = f"change:{operation}"
+
+    async def keep(tx: Tx) -> None:
+        await customers.lock_person(tx, own.customer)
+        await calls.write(tx, name, "change", own.id, {})
+        await tx.execute(
+            "UPDATE stripe_call SET state = 'done', object_id = $1 WHERE subject = $1 AND kind = 'change' "
+            "AND state = 'pending' AND (key = $2 OR starts_with(key, $3))", own.id, name, f"resume:{own.id}:",
+        )  # fmt: skip
+        await inbox.put(tx, [look_at(own, name)])
+
+    await store.run(keep)
+    return name
 
 
 def has_run_out(shown: Shown, now: datetime) -> bool:
@@ -191,27 +232,38 @@ def has_run_out(shown: Shown, now: datetime) -> bool:
 
     Going on then begins a cycle, which is paid at once: else a pause over the day of a renewal would save its price.
     """
+    return shown.own.paused == "void" and is_unpaid(shown, now)
+
+
+def is_unpaid(shown: Shown, now: datetime) -> bool:
+    """Say whether the cycle is not paid that runs: its bill was voided, or is a draft, as for an hour at every renewal."""
     paid = paid_until(shown.bill)
-    return shown.own.paused == "void" and shown.own.status == "active" and paid is not None and paid <= now
+    return shown.own.status == "active" and paid is not None and paid <= now
 
 
 async def _update(
     store: Store, gateway: Gateway, own: Subscription, params: Object, operation: str, actor: str,
-    send: Send | None = None,
+    send: Send | None = None, shared: str | None = None,
 ) -> str:  # fmt: skip
-    """Send a change that is written down, and ask to look; returns the look's reason."""
-    name = f"change:{operation}"
+    """Send a change that is written down, and ask to look; returns the look's reason.
+
+    All who ask for the same under a `shared` name make one call. What a bank refused one of them another may ask again.
+    """
+    mine = f"change:{operation}"
+    name = shared or mine
     if send is None:
         params = {**params, "metadata": {**params.get("metadata", {}), MARK: name}}
 
     async def plan(tx: Tx) -> Call:
         await customers.lock_person(tx, own.customer)
-        known = await asking.known(tx, name, "change", own.id)
+        known = await asking.known(tx, mine, "change", own.id) or await asking.known(tx, name, "change", own.id)
+        if known is not None and known.name != mine and known.state == "refused":
+            return await asking.again(tx, known, params, known.detail or "")
         if known is not None:
             return known
         await audit.note(tx, actor, "subscription.change", [own.id], dict(params))
         if "items" in params:
-            await _withdraw(tx, own.id, besides=operation)
+            await waiting.withdraw(tx, own.id, besides=operation)
         return await asking.written(tx, name, "change", own.id, params)
 
     async def find() -> Object | None:
@@ -223,9 +275,16 @@ async def _update(
     if call.state == "refused":
         raise StripeRefused(call.detail or "Stripe refused this change before")
     if call.state == "pending":
-        await asking.answer(store, call, partial(send or gateway.update_subscription, own.id), find)
+        try:
+            await asking.answer(store, call, partial(send or gateway.update_subscription, own.id), find)
+        except StripeRefused as refused:
+            await calls.write(store, mine, "change", own.id, params)
+            await calls.refuse(store, mine, refused.message)
+            raise
 
     async def keep(tx: Tx) -> None:
+        await calls.write(tx, mine, "change", own.id, params)
+        await calls.end(tx, mine, own.id)
         await calls.end(tx, call.key, own.id)
         await inbox.put(tx, [look_at(own, call.key)])
 
@@ -239,7 +298,10 @@ async def _update(
 async def _change_plan(
     store: Store, gateway: Gateway, catalog: Catalog, shown: Shown, wish: Wish, operation: str, actor: str
 ) -> str | None:
+    shown = await subscribed.fresh(store, gateway, store.clock, shown.own.id)
     own, item = shown.own, _only_item(shown.own)
+    if wish.was is not None and wish.was != asked_from(shown):
+        raise Conflict(f"{own.id} has another plan or cycle by now", param="price", code=waiting.OUTDATED)
     if own.status == "incomplete":
         raise Conflict(f"{own.id} waits for its first payment: pay it first, or end it", param="subscription")
     if own.cancel_at is not None and own.cancel_at <= own.period_end:
@@ -251,10 +313,12 @@ async def _change_plan(
         )
     await _refuse_double(store, own, plan)
     if (plan.price.key, plan.quantity) == (item.key, item.quantity):
-        await store.run(lambda tx: _withdraw_alone(tx, own))
+        await store.run(lambda tx: waiting.withdraw_alone(tx, own))
         return None
+    if own.paused is not None or own.status == "paused":
+        raise Conflict(f"{own.id} is paused: let it go on first", param="subscription")
     if (wish.when or usual_time(catalog, shown, plan)) == "period_end":
-        await store.run(lambda tx: _write_down(tx, own, plan, operation, actor))
+        await store.run(lambda tx: waiting.write_down(tx, own, plan.price, plan.quantity, operation, actor))
         return None
     how: Object = {"proration_behavior": wish.proration or "always_invoice"}
     return await _switch(store, gateway, catalog, own, plan, operation, actor, how)
@@ -328,72 +392,53 @@ def _a_day(price: Price) -> Fraction:
 # --- at the end of the cycle -----------------------------------------------------------------------------------------
 
 
-async def _write_down(tx: Tx, own: Subscription, plan: Plan, operation: str, actor: str) -> None:
-    """Let a change of plan wait for the end of the cycle; it takes the place of one that waits already."""
-    await customers.lock_person(tx, own.customer)
-    name = f"planned:{operation}"
-    if await asking.known(tx, name, PLANNED, own.id) is not None:
-        return
-    params: Object = {"price": plan.price.key, "quantity": plan.quantity, "at": iso(own.period_end),
-                      "from": _only_item(own).key}  # fmt: skip
-    await _withdraw(tx, own.id)
-    await audit.note(tx, actor, "subscription.plan", [own.id], dict(params))
-    await calls.write(tx, name, PLANNED, own.id, params)
-    await timers.put(tx, [Timer("plan_change", f"{own.customer}|{own.id}", own.period_end - LEAD, own.customer)])
-
-
-async def _withdraw(tx: Tx, id_: str, besides: str = "") -> None:
-    """Give up the change that waits, unless it is `besides`: the one that is being carried out."""
-    await tx.execute(
-        "UPDATE stripe_call SET state = 'refused', detail = 'withdrawn' "
-        "WHERE kind = $1 AND subject = $2 AND state = 'pending' AND key <> $3",
-        PLANNED,
-        id_,
-        besides,
-    )
-
-
-async def _withdraw_alone(tx: Tx, own: Subscription) -> None:
-    await customers.lock_person(tx, own.customer)
-    await _withdraw(tx, own.id)
-
-
 async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, params: dict[str, Any]) -> str:
     """Make the change of plan that waits for the end of a cycle; return in words what became of it.
 
-    When the cycle is over already, its successor was billed by the old plan: then the difference is given as credit
-    for the next bills. Raises `StripeUnavailable`: then repeat.
+    It is made as it was agreed to, from the plan and in the cycle it was asked in: else it is given up, and its buyer
+    told. What ends with the cycle may still be kept: then it waits on. Raises `StripeUnavailable`: then repeat.
     """
     id_ = params["subscription"]
-    shown = await subscribed.get(store, id_)
-    planned = shown.planned
+    planned = (await subscribed.get(store, id_)).planned
     if planned is None:
         return "nothing waits"
-    now = await gateway.subscription(id_)
-    if now["status"] in OVER or now["cancel_at_period_end"] or now.get("cancel_at"):
-        await store.run(lambda tx: _withdraw_alone(tx, shown.own))
+    shown, bill = await subscribed.at_stripe(store, gateway, store.clock, id_)
+    own = shown.own
+    if not own.live:
+        await store.run(lambda tx: waiting.withdraw_alone(tx, own))
+        return "the subscription is over"
+    if own.cancel_at is not None and own.cancel_at <= max(planned.at, own.period_end):
+        await waiting.wait_for(store, own, max(own.cancel_at, store.clock.now()) + waiting.LEAD)
         return "the subscription ends"
-    starts = from_unix(now["items"]["data"][0]["current_period_start"])
-    plan = Plan(catalog.price(planned.price), planned.quantity)
-    try:
-        await _switch(store, gateway, catalog, shown.own, plan, planned.key, "timer", _late(starts, planned.at))
-    except (StripeRefused, Conflict, Invalid, NotFound) as refused:
-        because = refused.message
-        await store.run(lambda tx: _given_up(tx, shown, planned.price, because))
-        return because
+    async with store.transaction() as tx:
+        begun = await asking.known(tx, f"change:{planned.key}", "change", id_)
+    why: PaydeskError | None = None if begun is not None else waiting.outdated(catalog, own, planned)
+    if why is None:
+        try:
+            plan = Plan(catalog.price(planned.price), planned.quantity)
+            await _switch(store, gateway, catalog, own, plan, planned.key, "timer", _late(own, bill, planned.at))
+        except (StripeRefused, Conflict, Invalid, NotFound) as refused:
+            why = refused
+    if why is not None:
+        await waiting.give_up(store, catalog, shown, planned, why)
+        return why.message
     await store.run(lambda tx: calls.end(tx, planned.key, id_))
     return f"changed to {planned.price}"
 
 
-def _late(starts: datetime, planned_at: datetime) -> Object:
-    """Return how a waiting change is prorated: not at all, unless the cycle after it has begun."""
-    if starts < planned_at:
+def _late(own: Subscription, bill: Object, planned_at: datetime) -> Object:
+    """Return how a waiting change is prorated: not at all, unless the cycle after it has begun, and is billed.
+
+    Nothing is given back for a bill that nobody pays: `bill` is the newest, as Stripe has it.
+    """
+    starts = own.items[0].start
+    if starts < planned_at or own.paused is not None or bill.get("status") in ("void", "uncollectible"):
         return {"proration_behavior": "none"}
     return {"proration_behavior": "always_invoice", "proration_date": int(starts.timestamp())}
 
 
-async def _given_up(tx: Tx, shown: Shown, price: str, because: str) -> None:
-    await _withdraw_alone(tx, shown.own)
-    params: dict[str, Any] = {"subscription": shown.own.id, "price": price, "because": because}
-    key = f"plan_change:{shown.own.id}:{price}:{iso(shown.own.period_end)}"
-    await outbox.put(tx, [alert(key, "plan_change_failed", shown.own.customer, params, None)])
+def asked_from(shown: Shown) -> Object:
+    """Return from what a change of plan is asked: when it is another later, so are its day and what it costs."""
+    own, item = shown.own, shown.own.items[0]
+    return {"price": item.key, "quantity": item.quantity, "status": own.status, "paused": own.paused,
+            "ends": iso(own.period_end)}  # fmt: skip

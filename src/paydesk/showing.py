@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -145,17 +145,18 @@ def dispute(of: Dispute, order: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A change of plan that waits for the end of the cycle it was asked in."""
+    """A change of plan that waits for the end of the cycle it was asked in; `noted` is all that was written down of it."""
 
     key: str
     price: str
     quantity: int
     at: datetime
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
 
 def planned_of(key: str, params: Mapping[str, Any]) -> Planned:
     """Return a written down change of plan."""
-    return Planned(key, params["price"], params["quantity"], datetime.fromisoformat(params["at"]))
+    return Planned(key, params["price"], params["quantity"], datetime.fromisoformat(params["at"]), params)
 
 
 @dataclass(frozen=True, slots=True)

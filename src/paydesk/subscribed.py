@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from paydesk import billing, bills, cases, inbox, subscriptions
+from paydesk.asking import Object
 from paydesk.clock import Clock
 from paydesk.desk import Desk
 from paydesk.errors import Invalid, NotFound
@@ -90,6 +91,14 @@ async def _planned(tx: Tx, ids: Iterable[str]) -> dict[str, Planned]:
 
 async def fresh(store: Store, gateway: Gateway, clock: Clock, id_: str) -> Shown:
     """Return a subscription as Stripe shows it now, in our terms; nothing is written. Raises `NotFound`."""
+    return (await at_stripe(store, gateway, clock, id_))[0]
+
+
+async def at_stripe(store: Store, gateway: Gateway, clock: Clock, id_: str) -> tuple[Shown, Object]:
+    """Return a subscription as Stripe shows it now, in our terms, and its newest invoice in Stripe's, also a draft.
+
+    Nothing is written; the invoice is `{}` where there is none. Raises `NotFound`.
+    """
     asked_at = await store.fetchval("SELECT clock_timestamp()")
     found = await gateway.look("subscription", id_)
     fact = readers.subscription_is({**found, "asked_at": asked_at}, clock.now())
@@ -109,7 +118,8 @@ async def fresh(store: Store, gateway: Gateway, clock: Clock, id_: str) -> Shown
         newest = {invoice.id: invoice for invoice, _ in told.invoices}
         bill = await _with_gone(tx, Bill(told.subscription, {**known, **newest}))
         planned = await _planned(tx, [id_])
-    return Shown(bill, subscriptions.standing(bill), planned.get(id_))
+    newest_at_stripe = found["invoices"][0] if found["invoices"] else {}
+    return Shown(bill, subscriptions.standing(bill), planned.get(id_)), newest_at_stripe
 
 
 SETTLED_S_MAX = 1.5

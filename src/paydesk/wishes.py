@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paydesk import changes, customers, inbox, outbox, subscribed
+from paydesk import changes, customers, inbox, outbox, subscribed, waiting
 from paydesk.catalog import Catalog
 from paydesk.changes import Wish
 from paydesk.clock import iso
@@ -20,15 +20,13 @@ from paydesk.saying import alert
 from paydesk.store import Store, Tx
 from paydesk.stripe.gateway import Gateway
 from paydesk.subscribed import Shown
+from paydesk.waiting import OUTDATED
 
-FIELDS = ("price", "quantity", "when", "pause", "cancel_at_period_end")
+FIELDS = ("price", "quantity", "when", "was", "pause", "paid", "cancel_at_period_end")
 """What of a wish is passed on as it is."""
 
 CONFIRMED_BY_BUYER = ("authentication_required", "subscription_payment_intent_requires_action")
 """Stripe's codes for a payment that the buyer's bank wants them to confirm."""
-
-OUTDATED = "price_changed"
-"""The code of a wish that would cost something else than what was agreed to."""
 
 MENDED_BY_BUYER = ("change_declined", "change_to_confirm")
 """What is told with a way to the portal, where cards are, and a button that asks once more."""
@@ -38,8 +36,8 @@ async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, key: str, 
     """Carry out a wish, and tell what became of it where nobody else does; return that in words.
 
     `params` name the subscription, what is to be another way (`end` for an end at once), the `thread` in which it was
-    asked, what was `agreed` to pay for a cycle, whether going on is to be `paid`, and what to say to ask `again`. Raises
-    `StripeUnavailable`: then repeat.
+    asked, what was `agreed` to pay for a cycle, from what it was asked (`was`), whether going on is to be `paid`, and what
+    to say to ask `again`. Raises `StripeUnavailable`: then repeat.
     """
     id_ = params["subscription"]
     try:
@@ -65,8 +63,6 @@ async def _change(store: Store, gateway: Gateway, catalog: Catalog, key: str, pa
         return await changes.end(store, gateway, id_, operation=key, actor="chat")
     if params.get("agreed") is not None and catalog.price(params["price"]).amount != params["agreed"]:
         raise Conflict(f"{params['price']} has another price by now", param="price", code=OUTDATED)
-    if params.get("paid") is False and changes.has_run_out(await subscribed.get(store, id_), store.clock.now()):
-        raise Conflict("going on costs a cycle by now", param="pause", code=OUTDATED)
     wish = changes.checked(Wish(**{name: params[name] for name in FIELDS if name in params}))
     return await changes.change(store, gateway, catalog, id_, wish, operation=key, actor="chat")
 
@@ -107,9 +103,7 @@ def _facts(catalog: Catalog, shown: Shown) -> dict[str, Any]:
     """Return what texts about a wish may name."""
     facts: dict[str, Any] = {"subscription": shown.own.id, "name": shown.name, "ends": iso(shown.own.period_end)}
     if shown.planned is not None:
-        price = catalog.find_price(shown.planned.price)
-        plan = catalog.products[price.product].name if price is not None else shown.planned.price
-        facts["plan"] = f"{plan} × {shown.planned.quantity}" if shown.planned.quantity > 1 else plan
+        facts["plan"] = waiting.name_of(catalog, shown.planned)
     return facts
 
 

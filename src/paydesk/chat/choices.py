@@ -1,8 +1,8 @@
 """What can be changed of a subscription in the chat, and what each change comes to. Pure.
 
-A button that changes something says what was agreed to: a word for the price as it was shown, and the second in which it
-was asked. So a price that has changed meanwhile is asked again, an old button does nothing, and one that is pressed
-twice is one wish. All of it fits into the 64 bytes that a button may send on every channel.
+A button that changes something says what was agreed to: words for the price as it was shown, from when it counts and
+instead of what, and the second in which it was asked. So what has changed meanwhile is asked again, an old button does
+nothing, and one that is pressed twice is one wish. All of it fits into the 64 bytes that a button may send on every channel.
 """
 
 from __future__ import annotations
@@ -170,7 +170,12 @@ def begins_anew(catalog: Catalog, item: Item, plan: Plan) -> bool:
 
 def counts_later(catalog: Catalog, shown: Shown, plan: Plan) -> bool:
     """Say whether a change waits for the end of the cycle."""
-    return changes.usual_time(catalog, shown, plan) == "period_end"
+    return when(catalog, shown, plan) == "period_end"
+
+
+def when(catalog: Catalog, shown: Shown, plan: Plan) -> str:
+    """Return when a change counts: `now`, or at the `period_end`."""
+    return changes.usual_time(catalog, shown, plan)
 
 
 # --- what buttons say ------------------------------------------------------------------------------------------------
@@ -179,6 +184,12 @@ def counts_later(catalog: Catalog, shown: Shown, plan: Plan) -> bool:
 def word_of(price: Price) -> str:
     """Return a short word that means a price as it is today: it is another one when anything of the price changes."""
     of = f"{price.key} {price.amount} {price.currency} {price.interval_count} {price.interval}"
+    return sha256(of.encode()).hexdigest()[:8]
+
+
+def word_of_change(catalog: Catalog, shown: Shown, plan: Plan) -> str:
+    """Return a short word that means a change as it is asked now: its price, from when it counts, and instead of what."""
+    of = f"{word_of(plan.price)} {plan.quantity} {when(catalog, shown, plan)} {changes.asked_from(shown)}"
     return sha256(of.encode()).hexdigest()[:8]
 
 

@@ -179,9 +179,18 @@ async def _plans(asked: Asked, more: list[str]) -> Reply:
 
 async def _change(asked: Asked, plan: Plan, word: str) -> Reply:
     """Ask whether the plan shall be changed, with what that costs and when it counts; after yes, wish for it."""
-    if asked.sure(word):
-        return await _wish(asked, price=plan.price.key, quantity=plan.quantity, agreed=plan.price.amount)
-    return _ask_plan(asked, plan, word)
+    agreed = choices.word_of_change(asked.desk.catalog, asked.shown, plan)
+    if asked.sure(word, agreed):
+        return await _wish_plan(asked, plan)
+    return _ask_plan(asked, plan, word, agreed)
+
+
+async def _wish_plan(asked: Asked, plan: Plan) -> Reply:
+    """Wish for a plan as it was asked: at that price, from that moment, instead of what there is now."""
+    when, was = choices.when(asked.desk.catalog, asked.shown, plan), changes.asked_from(asked.shown)
+    return await _wish(
+        asked, price=plan.price.key, quantity=plan.quantity, agreed=plan.price.amount, when=when, was=was
+    )
 
 
 async def _counts(asked: Asked) -> Reply:
@@ -200,10 +209,10 @@ async def _count(asked: Asked, count: int) -> Reply:
     plan = choices.of_count(asked.desk.catalog, item, count) if asked.can.count else None
     if plan is None or count == item.quantity:
         return await _counts(asked)
-    word = choices.word_of(plan.price)
-    if asked.sure(f"x{count}", word):
-        return await _wish(asked, price=plan.price.key, quantity=count, agreed=plan.price.amount)
-    return _ask_plan(asked, plan, f"x{count}", word)
+    agreed = choices.word_of_change(asked.desk.catalog, asked.shown, plan)
+    if asked.sure(f"x{count}", agreed):
+        return await _wish_plan(asked, plan)
+    return _ask_plan(asked, plan, f"x{count}", agreed)
 
 
 def _ask_plan(asked: Asked, plan: Plan, *rest: str) -> Reply:
@@ -252,7 +261,8 @@ async def _stay(asked: Asked) -> Reply:
     if not asked.can.stay or not asked.sure("stay"):
         return await _overview(asked)
     item = asked.shown.own.items[0]
-    return await _wish(asked, price=item.key, quantity=item.quantity, when="period_end")
+    was = changes.asked_from(asked.shown)
+    return await _wish(asked, price=item.key, quantity=item.quantity, when="period_end", was=was)
 
 
 # --- a pause, an end -------------------------------------------------------------------------------------------------
@@ -265,6 +275,8 @@ async def _pause(asked: Asked) -> Reply:
     if asked.sure("pause"):
         return await _wish(asked, pause=True)
     yes = Button(asked.words.button("button_pause_yes"), command=asked.command("pause", marked=True))
+    if changes.is_unpaid(asked.shown, asked.now):
+        return Reply(asked.words.say("pause_ask_unpaid", name=asked.name), (yes, _back(asked)))
     kept = billing.kept_until(asked.shown, asked.now) or asked.shown.own.period_end
     return Reply(asked.words.say("pause_ask", name=asked.name, day=asked.words.day(kept)), (yes, _back(asked)))
 

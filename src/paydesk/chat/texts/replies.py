@@ -94,6 +94,8 @@ REPLIES = {
     "count_which": "You have {number} × {name}. How many shall it be? Tap a number, or say it: /plan 12",
     "pause_ask": "Pause {name}? Nothing is charged while it is paused. You keep it until {day}, for which you have paid, and can "
     "go on at any time.",
+    "pause_ask_unpaid": "Pause {name}? Nothing is charged while it is paused. The cycle that has just begun is not paid yet and "
+    "will not be charged, so you do not have what it gives until you go on.",
     "resume_ask": "Go on with {name}? It renews on {day}.",
     "resume_ask_paid": "Go on with {name}? A new cycle begins: {price}, charged now. If your bank says no, it stays paused.",
     "resume_ask_anew": "Go on with {name}? A new cycle begins, and is charged now. If your bank says no, it stays paused.",

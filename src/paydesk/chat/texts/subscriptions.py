@@ -32,6 +32,8 @@ TEMPLATES = {
     "change_to_confirm": "⚠️ {name} stays as it was, and nothing was charged: your bank wants you to confirm the payment "
     "yourself, which cannot be done in a chat. Change it on Stripe's page, or put in another card there and try again.",
     "change_planned": "Noted: {name} stays as it is until {ends}, and from then on it is {plan}. Nothing is charged now.",
+    "planned_outdated": "⚠️ The change to {plan} that was noted is not made, because it is not what you agreed to any more: your "
+    "plan or a price has changed since. {name} goes on as it is, and /plan shows what there is now.",
     "change_withdrawn": "Your plan is {name}, and it stays so.",
     "paused": "{name} is paused: nothing is charged. {paused_note}{resumes_note}",
     "resumed": "{name} goes on after its pause. {next}",
