@@ -177,7 +177,7 @@ def test_what_is_asked_counts_for_a_day_and_at_the_price_that_was_shown(timed: D
     question = say(buyer, "/plan pro-year")
     command = button(question, "Yes")["command"]
     head, word, mark = command.rpartition(" ")[0].rpartition(" ")[0], command.split()[2], command.split()[3]
-    old = f"{head} {word} {int(mark, 16) - 90_000:x}"
+    old = f"{head} {word} {int(mark, 16) - 90_000_000:x}"
     assert button(say(buyer, old), "Yes")["label"] == "Yes, change it", "it is asked again"
     other = f"{head} {int(word, 16) ^ 1:08x} {mark}"
     assert say(buyer, other)["text"].startswith("• Basic"), "another price was agreed to"
