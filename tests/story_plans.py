@@ -178,7 +178,7 @@ def test_what_is_asked_counts_for_a_day_and_at_the_price_that_was_shown(timed: D
     question = say(buyer, "/plan pro-year")
     command = button(question, "Yes")["command"]
     head, word, agreed, mark = command.rsplit(" ", 3)
-    old = f"{head} {word} {agreed} {int(mark, 16) - 90_000:x}"
+    old = f"{head} {word} {agreed} {int(mark, 16) - 90_000_000:x}"
     assert button(say(buyer, old), "Yes")["label"] == "Yes, change it", "it is asked again"
     otherwise = f"{head} {word} {int(agreed, 16) ^ 1:08x} {mark}"
     assert button(say(buyer, otherwise), "Yes")["command"] != otherwise, (
@@ -272,7 +272,7 @@ def test_what_waits_is_made_as_it_was_agreed_to_or_given_up_and_told(timed: Desk
     kept.change(cancel_at_period_end="true")
     kept.until(kept.period_end, after=-timedelta(minutes=4))
     assert owned(kept.buyer)["pending_change"], "what ends may be kept yet"
-    say(kept.buyer, f"/keep {kept.own['id']}")
+    say(kept.buyer, button(say(kept.buyer, "/keep"), "Keep")["command"])
     until(lambda: plan(kept.buyer) == ("basic", 1), what="the change that waited on")
     timed.quiet()
     for person, count, name in ((moved, 2, "Basic"), (dearer, 1, "Basic"), (gone, 1, "gone")):

@@ -206,31 +206,40 @@ def test_billing_cancel_and_keep_in_the_chat(desk: Desk) -> None:
     until(lambda: only(buyer)["cancel_at"] is None, what="the taking back")
 
 
-def test_a_wish_that_stripe_refuses_for_good_is_told_to_the_buyer_and_to_the_people_of_the_desk(desk: Desk) -> None:
+def test_a_wish_that_cannot_be_is_told_to_the_buyer_and_to_the_people_of_the_desk(desk: Desk) -> None:
     buyer = desk.buyer()
     own = subscribed(buyer, "plus")["id"]
-    planned = desk.at_stripe("POST", "/v1/subscription_schedules", {"from_subscription": own})
-    assert planned.status_code == 200, planned.text
-    buyer.say(f"/cancel {own} yes")
+    desk.sql(
+        "INSERT INTO outbox (dedup_key, customer_id, channel, address, template, params) "
+        "VALUES ($1, $2, 'stripe', $3, 'wish', jsonb_build_object('subscription', $3::text, 'price', 'gone'))",
+        f"wish:{own}:gone", buyer.id, own,
+    )  # fmt: skip
     until(lambda: "could not be changed" in buyer.told()[-1], what="the refusal in the thread")
     desk.quiet()
     assert buyer.told()[-1].startswith("⚠️ Plus could not be changed: it stays as it was")
-    assert only(buyer)["cancel_at"] is None
     (wish,) = desk.sql("SELECT state FROM outbox WHERE template = 'wish' AND address = $1", own)
     assert wish["state"] == "sent", "it is dealt with: nothing dead is left for somebody to find"
     said = desk.sql("SELECT text FROM message WHERE channel = 'admin' ORDER BY id DESC LIMIT 1")[0]["text"]
     assert own in said
-    assert "managed by the subscription schedule" in said
-    released = desk.at_stripe("POST", f"/v1/subscription_schedules/{planned.json()['id']}/release")
-    assert released.status_code == 200, released.text
-    buyer.say(f"/cancel {own} yes")
-    until(lambda: only(buyer)["cancel_at"] is not None, what="the end, once Stripe lets it be")
+    assert "gone" in said
+
+
+def test_what_a_schedule_at_stripe_drives_is_let_go_of_and_ends_with_its_period(desk: Desk) -> None:
+    buyer = desk.buyer()
+    own = subscribed(buyer, "plus")["id"]
+    made = desk.at_stripe("POST", "/v1/subscription_schedules", {"from_subscription": own})
+    assert made.status_code == 200, made.text
+    buyer.say(button(buyer.say("/cancel"), "Yes")["command"])
+    until(lambda: only(buyer)["cancel_at"] is not None, what="the end")
+    schedule = desk.at_stripe("GET", f"/v1/subscription_schedules/{made.json()['id']}").json()
+    assert (schedule["status"], schedule["released_subscription"]) == ("released", own)
 
 
 def test_nobody_cancels_what_is_somebody_elses(desk: Desk) -> None:
     buyer, stranger = desk.buyer(), desk.buyer()
     before = subscribed(buyer, "plus")
-    for words in (f"/cancel {before['id']} yes", f"/keep {before['id']}", "/cancel sub_nothing yes"):
+    yes = button(buyer.say("/cancel"), "Yes")["command"]
+    for words in (yes, yes.replace("/cancel", "/keep"), "/cancel sub_nothing yes"):
         assert "no such subscription" in stranger.say(words)[0]["text"]
     desk.quiet()
     assert only(buyer) == before

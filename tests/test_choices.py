@@ -64,7 +64,9 @@ STATES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "free": ({"status": "trialing"}, {"plans", "end_now"}),
     "ending": ({"cancel_at": ENDS}, {"keep", "end_now"}),
     "paused": ({"paused": "void"}, {"resume", "end_now"}),
-    "paused by the shop, in its own way": ({"paused": "keep_as_draft"}, {"end_now"}),
+    "paused by the shop, in its own way": ({"paused": "keep_as_draft"}, {"resume", "end_now"}),
+    "changed by a schedule at Stripe": ({"changes_at": ENDS}, {"plans", "pause", "stay", "end_now"}),
+    "changed by a schedule, and ending": ({"changes_at": ENDS, "cancel_at": ENDS}, {"keep", "end_now"}),
     "paused and ending": ({"paused": "void", "cancel_at": ENDS}, {"keep", "end_now"}),
     "paused after a trial": ({"status": "paused"}, {"resume", "end_now"}),
     "overdue": ({"status": "past_due", "invoice": UNPAID}, {"end_now"}),
@@ -160,6 +162,16 @@ def test_the_word_of_a_change_means_its_price_its_day_and_what_it_was_asked_from
     words = {choices.word_of_change(CATALOG, *one) for one in ((shown, basic), *others)}
     assert len(words) == 1 + len(others)
     assert choices.word_of_change(CATALOG, has("pro"), basic) in words
+
+
+def test_whoever_is_asked_again_at_once_gets_another_mark() -> None:
+    assert choices.mark(HALF) != choices.mark(HALF + timedelta(milliseconds=1))
+
+
+def test_a_mark_answers_what_was_asked_in_the_cycle_that_runs() -> None:
+    shown, asked = has("basic"), choices.mark(BEGUN - timedelta(seconds=1))
+    assert not choices.answers(asked, shown, BEGUN + timedelta(hours=1))
+    assert choices.answers(choices.mark(BEGUN), shown, BEGUN + timedelta(hours=1))
 
 
 @pytest.mark.parametrize("word", ["", "yes", "0x", "-1", "ffffffffffffffff", "１２"])

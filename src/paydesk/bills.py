@@ -20,7 +20,9 @@ UNION SELECT customer_id FROM stripe_customer WHERE id = ANY($2::text[])
 LOAD = """
 SELECT id, customer_id, order_id, stripe_customer, status, livemode, items, started_at, trial_end, cancel_at, ended_at,
        paused, resumes_at, payment_method, card_ends_at, asked_at, unpaid_since, (
-           SELECT jsonb_agg(jsonb_build_array(params ->> 'from', params ->> 'price', params ->> 'at', state = 'done'))
+           SELECT jsonb_agg(jsonb_build_array(params ->> 'from', params ->> 'price', params ->> 'at', state = 'done',
+                                             (SELECT terms ->> 'name' FROM plan WHERE plan.key = params ->> 'price'),
+                                             (params ->> 'quantity')::int))
            FROM stripe_call WHERE subject = subscription.id AND kind = 'planned_change' AND state <> 'refused'
              AND params ->> 'from' IS NOT NULL) AS switches
 FROM subscription
@@ -153,7 +155,7 @@ async def save(tx: Tx, changes: Iterable[tuple[Bill | None, Bill]]) -> None:
     await note_prices(tx, {item.price: item.key for one in subscriptions for item in one.items if item.key is not None})
     if subscriptions:
         await tx.execute(SAVE, *columns(
-            (s.id, s.customer, s.order, s.stripe_customer, s.status, s.livemode, {"data": [_item_row(i) for i in s.items]},
+            (s.id, s.customer, s.order, s.stripe_customer, s.status, s.livemode, _items_row(s),
              s.started_at, s.trial_end, s.cancel_at, s.ended_at, s.paused, s.resumes_at, s.payment_method,
              s.card_ends_at, s.asked_at, s.unpaid_since) for s in subscriptions
         ))  # fmt: skip
@@ -198,6 +200,7 @@ async def note_prices(tx: Tx, named: Mapping[str, str]) -> None:
 
 def _subscription(row: Record) -> Subscription:
     values = dict(row)
+    changes_at = values["items"].get("changes_at")
     items = tuple(
         Item(
             one["id"],
@@ -217,7 +220,9 @@ def _subscription(row: Record) -> Subscription:
         values["livemode"], items, values["started_at"], values["trial_end"], values["cancel_at"], values["ended_at"],
         values["paused"], values["resumes_at"], values["payment_method"], values["card_ends_at"],
         values["asked_at"], values["unpaid_since"],
-        tuple(Switch(before, after, _time(at), done) for before, after, at, done in values["switches"] or ()),
+        tuple(Switch(before, after, _time(at), done, f"{name or after} × {count}" if count > 1 else name or after)
+              for before, after, at, done, name, count in values["switches"] or ()),
+        None if changes_at is None else _time(changes_at),
     )  # fmt: skip
 
 
@@ -233,6 +238,11 @@ def _invoice(row: Record) -> Invoice:
         row["next_attempt_at"], row["failure"], row["url"], row["created_at"],
         row["asked_at"], row["due_at"], row["credited_before"], row["credited"],
     )  # fmt: skip
+
+
+def _items_row(own: Subscription) -> dict[str, Any]:
+    """Return what repeats, and when a schedule at Stripe changes that."""
+    return {"data": [_item_row(item) for item in own.items], "changes_at": iso(own.changes_at)}
 
 
 def _item_row(item: Item) -> dict[str, Any]:

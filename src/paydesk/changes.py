@@ -87,6 +87,8 @@ async def change(
         return None if made is None else made.key  # whatever others have changed since
     if not shown.own.live:
         raise Conflict(f"{id_} is over: subscribe anew", param="subscription", code="subscription_ended")
+    if wish.pause and shown.own.status in ("past_due", "unpaid"):
+        raise Conflict(f"{id_} is not paid: a pause would not undo that. Let it be paid, or end it", param="pause")
     try:
         if made is not None:
             return await _update(store, gateway, shown.own, made.params, operation, actor)
@@ -97,6 +99,7 @@ async def change(
                 ended = await _end_unpaid(store, gateway, shown.own, operation, actor)
                 if ended is not None:
                     return ended
+            await _release(store, gateway, shown.own, actor)  # Stripe takes no end beside a schedule
             params: Object = {"cancel_at_period_end": wish.cancel_at_period_end}
             if not wish.cancel_at_period_end and await _ends_on_a_day(gateway, id_):
                 params = {"cancel_at": ""}
@@ -107,6 +110,19 @@ async def change(
         return await _change_plan(store, gateway, catalog, shown, wish, operation, actor)
     except StripeRefused as refused:
         raise refusals.told(refused) from refused
+
+
+async def _release(store: Store, gateway: Gateway, own: Subscription, actor: str) -> None:
+    """Let go of a schedule at Stripe that changes the subscription by itself: what is wished for takes its place.
+
+    Again, it changes nothing.
+    """
+    schedule = (await gateway.subscription(own.id)).get("schedule")
+    if not schedule:
+        return
+    await store.run(lambda tx: audit.note(tx, actor, "subscription.release", [own.id], {"schedule": schedule}))
+    with suppress(StripeRefused, NotFound):  # somebody was quicker; where not, what follows is refused
+        await gateway.release_schedule(schedule)
 
 
 async def _ends_on_a_day(gateway: Gateway, id_: str) -> bool:
@@ -282,6 +298,9 @@ async def _update(
             await calls.refuse(store, mine, refused.message)
             raise
 
+    if "items" in params:  # only now: a bank's no leaves everything as it was
+        await _release(store, gateway, own, actor)
+
     async def keep(tx: Tx) -> None:
         await calls.write(tx, mine, "change", own.id, params)
         await calls.end(tx, mine, own.id)
@@ -312,6 +331,9 @@ async def _change_plan(
             f"{own.id} is billed in {shown.newest.currency}: it cannot change to {plan.price.key}", param="price"
         )
     await _refuse_double(store, own, plan)
+    stays = (plan.price.key, plan.quantity) == (item.key, item.quantity)
+    if stays or (own.paused is None and (wish.when or usual_time(catalog, shown, plan)) == "period_end"):
+        await _release(store, gateway, own, actor)  # for a change that counts at once only when it is made
     if (plan.price.key, plan.quantity) == (item.key, item.quantity):
         await store.run(lambda tx: waiting.withdraw_alone(tx, own))
         return None
@@ -321,6 +343,8 @@ async def _change_plan(
         await store.run(lambda tx: waiting.write_down(tx, own, plan.price, plan.quantity, operation, actor))
         return None
     how: Object = {"proration_behavior": wish.proration or "always_invoice"}
+    if wish.proration is None and own.status == "active" and begins_anew(catalog, item, plan.price):
+        how["billing_cycle_anchor"] = {"type": "now"}  # in every billing mode the same, as it is asked in the chat
     return await _switch(store, gateway, catalog, own, plan, operation, actor, how)
 
 
@@ -373,6 +397,12 @@ def usual_time(catalog: Catalog, shown: Shown, plan: Plan) -> str:
     before, after = _cost_now(catalog, _only_item(shown.own)), _a_day(plan.price) * plan.quantity
     paid = shown.own.status != "trialing"
     return "period_end" if paid and before is not None and after < before else "now"
+
+
+def begins_anew(catalog: Catalog, item: Item, price: Price) -> bool:
+    """Say whether a new cycle begins with a change that counts at once: where it is of another length."""
+    has = catalog.find_price(item.key or "")
+    return has is None or (has.interval, has.interval_count) != (price.interval, price.interval_count)
 
 
 def _cost_now(catalog: Catalog, item: Item) -> Fraction | None:

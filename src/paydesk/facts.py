@@ -247,7 +247,8 @@ class SubscriptionIs:
     """A subscription as it is now, with the invoices that were looked at with it (the newest one, or the one asked for).
 
     `order` is ours when we made it. `cancel_at` is when it will end, `ended_at` when it did. `paused` says what becomes of
-    invoices while no money is collected (`void`, `keep_as_draft`, `mark_uncollectible`). What was asked earlier than what
+    invoices while no money is collected (`void`, `keep_as_draft`, `mark_uncollectible`). `changes_at` is when a schedule
+    at Stripe gives it other prices, `ended_by` why it ended, in Stripe's word. What was asked earlier than what
     is known already is old: whatever changed since then brings a look of its own.
     """
 
@@ -267,6 +268,8 @@ class SubscriptionIs:
     card_ends_at: datetime | None
     asked_at: datetime
     invoices: tuple[InvoiceIs, ...] = ()
+    changes_at: datetime | None = None
+    ended_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,9 @@ def _tell_paid(desk: Desk, bill: Bill, old: Invoice | None, invoice: Invoice, ro
     elif template == "renewed" and invoice.start == bill.subscription.trial_end:
         template = "trial_paid"
     receipt = notices.receipt_of(desk, bill, invoice)
-    if invoice.total > 0 or any(grant["worth"] for grant in receipt["grants"]):
+    if invoice.total < 0:
+        notices.say(desk, bill, f"paid:{invoice.id}", "credited", row, **{**receipt, "amount": -invoice.total})
+    elif invoice.total > 0 or any(grant["worth"] for grant in receipt["grants"]):
         notices.say(desk, bill, f"paid:{invoice.id}", template, row, **receipt)
 
 

@@ -32,6 +32,9 @@ SHORT_TRIAL = timedelta(days=7)
 LATE = (timedelta(hours=2), timedelta(days=1), timedelta(days=3))
 """How long after a moment we look, and look again, when Stripe has told nothing of it."""
 
+ASKED_FOR = "cancellation_requested"
+"""Stripe's word for an end that somebody has asked for, not one for want of a payment."""
+
 OVER = Outcome("done", "does not apply any more")
 
 
@@ -116,7 +119,7 @@ def fired(desk: Desk, fact: TimerFired, bill: Bill | None, row: Row) -> Outcome:
     if template is None:
         return OVER
     if desk.now - fact.at < OLD_NEWS:
-        notices.say(desk, bill, key, template, row)
+        notices.say(desk, bill, key, template, row, plan=_next_plan(bill.subscription))
     return DONE
 
 
@@ -127,7 +130,8 @@ def _reminder(desk: Desk, fact: TimerFired, bill: Bill) -> tuple[str | None, str
     if quiet or own.status not in ("active", "trialing") or own.period_end <= desk.now:
         return None, ""
     if fact.kind == RENEWAL and _renewal_time(own) == fact.at:
-        return "renewal_soon", f"renewal_soon:{own.id}:{iso(own.period_end)}"
+        template = "change_soon" if _changes(own) else "renewal_soon"
+        return template, f"renewal_soon:{own.id}:{iso(own.period_end)}"
     if fact.kind == TRIAL and _trial_time(own) == fact.at:
         return "trial_ends_soon", f"trial_ends_soon:{own.id}:{iso(own.trial_end)}"
     ends = own.card_ends_at
@@ -140,6 +144,18 @@ def _reminder(desk: Desk, fact: TimerFired, bill: Bill) -> tuple[str | None, str
         left = "soon" if ends - desk.now <= CARD["card_7"] else "later"
         return "card_ends", f"card_ends:{own.id}:{iso(ends)}:{left}"
     return None, ""
+
+
+def _next_plan(own: Subscription) -> str | None:
+    """Return the plan that waits for the end of the cycle, as people call it; `None` where none does, or Stripe has it."""
+    has = {item.key for item in own.items}
+    names = (one.name for one in own.switches if not one.done and one.before in has and one.at == own.period_end)
+    return next(names, None)
+
+
+def _changes(own: Subscription) -> bool:
+    """Say whether the next renewal is another plan's: a change waits for it, here or in a schedule at Stripe."""
+    return _next_plan(own) is not None or (own.changes_at is not None and own.changes_at <= own.period_end)
 
 
 def _grace(desk: Desk, fact: TimerFired, bill: Bill, row: Row) -> Outcome:
@@ -172,7 +188,9 @@ def tell_ended(desk: Desk, bill: Bill, row: Row) -> None:
     own, until = bill.subscription, subscriptions.standing(bill).until
     end = f"{own.id}:{iso(until or own.ended_at)}"
     written_off = all(one.end < own.period_end for one in bill.invoices.values() if one.status in UNPAID)
-    unpaid = None if written_off else notices.unpaid_of(bill)  # of earlier cycles, and it went on all the same
+    # What was written off is of earlier cycles, and it went on all the same; what was asked to end needs no payment.
+    asked_for = own.ended_by == ASKED_FOR and own.ended_at is not None and own.ended_at < own.period_end
+    unpaid = None if written_off or asked_for else notices.unpaid_of(bill)
     if unpaid is None:
         notices.say(desk, bill, f"ended:{end}", "subscription_ended", row)
     elif not own.grace:

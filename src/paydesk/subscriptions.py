@@ -96,19 +96,24 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A change of plan that counts from the end of a cycle, `at`: Stripe has to hear of it shortly before that."""
+    """A change of plan that counts from the end of a cycle, `at`: Stripe has to hear of it shortly before that.
+
+    `name` is what the plan after it is called, for people, with how many of it.
+    """
 
     before: str
     after: str
     at: datetime
     done: bool
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """A subscription as it was when Stripe was asked, at `asked_at`. `unpaid_since`: since when we know it as unpaid.
 
-    `switches` are the changes of plan that were written down for the end of a cycle.
+    `switches` are the changes of plan that were written down for the end of a cycle; `changes_at` is when a schedule at
+    Stripe changes it by itself. `ended_by` is why it ended, in Stripe's word, in the look that tells of it, else `None`.
     """
 
     id: str
@@ -129,6 +134,8 @@ class Subscription:
     asked_at: datetime
     unpaid_since: datetime | None = None
     switches: tuple[Switch, ...] = ()
+    changes_at: datetime | None = None
+    ended_by: str | None = None
 
     @property
     def grace(self) -> timedelta:
@@ -175,6 +182,7 @@ def subscription_of(
         fact.subscription, customer, fact.order, fact.stripe_customer, fact.status, livemode, tuple(items),
         fact.started_at, fact.trial_end, fact.cancel_at, fact.ended_at, fact.paused, fact.resumes_at,
         fact.payment_method, fact.card_ends_at, fact.asked_at, since, known.switches if known is not None else (),
+        fact.changes_at, fact.ended_by,
     )  # fmt: skip
 
 

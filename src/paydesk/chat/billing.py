@@ -22,10 +22,9 @@ from paydesk.errors import NotFound
 from paydesk.outbox import Message
 from paydesk.privacy import Vault
 from paydesk.store import Store
-from paydesk.subscribed import Shown
+from paydesk.subscribed import Planned, Shown
 
 SHOWN_MAX = 10
-SURE = "yes"
 
 OF_ENDS = {
     "cancel_ask": ("cancel_ask_unpaid", "cancel_ask_lapsed", "cancel_ask_grace"),
@@ -54,15 +53,13 @@ async def billing(desk: Desk, customer: str, words: Words) -> Reply:
     shown = await subscribed.listed(desk.store, customer, status="live", limit=SHOWN_MAX)
     if not shown:
         return nothing(words)
-    several = len(shown) > 1
+    several, now = len(shown) > 1, desk.store.clock.now()
     buttons: list[Button] = []
     for one in shown:
         can = choices.possible(desk.catalog, one, shown)
         buttons += await pay_buttons(desk, one, words, named=several)
-        buttons += (
-            _few(one, can, words) if several else actions(one, can, words, now=desk.store.clock.now(), alone=True)
-        )
-    text = "\n".join(line_of(desk.catalog, one, words) for one in shown)
+        buttons += _few(one, can, words, now) if several else actions(one, can, words, now=now, alone=True)
+    text = "\n".join(line_of(desk.catalog, one, words, now) for one in shown)
     return Reply(text, (*buttons, portal_button(desk, customer, words)))
 
 
@@ -74,30 +71,34 @@ def nothing(words: Words, *, unknown: bool = False) -> Reply:
 
 
 async def cancel(desk: Desk, customer: str, argument: str, words: Words) -> Reply:
-    """Ask whether a subscription shall end with its period; after yes, let it."""
-    wanted, _, sure = argument.partition(" ")
+    """Ask whether a subscription shall end with its period; after yes, which bears the mark of that question, let it."""
+    wanted, _, mark = argument.partition(" ")
     if not wanted.startswith("sub_"):
         return await _which(desk, customer, words)
     shown = await own(desk, customer, wanted)
     if shown is None:
         return Reply(words.say("unknown_subscription"))
-    if shown.own.cancel_at is not None:
-        return _already(shown, words)
-    if sure.strip().lower() != SURE:
-        return _question(desk, shown, words)
-    await _wish(desk, shown, cancel_at_period_end=True)
-    keeps = () if shown.own.status == "incomplete" else (_keep(shown, words),)
-    return Reply(_of_end(desk, shown, words, "cancel_done"), keeps)
+    now = desk.store.clock.now()
+    if choices.answers(mark.strip(), shown, now):
+        new = await _wish(desk, shown, mark.strip(), cancel_at_period_end=True)
+        if new or shown.own.cancel_at is None:
+            keeps = () if shown.own.status == "incomplete" else (_keep(shown, words, now),)
+            return Reply(_of_end(desk, shown, words, "cancel_done"), keeps)
+    return _question(desk, shown, words) if shown.own.cancel_at is None else _already(shown, words, now)
 
 
 async def keep(desk: Desk, customer: str, argument: str, words: Words) -> Reply:
-    """Take back that a subscription ends; without a name, of the one that does."""
-    if not argument.startswith("sub_"):
+    """Take back that a subscription ends, at the press of a button that bears a mark; else show that button."""
+    wanted, _, mark = argument.partition(" ")
+    if not wanted.startswith("sub_"):
         return await _which_ends(desk, customer, words)
-    shown = await own(desk, customer, argument.strip())
+    shown = await own(desk, customer, wanted)
     if shown is None:
         return Reply(words.say("unknown_subscription"))
-    await _wish(desk, shown, cancel_at_period_end=False)
+    now = desk.store.clock.now()
+    if not choices.answers(mark.strip(), shown, now):
+        return Reply(line_of(desk.catalog, shown, words, now), (_keep(shown, words, now),))
+    await _wish(desk, shown, mark.strip(), cancel_at_period_end=False)
     return Reply(words.say("keep_done", name=one_line(shown.name), day=words.day(shown.own.period_end)))
 
 
@@ -108,7 +109,9 @@ async def _which(desk: Desk, customer: str, words: Words) -> Reply:
     if not shown:
         return Reply(words.say("no_subscription"))
     if len(shown) == 1:
-        return _question(desk, shown[0], words) if going_on else _already(shown[0], words)
+        if going_on:
+            return _question(desk, shown[0], words)
+        return _already(shown[0], words, desk.store.clock.now())
     buttons = (Button(one_line(one.name, LABEL_MAX), command=f"/cancel {one.own.id}") for one in going_on)
     return Reply(words.say("which_subscription"), tuple(buttons))
 
@@ -119,12 +122,14 @@ async def _which_ends(desk: Desk, customer: str, words: Words) -> Reply:
     ending = [one for one in shown if one.own.cancel_at is not None]
     if not ending:
         return Reply(words.say("nothing_ends"))
-    buttons = (_keep(one, words, named=len(ending) > 1) for one in ending)
-    return Reply("\n".join(line_of(desk.catalog, one, words) for one in ending), tuple(buttons))
+    now = desk.store.clock.now()
+    buttons = (_keep(one, words, now, named=len(ending) > 1) for one in ending)
+    return Reply("\n".join(line_of(desk.catalog, one, words, now) for one in ending), tuple(buttons))
 
 
 def _question(desk: Desk, shown: Shown, words: Words) -> Reply:
-    yes = Button(words.button("button_cancel_yes"), command=f"/cancel {shown.own.id} {SURE}")
+    mark = choices.mark(desk.store.clock.now())
+    yes = Button(words.button("button_cancel_yes"), command=f"/cancel {shown.own.id} {mark}")
     no = Button(words.button("button_cancel_no"), command="/billing")
     return Reply(_of_end(desk, shown, words, "cancel_ask"), (yes, no))
 
@@ -153,14 +158,15 @@ def kept_until(shown: Shown, now: datetime) -> datetime | None:
     return min(stands.until or shown.own.period_end, shown.own.period_end)
 
 
-def _already(shown: Shown, words: Words) -> Reply:
+def _already(shown: Shown, words: Words, now: datetime) -> Reply:
     ends = shown.own.cancel_at or shown.own.period_end
-    return Reply(words.say("cancel_already", name=one_line(shown.name), day=words.day(ends)), (_keep(shown, words),))
+    text = words.say("cancel_already", name=one_line(shown.name), day=words.day(ends))
+    return Reply(text, (_keep(shown, words, now),))
 
 
-def _keep(shown: Shown, words: Words, *, named: bool = False) -> Button:
+def _keep(shown: Shown, words: Words, now: datetime, *, named: bool = False) -> Button:
     label = words.button("button_keep_name", name=shown.name) if named else words.button("button_keep")
-    return Button(label, command=f"/keep {shown.own.id}")
+    return Button(label, command=f"/keep {shown.own.id} {choices.mark(now)}")
 
 
 async def own(desk: Desk, customer: str, id_: str) -> Shown | None:
@@ -172,14 +178,13 @@ async def own(desk: Desk, customer: str, id_: str) -> Shown | None:
     return shown if shown.own.customer == customer and shown.own.live else None
 
 
-async def _wish(desk: Desk, shown: Shown, *, cancel_at_period_end: bool) -> None:
-    """Put a wish into the outbox: once for what is known of the subscription now, however often it is pressed."""
+async def _wish(desk: Desk, shown: Shown, mark: str, *, cancel_at_period_end: bool) -> bool:
+    """Put a wish into the outbox, once for each button, however often that is pressed; `False` when it was there before."""
     id_ = shown.own.id
     params = {"subscription": id_, "cancel_at_period_end": cancel_at_period_end}
+    key = f"wish:{id_}:{'end' if cancel_at_period_end else 'keep'} {mark}"
     async with desk.store.transaction() as tx:
-        noted = await tx.fetchval("SELECT asked_at FROM subscription WHERE id = $1", id_)
-        key = f"wish:{id_}:{'end' if cancel_at_period_end else 'keep'}:{noted.timestamp()}"
-        await outbox.put(tx, [Message(key, shown.own.customer, "stripe", id_, "wish", params)])
+        return bool(await outbox.put(tx, [Message(key, shown.own.customer, "stripe", id_, "wish", params)]))
 
 
 # --- in words --------------------------------------------------------------------------------------------------------
@@ -194,11 +199,11 @@ async def pay_buttons(desk: Desk, shown: Shown, words: Words, *, named: bool) ->
     return [Button(pay, url=f"{desk.public_url}/r/{token}")]
 
 
-def _few(shown: Shown, can: Can, words: Words) -> list[Button]:
+def _few(shown: Shown, can: Can, words: Words, now: datetime) -> list[Button]:
     """Return what stands under several subscriptions for each: what leads to the rest, and its end or its keeping."""
     change = Button(words.button("button_change_name", name=shown.name), command=f"/plan {shown.own.id}")
     if can.keep:
-        return [change, _keep(shown, words, named=True)]
+        return [change, _keep(shown, words, now, named=True)]
     cancel = Button(words.button("button_cancel_name", name=shown.name), command=f"/cancel {shown.own.id}")
     return [change, cancel] if can.anything else [cancel]
 
@@ -217,7 +222,7 @@ def actions(shown: Shown, can: Can, words: Words, *, now: datetime, alone: bool)
         (can.pause, "button_pause", f"{begin} pause"),
     )
     buttons = [Button(words.button(label), command=command) for offered, label, command in wanted if offered]
-    buttons.append(_keep(shown, words) if can.keep else cancel_button(shown, words))
+    buttons.append(_keep(shown, words, now) if can.keep else cancel_button(shown, words))
     return [*buttons, Button(words.button("button_end"), command=f"{begin} now")] if can.end_now else buttons
 
 
@@ -231,31 +236,34 @@ def portal_button(desk: Desk, customer: str, words: Words) -> Button:
     return Button(words.button("button_manage"), url=portal.link(desk.vault, desk.public_url, customer))
 
 
-def line_of(catalog: Catalog, shown: Shown, words: Words) -> str:
+def line_of(catalog: Catalog, shown: Shown, words: Words, now: datetime) -> str:
     """Return a subscription in a line: what it is, what it costs, and what comes next."""
-    name, price, state = one_line(shown.name), price_of(catalog, shown, words), _state(catalog, shown, words)
+    name, price, state = one_line(shown.name), price_of(catalog, shown, words), _state(catalog, shown, words, now)
     if not price:
         return words.say("subscription_line", name=name, state=state)
     return words.say("subscription_line_for", name=name, price=price, state=state)
 
 
-def _state(catalog: Catalog, shown: Shown, words: Words) -> str:
+def _state(catalog: Catalog, shown: Shown, words: Words, now: datetime) -> str:
     """Return what comes next of a subscription."""
     own = shown.own
     if own.cancel_at is not None:
         return words.say("state_ends", day=words.day(own.cancel_at))
     if own.status == "incomplete":
         return words.say("state_waits")
-    if shown.stands.grace_ends is not None:
-        return words.say("state_grace", day=words.day(shown.stands.grace_ends))
-    if own.status in ("past_due", "unpaid"):
+    grace_ends = shown.stands.grace_ends
+    if grace_ends is not None and now < grace_ends:
+        return words.say("state_grace", day=words.day(grace_ends))
+    if grace_ends is not None or own.status in ("past_due", "unpaid"):
         return words.say("state_unpaid")
     if own.paused is not None or own.status == "paused":
         return words.say("state_paused")
     if own.status == "trialing":
         return words.say("state_free", day=words.day(own.trial_end or own.period_end))
     if shown.planned is not None:
-        return _planned(catalog, shown.planned.price, words.day(own.period_end), words)
+        return _planned(catalog, shown.planned, words.day(own.period_end), words)
+    if own.changes_at is not None:
+        return words.say("state_changes", day=words.day(own.changes_at))
     return words.say("state_renews", day=words.day(own.period_end))
 
 
@@ -272,10 +280,12 @@ def price_of(catalog: Catalog, shown: Shown, words: Words) -> str:
     return words.every(words.money(price.amount * item.quantity, price.currency), price)
 
 
-def _planned(catalog: Catalog, key: str, day: str, words: Words) -> str:
-    """Return to which plan a subscription changes, and on which day."""
-    price = catalog.find_price(key)
+def _planned(catalog: Catalog, planned: Planned, day: str, words: Words) -> str:
+    """Return to which plan and quantity a subscription changes, and on which day."""
+    price, count = catalog.find_price(planned.price), planned.quantity
     if price is None:
         return words.say("state_changes", day=day)
     name = one_line(catalog.products[price.product].name)
-    return words.say("state_changes_to", name=name, price=words.price(price), day=day)
+    named = f"{name} × {words.number(count)}" if count > 1 else name
+    cost = words.every(words.money(price.amount * count, price.currency), price)
+    return words.say("state_changes_to", name=named, price=cost, day=day)

@@ -1,7 +1,7 @@
 """What can be changed of a subscription in the chat, and what each change comes to. Pure.
 
 A button that changes something says what was agreed to: words for the price as it was shown, from when it counts and
-instead of what, and the second in which it was asked. So what has changed meanwhile is asked again, an old button does
+instead of what, and the millisecond in which it was asked. So what has changed meanwhile is asked again, an old button does
 nothing, and one that is pressed twice is one wish. All of it fits into the 64 bytes that a button may send on every channel.
 """
 
@@ -63,8 +63,8 @@ def possible(
         plans=_plans(catalog, shown, item, others, gone) if settled and item is not None else (),
         count=settled and item is not None and _price_of(catalog, item) is not None and counts(catalog, item),
         pause=settled and own.status == "active",
-        resume=own.cancel_at is None and (own.paused == "void" or own.status == "paused"),
-        stay=shown.planned is not None,
+        resume=own.cancel_at is None and (own.paused is not None or own.status == "paused"),
+        stay=own.cancel_at is None and (shown.planned is not None or own.changes_at is not None),
         keep=own.cancel_at is not None,
         end_now=own.status != "incomplete",
     )
@@ -157,15 +157,9 @@ def charged_now(catalog: Catalog, shown: Shown, plan: Plan, now: datetime) -> in
         return None
     left = min(1.0, (item.end - now) / (item.end - item.start))
     after = plan.price.amount * plan.quantity
-    if begins_anew(catalog, item, plan):
+    if changes.begins_anew(catalog, item, plan.price):
         return max(0, after - round(item.amount * left))
     return max(0, round((after - item.amount) * left))
-
-
-def begins_anew(catalog: Catalog, item: Item, plan: Plan) -> bool:
-    """Say whether a new cycle begins with a change: where it is of another length."""
-    price = catalog.find_price(item.key or "")
-    return price is None or (price.interval, price.interval_count) != (plan.price.interval, plan.price.interval_count)
 
 
 def counts_later(catalog: Catalog, shown: Shown, plan: Plan) -> bool:
@@ -194,14 +188,24 @@ def word_of_change(catalog: Catalog, shown: Shown, plan: Plan) -> str:
 
 
 def mark(now: datetime) -> str:
-    """Return the mark of what is asked now."""
-    return f"{int(now.timestamp()):x}"
+    """Return the mark of what is asked now, to the millisecond: whoever is asked again at once may wish again."""
+    return f"{round(now.timestamp() * 1000):x}"
 
 
 def is_mark(word: str, now: datetime, since: datetime) -> bool:
     """Say whether a word is the mark of something that was asked not long ago, and not before `since`."""
     try:
-        asked_s = int(word, 16)
+        asked_ms = int(word, 16)
     except ValueError:
         return False
-    return max(now.timestamp() - ASKED_S_MAX, since.timestamp()) <= asked_s <= now.timestamp() + AHEAD_S_MAX
+    first_s, last_s = max(now.timestamp() - ASKED_S_MAX, since.timestamp()), now.timestamp() + AHEAD_S_MAX
+    return int(first_s * 1000) <= asked_ms <= last_s * 1000
+
+
+def answers(word: str, shown: Shown, now: datetime) -> bool:
+    """Say whether a word is the mark of what was asked about a subscription not long ago, in the cycle it is in.
+
+    What was asked in the cycle before is asked again: what it costs now, and until when it is kept, is another.
+    """
+    begun = max(item.start for item in shown.own.items)
+    return is_mark(word, now, min(begun, now))

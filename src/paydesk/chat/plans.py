@@ -59,12 +59,8 @@ class Asked:
         return one_line(self.shown.name)
 
     def sure(self, *words: str) -> bool:
-        """Say whether it is the answer to a question that was asked not long ago: these words, and its mark.
-
-        What was asked in the cycle before is asked again: what it costs now is another amount.
-        """
-        begun = max(item.start for item in self.shown.own.items)
-        return self.rest[:-1] == words and choices.is_mark(self.rest[-1], self.now, min(begun, self.now))
+        """Say whether it is the answer to a question that was asked not long ago: these words, and its mark."""
+        return self.rest[:-1] == words and choices.answers(self.rest[-1], self.shown, self.now)
 
     def command(self, *rest: str, marked: bool = False) -> str:
         """Return what a button says about this subscription; a marked one changes something."""
@@ -143,7 +139,7 @@ async def _overview(asked: Asked) -> Reply:
     desk, words = asked.desk, asked.words
     pay = await billing.pay_buttons(desk, asked.shown, words, named=False)
     buttons = billing.actions(asked.shown, asked.can, words, now=asked.now, alone=asked.alone)
-    line = billing.line_of(desk.catalog, asked.shown, words)
+    line = billing.line_of(desk.catalog, asked.shown, words, asked.now)
     return Reply(line, (*pay, *buttons, billing.portal_button(desk, asked.said.customer, words)))
 
 
@@ -239,7 +235,7 @@ def _question(asked: Asked, plan: Plan) -> str:
         return "plan_ask_unsure"
     if cost == 0:
         return "plan_ask_free"
-    return "plan_ask_anew" if choices.begins_anew(catalog, shown.own.items[0], plan) else "plan_ask_now"
+    return "plan_ask_anew" if changes.begins_anew(catalog, shown.own.items[0], plan.price) else "plan_ask_now"
 
 
 def _name(asked: Asked, plan: Plan) -> str:

@@ -64,6 +64,8 @@ def subscription_is(found: Object, at: datetime) -> SubscriptionIs:
         card_ends_at=_card_end(method) if isinstance(method, Mapping) else None,
         asked_at=found["asked_at"],
         invoices=tuple(_invoice(invoice, order) for invoice in found["invoices"] if invoice.get("status") != "draft"),
+        changes_at=_changes_at(of.get("schedule")),
+        ended_by=shapes.words(of.get("cancellation_details") or {}, "reason"),
     )
 
 
@@ -87,6 +89,20 @@ def _order(invoice: Object, order: str | None) -> str:
 def _cancel_at(of: Object) -> datetime | None:
     ends = [item["current_period_end"] for item in of["items"]["data"]] if of.get("cancel_at_period_end") else []
     return _moment(of, "cancel_at") or (clock.from_unix(max(ends)) if ends else None)
+
+
+def _changes_at(schedule: object) -> datetime | None:
+    """Return when a schedule, opened, goes on to a phase with other prices; `None` where nothing changes any more."""
+    current = schedule.get("current_phase") if isinstance(schedule, Mapping) else None
+    if not isinstance(schedule, Mapping) or not isinstance(current, Mapping):
+        return None
+    phases = [one for one in schedule["phases"] if one["start_date"] >= current["start_date"]]
+    moments = [one["start_date"] for one in phases if _prices(one) != _prices(phases[0])]
+    return clock.from_unix(min(moments)) if moments else None
+
+
+def _prices(phase: Object) -> list[tuple[str, int]]:
+    return sorted((shapes.id_of(item, "price") or "", item.get("quantity") or 1) for item in phase["items"])
 
 
 def _item(of: Object, item: Object) -> ItemIs:

@@ -262,6 +262,14 @@ def _invoice(_kind: str, invoice: Object, at: datetime, looked: Looked) -> Readi
     return _found_by(Look("invoice", shapes.text(invoice, "id"), shapes.id_of(invoice, "customer")), at, looked)
 
 
+def _schedule(_kind: str, schedule: Object, at: datetime, looked: Looked) -> Reading:
+    """A schedule of a subscription: when that changes by itself is looked at with it."""
+    id_ = shapes.id_of(schedule, "subscription") or shapes.id_of(schedule, "released_subscription")
+    return (
+        FOREIGN if id_ is None else _found_by(Look("subscription", id_, shapes.id_of(schedule, "customer")), at, looked)
+    )
+
+
 def _part_of_invoice(_kind: str, part: Object, at: datetime, looked: Looked) -> Reading:
     """A payment or a credit note of an invoice: what is true of the invoice now is looked at."""
     invoice = shapes.id_of(part, "invoice")
@@ -352,6 +360,9 @@ TABLE: dict[str, Reader] = {
     "customer.subscription.pending_update_applied": _subscription,  # a plan change was paid for
     "customer.subscription.pending_update_expired": _subscription,  # … was not
     "customer.subscription.trial_will_end": _subscription,  # three days before
+    "subscription_schedule.created": _schedule,  # a subscription will change by itself: people are shown that
+    "subscription_schedule.updated": _schedule,
+    "subscription_schedule.released": _schedule,
     "invoice.paid": _invoice,  # a cycle is paid, also from a balance, by hand, or in parts
     "invoice.payment_succeeded": _invoice,  # the same, for endpoints that hear only this
     "invoice.payment_failed": _invoice,  # it will be tried again

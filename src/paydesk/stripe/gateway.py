@@ -133,7 +133,7 @@ class Gateway:
             page = await self._call(kind, lambda: v1.invoice_payments.list_async(params))
             return await self._bill("invoice", page["data"][0]["invoice"]) if page["data"] else {}
         if kind == "subscription":
-            opened: Any = {"expand": ["default_payment_method"]}
+            opened: Any = {"expand": ["default_payment_method", "schedule"]}
             found = await self._call(kind, lambda: v1.subscriptions.retrieve_async(id_, opened))
             newest = found.get("latest_invoice")
             return {"subscription": found, "invoices": [await self._invoice(newest)] if newest else []}
@@ -145,7 +145,8 @@ class Gateway:
     async def _invoice(self, id_: str) -> dict[str, Any]:
         """Return an invoice with all its lines, its payments and its subscription."""
         opened: Any = {"expand": ["payments.data.payment.payment_intent",
-                                  "parent.subscription_details.subscription.default_payment_method"]}  # fmt: skip
+                                  "parent.subscription_details.subscription.default_payment_method",
+                                  "parent.subscription_details.subscription.schedule"]}  # fmt: skip
         invoice = await self._call("invoice", lambda: self._client.v1.invoices.retrieve_async(id_, opened))
         lines = invoice["lines"]
         while lines["has_more"]:
@@ -241,6 +242,11 @@ class Gateway:
         """Begin again a subscription whose trial ended without a way to pay; the same key does it once."""
         resume = self._client.v1.subscriptions.resume_async
         return await self._call("subscription", lambda: resume(id_, params, options={"idempotency_key": key}))
+
+    async def release_schedule(self, id_: str) -> dict[str, Any]:
+        """Let a schedule go, so that its subscription goes on as it is; raises `StripeRefused` when it is over already."""
+        release = self._client.v1.subscription_schedules.release_async
+        return await self._call("subscription_schedule", lambda: release(id_))
 
     async def cancel_subscription(self, id_: str) -> dict[str, Any]:
         """End a subscription now; raises `NotFound` or `StripeRefused` when it is over already."""

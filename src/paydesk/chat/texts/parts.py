@@ -20,6 +20,8 @@ PARTS = {
     "part_ends": "It ends on {until}.",
     "part_name_renews": "{name} renews on {renews}.",
     "part_name_renews_for": "{name} renews on {renews} for {price}.",
+    "part_changes": "{name} changes to another plan on {renews}.",
+    "part_changes_to": "{name} changes to {plan} on {renews}.",
     "part_trial": "It ends on {trial_end}.",
     "part_trial_for": "It ends on {trial_end}; then {name} costs {price}. Cancel before, and you pay nothing.",
     "part_trial_stops": "It ends on {trial_end}, and nothing will be charged.",

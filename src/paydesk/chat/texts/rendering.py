@@ -99,6 +99,7 @@ def _of_subscription(words: Words, params: Mapping[str, Any], values: Mapping[st
         "next": _next(own, "part_"),
         "next_of_name": _next(own, "part_name_"),
         "trial_note": _trial(own),
+        "plan_note": ("part_changes_to" if own["plan"] else "part_changes") if "renews" in own else None,
         "kept": held,
         "kept_by_them": by_them[held],
         "retry": "part_retry" if "retry_at" in own else None,

@@ -9,6 +9,8 @@ TEMPLATES = {
     "renewed": "✅ {name} is renewed. {paid_note}{given}{next}Reference {reference}.",
     "recovered": "✅ Thank you, all is well with {name} again. {paid_note}{given}{next}Reference {reference}.",
     "change_paid": "✅ Paid {amount} for the change to {name}. {given}Reference {reference}.",
+    "credited": "✅ {name}: {amount} of what you had paid is left over, and counts towards your next bills. {given}"
+    "Reference {reference}.",
     "bill_paid": "✅ Paid {amount} for {name}. {given}Reference {reference}.",
     "renewal_failed": "⚠️ Your payment of {amount} for {name} did not go through: {reason} {kept}{retry}"
     "Pay with the button, and all is well.",
@@ -38,6 +40,7 @@ TEMPLATES = {
     "paused": "{name} is paused: nothing is charged. {paused_note}{resumes_note}",
     "resumed": "{name} goes on after its pause. {next}",
     "renewal_soon": "{next_of_name}There is nothing you have to do.",
+    "change_soon": "{plan_note}There is nothing you have to do. /billing shows how it stands.",
     "trial_ends_soon": "Your trial of {name} is almost over. {trial_note}",
     "card_ends": "The card that pays for {name} is valid until {card_ends}. It is needed again on {renews}: "
     "please put in a new one before then.",
