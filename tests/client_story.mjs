@@ -60,7 +60,9 @@ const priced = await server.prices.list({ currency: "usd", interval: "month" });
 assert.ok(priced.data.length > 1 && priced.data.every((price) => price.currency === "usd" && price.product && price.name));
 assert.equal((await server.customers.find(who)).data[0].id, customer);
 assert.ok((await server.customers.ledger(customer).toArray({ max: 100 })).length >= 3);
-assert.ok((await server.customers.timeline(customer).toArray({ max: 3 })).some((step) => step.what === "order"));
+const trace = await server.customers.timeline(customer, { limit: 2 }).toArray({ max: 100 });
+assert.ok(trace.length > 4 && new Set(trace.map((step) => step.cursor)).size === trace.length);
+assert.ok((await server.customers.timeline(customer, { what: "order" }).toArray({ max: 3 })).every((step) => step.what === "order"));
 const said = await server.chat.say({ ...who, text: "/balance" });
 assert.equal(said.replies.length, 1);
 assert.equal((await server.customers.update(customer, { name: "Ann" })).name, "Ann");
@@ -112,6 +114,7 @@ answers.push("cut", underWay, underWay, underWay, underWay, [201, { id: "ord_2" 
 assert.equal((await line.checkouts.create(wanted)).id, "ord_2");
 answers.push(underWay);
 assert.equal((await refused(() => line.checkouts.create(wanted, { idempotencyKey: "somebody-elses" }))).status, 409);
+await assert.rejects(line.checkouts.create(wanted, { idempotencyKey: "ż ó" }), TypeError);
 answers.push([429, away, { "Retry-After": "3600" }]);
 const later = await refused(() => line.products.list());
 answers.push([502, "<h1>Bad Gateway</h1>"], [200, { data: [], has_more: true }]);

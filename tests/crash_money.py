@@ -23,7 +23,7 @@ import pytest
 
 from conftest import settings_for
 from crash_random import Scene
-from faults import Actor, Flow, Journal, Run, drain, killed_at_every_moment, report, time_passes
+from faults import Actor, Flow, Journal, Run, drain, free_keys, killed_at_every_moment, report, time_passes
 from flows import Beforehand
 from flows_money import MONEY_FLOWS
 from invariants import not_stored, violations
@@ -215,6 +215,7 @@ class MoneyScene(Scene):
                     actor.keep(f"step {position}")
                 except PaydeskError:  # what it needs is not done yet, and whoever was at it may be dead
                     await asyncio.sleep(0.05)
+                    await free_keys(actor.service)  # the last words of the dead may have come after time had passed
                     await actor.service.worker.drain()
 
     async def _settle_up(self) -> None:

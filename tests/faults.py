@@ -154,13 +154,18 @@ def unasked(journal: Journal) -> list[str]:
 # --- helping a service on --------------------------------------------------------------------------------------------
 
 
+async def free_keys(service: Service) -> None:
+    """Let the minute be over in which a key belongs to the request that used it first."""
+    await service.store.execute("UPDATE idempotency_key SET locked_until = now() WHERE status IS NULL")
+
+
 async def time_passes(service: Service) -> None:
     """Let every lease, lock and waiting time of the dead be over, as if half an hour had gone by."""
+    await free_keys(service)
     for statement in (
         "UPDATE lane SET leased_until = now() WHERE leased_until > now()",
         "UPDATE outbox SET next_at = least(now(), desk_now()) WHERE state IN ('ready','leased')",
         "UPDATE inbox SET next_at = desk_now() WHERE state IN ('ready','parked') AND next_at > desk_now()",
-        "UPDATE idempotency_key SET locked_until = now() WHERE status IS NULL",
         "UPDATE refund_request SET busy_until = now() WHERE state = 'approved'",
         "UPDATE lease SET until = now()",
     ):

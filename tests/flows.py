@@ -63,7 +63,10 @@ def who(actor: Actor) -> dict[str, str]:
 
 
 async def post(actor: Actor, path: str, body: dict[str, Any], *, key: str, method: str = "POST") -> dict[str, Any]:
-    """Return what our API answers to a POST under a key of the actor's; raises `StoreUnavailable` when it could not."""
+    """Return what our API answers to a POST under a key of the actor's.
+
+    Raises `StoreUnavailable` when it could not, or when whoever asked before, and may be dead, has the key.
+    """
     ours = actor.service.settings.api_key
     headers = {"Authorization": f"Bearer {ours.reveal() if ours else ''}", "Idempotency-Key": f"{actor.name}-{key}"}
     if not _applications or _applications[0][0] is not actor.service:
@@ -71,7 +74,7 @@ async def post(actor: Actor, path: str, body: dict[str, Any], *, key: str, metho
     transport = httpx.ASGITransport(app=_applications[0][1])
     async with httpx.AsyncClient(transport=transport, base_url="http://desk", headers=headers) as client:
         answer = await client.request(method, path, json=body)
-    if answer.status_code >= 500:
+    if answer.status_code >= 500 or "idempotency_key_in_use" in answer.text:
         raise StoreUnavailable(answer.text)
     if not answer.is_success:
         raise AssertionError(f"{method} {path}: {answer.text}")

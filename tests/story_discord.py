@@ -507,11 +507,31 @@ def test_what_was_bought_while_nobody_listened_is_found_and_what_nobody_sells_is
     catalogue = Path(shop.desk.settings["PAYDESK_CATALOG"])
     sold = catalogue.read_text(encoding="utf-8").replace('"9.99" }', f'"9.99", discord_sku = "{unknown["sku_id"]}" }}')
     catalogue.write_text(sold, encoding="utf-8")
+    offers = lambda: [one.get("sku_id") for one in buttons(ada.asks("buy", product="credits-10"))]  # noqa: E731
+    until(lambda: unknown["sku_id"] in offers(), what="the edit")
     heard = shop.desk.sql("SELECT external_id FROM inbox WHERE external_id LIKE $1", f"entitlement:{unknown['id']}:%")
     assert heard[0]["external_id"] in alert
     assert shop.desk.command("events", "replay", heard[0]["external_id"]).returncode == 0
     wallet = f"/v1/customers/{ada.customer}/credits"
     until(lambda: shop.desk.get(wallet)["balance"] == 10, what="what was bought before anybody sold it")
+
+
+def test_what_was_sold_goes_back_though_no_price_names_it_any_more(shop: Shop) -> None:
+    ada = shop.member(shop.servers.club)
+    bought = shop.fake.sells(ada.id, COINS)
+    shop.happens(CREATED, bought)
+    until(lambda: coins_of(shop, ada) == 100, what="the purchase")
+    catalogue = Path(shop.desk.settings["PAYDESK_CATALOG"])
+    written = catalogue.read_text(encoding="utf-8")
+    catalogue.write_text(written.replace(f', discord_sku = "{COINS}"', ""), encoding="utf-8")
+    try:
+        until(lambda: 6 not in [one["style"] for one in buttons(ada.asks("buy", product="coins"))], what="the edit")
+        shop.happens(DELETED, bought)
+        until(lambda: coins_of(shop, ada) == 0, what="what went back")
+        shop.desk.quiet()
+        assert [one for one in shop.alerts() if COINS in one] == []
+    finally:
+        catalogue.write_text(written, encoding="utf-8")
 
 
 # --- a bot that Discord cannot call ----------------------------------------------------------------------------------

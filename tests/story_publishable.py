@@ -292,9 +292,11 @@ def test_a_key_that_is_bound_to_origins_works_in_pages_of_those_alone(desk: Desk
         {"kind": "publishable", "origins": ["http://shop.example"]},
         {"kind": "publishable", "origins": ["*"]},
         {"kind": "publishable", "origins": ["https://Shop.example"]},
+        {"kind": "publishable", "origins": ["https://shop.example:443"]},
+        {"kind": "publishable", "origins": ["https://shop.example:99999"]},
         {"kind": "publishable", "origins": [f"https://shop{number}.example" for number in range(21)]},
     ],
-    ids=["a secret key", "a path", "no https", "a star", "capitals", "too many"],
+    ids=["a secret key", "a path", "no https", "a star", "capitals", "the usual port", "no port", "too many"],
 )
 def test_origins_are_those_that_browsers_tell(desk: Desk, wish: dict[str, Any]) -> None:
     answer = desk.call("POST", "/v1/keys", json={"name": "page", **wish})

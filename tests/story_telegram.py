@@ -180,14 +180,16 @@ def test_who_blocks_the_bot_is_told_elsewhere_and_back_again_reads_what_waited(
     assert not any("Paid" in text for text in ada.texts()), "they have read it in the letter"
 
 
-def test_edited_messages_and_talk_of_others_are_not_answered(
+def test_a_corrected_command_is_answered_and_talk_of_others_is_not(
     desk: Desk, fake: TelegramFake, somebody: Somebody
 ) -> None:
     ada = somebody()
     ada.asks("/start")
     edited = {"message_id": 1, "date": 1, "edit_date": 2, "chat": {"id": ada.number, "type": "private"},
-              "from": fake.people[ada.number], "text": "/buy credits-10"}  # fmt: skip
-    fake.push("edited_message", edited)
+              "from": fake.people[ada.number]}  # fmt: skip
+    fake.push("edited_message", {**edited, "text": "what I meant to say"})
+    fake.push("edited_message", {**edited, "text": "/history"})
+    ada.hears("You have not bought anything yet.")
     fake.says(ada.number, "hello everybody", chat=LOUNGE)
     fake.says(ada.number, "/buy@another_bot", chat=LOUNGE)
     handled = updates_handled(desk)
@@ -198,7 +200,7 @@ def test_edited_messages_and_talk_of_others_are_not_answered(
     fake.says(ada.number, "/buy", chat=LOUNGE)
     ada.hears("1,000 tokens")
     assert fake.said_to(LOUNGE) == [], "the answer is private"
-    assert len(ada.read()) == 3
+    assert len(ada.read()) == 4
 
 
 # --- groups ----------------------------------------------------------------------------------------------------------
@@ -421,7 +423,10 @@ def test_a_payer_is_answered_at_once_whatever_else_waits_to_be_told(
     asked = fake.pays(ada.number, invoice["message_id"])["pre_checkout_query"]["id"]
     yes = until(lambda: answers_to(fake, asked), patience_s=9, what="an answer within the ten seconds")
     assert yes[0]["ok"]
-    desk.sql("DELETE FROM outbox WHERE dedup_key LIKE 'crowd:%' AND state <> 'leased'")
+    desk.sql(
+        "DELETE FROM outbox o WHERE dedup_key LIKE 'crowd:%' AND state = 'ready' "
+        "AND NOT EXISTS (SELECT FROM attempt a WHERE a.outbox_id = o.id)"
+    )
     ada.hears("Paid 650 ⭐", patience_s=20)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -43,6 +44,12 @@ def catalogue(folder: Path, logo: str = "logo.svg", accent: str = "#7a3cff") -> 
 # --- what may be written ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("head", ["<svg\n", "<!--Ania--><svg ", '\ufeff<?xml version="1.0"?>\n<svg '])
+def test_a_picture_may_begin_as_programs_write_it(tmp_path: Path, head: str) -> None:
+    (tmp_path / "logo.svg").write_text(SVG.replace("<svg ", head, 1))
+    assert storefront.read_logo("logo.svg", tmp_path).media_type == "image/svg+xml"
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -53,6 +60,8 @@ def catalogue(folder: Path, logo: str = "logo.svg", accent: str = "#7a3cff") -> 
         ('logo = "javascript://x"', "https://shop.example"),
         ('logo = "none.png"', "No such file"),
         ('logo = "fake.png"', "no png picture"),
+        ('logo = "pipe.svg"', "no file of the catalogue's folder"),
+        ('logo = "away.svg"', "no file of the catalogue's folder"),
         ('logo = "large.svg"', "256 KiB"),
         ('accent = "red"', "#0a6b4b"),
         ('accent = "#fff"', "#0a6b4b"),
@@ -70,6 +79,8 @@ def catalogue(folder: Path, logo: str = "logo.svg", accent: str = "#7a3cff") -> 
 )
 def test_what_no_page_could_show_is_refused_with_its_line(tmp_path: Path, line: str, told: str) -> None:
     (tmp_path / "fake.png").write_text(SVG)
+    os.mkfifo(tmp_path / "pipe.svg")
+    (tmp_path / "away.svg").symlink_to(CATALOG)
     (tmp_path / "large.svg").write_text(SVG + " " * storefront.LOGO_BYTES_MAX)
     written = tmp_path / "catalog.toml"
     above = CATALOG.read_text() + '\n[shop]\nname = "Ania"\n'

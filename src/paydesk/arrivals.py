@@ -119,8 +119,8 @@ class Reception:
                 return await self._undelivered(row.source, command)
             case Paying():
                 return [await self._let_pay(command, key)]
-            case BoughtThere() if premium.price_of(self._shelf.catalog, command) is None:
-                return [premium.nobody_sells(command, row.external_id)]
+            case BoughtThere():
+                return await premium.nobody_sells(self._store, self._shelf.catalog, command, row.external_id)
             case Renumbered():
                 await note_move(self._store, row.source, command.old, command.new)
                 return []

@@ -44,6 +44,8 @@ COLUMNS = (
 _ORIGIN = re.compile(
     r"https://[a-z0-9.-]{1,253}(:[1-9]\d{0,4})?|http://(localhost|127\.0\.0\.1)(:[1-9]\d{0,4})?", re.ASCII
 )
+PORT_MAX = 65_535
+_USUAL_PORT = {"https": "443", "http": "80"}
 LIST = Listed("key", COLUMNS, "api_key", ("created_at", "id"), "created_at", "id")
 
 
@@ -95,7 +97,7 @@ def checked(wish: Wish) -> Wish:
         raise Invalid(f"scopes are {', '.join(SCOPES)}; unknown: {', '.join(unknown) or 'none given'}", param="scopes")
     if wish.origins and wish.kind != PUBLISHABLE:
         raise Invalid("only a publishable key has origins: a secret key stands in no page", param="origins")
-    strange = [one for one in wish.origins if not _ORIGIN.fullmatch(one)]
+    strange = [one for one in wish.origins if not _is_origin(one)]
     if strange or len(wish.origins) > ORIGINS_MAX:
         told = strange[0][:100] if strange else f"{len(wish.origins)} of them"
         raise Invalid(f"origins are 1 to {ORIGINS_MAX} like https://shop.example, not {told!r}", param="origins")
@@ -104,6 +106,14 @@ def checked(wish: Wish) -> Wish:
     if wish.rate_per_s is not None and not 0 < wish.rate_per_s <= RATE_MAX:
         raise Invalid(f"a key's rate is 1 to {RATE_MAX} requests a second", param="rate")
     return wish
+
+
+def _is_origin(text: str) -> bool:
+    """Say whether browsers may name an origin this way: they leave out the port that goes without saying."""
+    if not _ORIGIN.fullmatch(text):
+        return False
+    scheme, _, port = text.partition(":")[0], *text.rpartition(":")[1:]
+    return not port.isdigit() or (int(port) <= PORT_MAX and port != _USUAL_PORT[scheme])
 
 
 def digest(key: str) -> bytes:

@@ -34,33 +34,38 @@ def price_of(catalog: Catalog, told: BoughtThere) -> Price | None:
     return next((price for price in catalog.prices.values() if price.discord_sku == told.article), None)
 
 
-def nobody_sells(told: BoughtThere, arrival: str) -> Message:
+async def nobody_sells(store: Store, catalog: Catalog, told: BoughtThere, arrival: str) -> list[Message]:
     """Return what the people of the desk are told when money came in for what no price names, by this arrival."""
+    if price_of(catalog, told) is not None or told.deleted or told.used_up or await _is_known(store, order_id(told)):
+        return []
     because = f"somebody bought {told.article} there, and no price of the catalogue has it"
     mend = f'put discord_sku = "{told.article}" on the price it stands for, then: paydesk events replay {arrival}'
-    return alerts.of_channel("misconfigured", told.who.channel, about=told.article, because=because, mend=mend)
+    return [alerts.of_channel("misconfigured", told.who.channel, about=told.article, because=because, mend=mend)]
 
 
 async def envelopes(
     store: Store, catalog: Catalog, told: Iterable[BoughtThere], at: datetime, *, livemode: bool
 ) -> list[Envelope]:
-    """Return what tells the inbox of purchases, heard of `at`, each with an order that is there; of what nobody sells here
-    nothing. What was used up before we knew of it was given by somebody else: it is left alone.
+    """Return what tells the inbox of purchases, heard of `at`, each with an order that is there.
+
+    An order that is there keeps its terms, whatever the catalogue says by now. What nobody sells here tells nothing, nor
+    what was used up before we knew of it: somebody else has given it.
     """
     found = []
     for one in told:
-        price, order = price_of(catalog, one), order_id(one)
-        if price is None:
-            continue
-        known = await store.fetchval("SELECT true FROM orders WHERE id = $1", order)
-        if not known and one.used_up:
-            continue
-        if not known:
+        price, order, news_at = price_of(catalog, one), order_id(one), at
+        if not await _is_known(store, order):
+            if price is None or one.used_up:
+                continue
             await _make_order(store, catalog.products[price.product], price, one, livemode=livemode)
-        uses_up = not one.used_up and is_used_up(price, catalog.products[price.product])
-        news_at = at if known else one.starts_at  # what was bought long ago, and gone since, is no news
+            news_at = one.starts_at  # what was bought long ago, and gone since, is no news
+        uses_up = price is not None and not one.used_up and is_used_up(price, catalog.products[price.product])
         found.append(_envelope(one, order, news_at, uses_up=uses_up, livemode=livemode))
     return found
+
+
+async def _is_known(store: Store, order: str) -> bool:
+    return await store.fetchval("SELECT true FROM orders WHERE id = $1", order) is True
 
 
 def order_id(told: BoughtThere) -> str:

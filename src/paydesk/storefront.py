@@ -27,6 +27,7 @@ TYPES = {
 }
 """What a logo may be, by the end of its file's name."""
 
+_SVG = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<svg[\s>]|<(?:\?xml|!DOCTYPE|!--).*?<svg[\s>])", re.DOTALL)
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,4}", re.ASCII)
 _ADDRESS = re.compile(r"https://[!#$%&*+,./:;=?@_~A-Za-z0-9()-]+", re.ASCII)
@@ -125,8 +126,11 @@ def read_logo(text: str, folder: Path) -> Logo:
         raise ValueError(
             "is an https address, or a file beside the catalogue that ends with " + ", ".join(sorted(TYPES))
         )
+    path = folder / text
+    if path.exists() and not (path.is_file() and path.resolve().is_relative_to(folder.resolve())):
+        raise ValueError(f"names {text}, which is no file of the catalogue's folder")
     try:
-        with (folder / text).open("rb") as file:
+        with path.open("rb") as file:
             body = file.read(LOGO_BYTES_MAX + 1)
     except OSError as error:
         raise ValueError(f"names {text}, which cannot be read: {error.strerror}") from None
@@ -140,7 +144,7 @@ def read_logo(text: str, folder: Path) -> Logo:
 def _is(media_type: str, body: bytes) -> bool:
     """Say whether a file is what its name says, by how it begins."""
     if media_type == "image/svg+xml":
-        return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:5] in (b"<?xml", b"<svg ", b"<!DOC", b"<!-- ") and b"<svg" in body
+        return _SVG.match(body) is not None
     begins = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/webp": b"RIFF"}[media_type]
     return body.startswith(begins) and (media_type != "image/webp" or body[8:12] == b"WEBP")
 

@@ -60,11 +60,14 @@ def seen_by_the_way(told: Mapping[str, Any]) -> Iterator[BoughtThere]:
 
 
 def _moment(text: Any) -> datetime | None:
+    """Return a time in UTC, `None` for none or one that there is not."""
     try:
         at = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        if at is None:
+            return None
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return at if at is None or at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def arrival_of(name: str, told: Mapping[str, Any]) -> Arrival | None:

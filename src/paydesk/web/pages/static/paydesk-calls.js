@@ -1,5 +1,5 @@
 // Every call of the API by what it is about. A call is its method, its path and what is sent; the rest is the client's.
-import { Listing } from "./paydesk-lists.js";
+import { Listing, byCursor } from "./paydesk-lists.js";
 import { PaydeskError, fieldsOf, part } from "./paydesk-http.js";
 
 /** The four shapes that calls have, over a client's `request`. */
@@ -52,7 +52,7 @@ function people({ get, post, patch, remove, list, whole }) {
       unlink: (customer, { channel, external_id: id }, options) =>
         remove(`${person(customer)}/identities/${part(channel)}/${part(String(id))}`, null, options),
       ledger: (customer, query, options) => list(`${person(customer)}/ledger`, query, options),
-      timeline: (customer, options) => whole(`${person(customer)}/timeline`, options),
+      timeline: (customer, query, options) => list(`${person(customer)}/timeline`, query, options, byCursor),
     },
     customerSessions: { create: (given, options) => post("/v1/customer_sessions", given, options) },
     memberships: {

@@ -130,8 +130,8 @@ export declare class Paydesk {
     link(customer: string, identity: Given.IdentityGiven, options?: Write): Promise<Shapes.Customer>;
     unlink(customer: string, identity: Given.IdentityGiven, options?: Write): Promise<Shapes.Customer>;
     ledger(customer: string, query?: Given.LedgerQuery, options?: Read): Listing<Shapes.Entry>;
-    /** The whole trace, the oldest first. */
-    timeline(customer: string, options?: Read): Listing<Shapes.Step>;
+    /** The whole trace, the newest first; the `cursor` of a step leads back to it. */
+    timeline(customer: string, query?: Given.TimelineQuery, options?: Read): Listing<Shapes.Step>;
   };
   /** For servers: what the page of a buyer needs to act for them. */
   readonly customerSessions: {

@@ -120,6 +120,7 @@ export interface KeyGiven {
   name: string;
   kind?: "secret" | "publishable";
   scopes?: Scope[];
+  origins?: string[];
   expires_in_s?: number;
   rate_per_s?: number;
 }
@@ -193,6 +194,10 @@ export interface SubscriptionQuery extends ListQuery {
 export interface HoldQuery extends ListQuery {
   customer: string;
   status?: HoldStatus;
+}
+
+export interface TimelineQuery extends ListQuery {
+  what?: string;
 }
 
 export interface LedgerQuery extends ListQuery {

@@ -46,6 +46,13 @@ export function newKey() {
   return `js_${[...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
+/** A key of your own as it was given; throws TypeError for what no header can carry. */
+function checkedKey(key) {
+  if (key !== undefined && (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key)))
+    throw new TypeError("idempotencyKey is 1 to 255 visible ASCII characters without blanks");
+  return key;
+}
+
 /** An id as a part of a path; throws TypeError for what is none. */
 export function part(id) {
   if (typeof id !== "string" || id === "") throw new TypeError("an id is a text that is not empty");
@@ -164,7 +171,7 @@ export class Http {
     const headers = { Accept: "application/json" };
     if (this.#key !== null) headers.Authorization = `Bearer ${this.#key}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
-    if (WRITES.has(method)) headers["Idempotency-Key"] = idempotencyKey ?? newKey();
+    if (WRITES.has(method)) headers["Idempotency-Key"] = checkedKey(idempotencyKey) ?? newKey();
     const token = typeof this.#customer === "function" ? await this.#customer() : this.#customer;
     if (token) headers["Paydesk-Customer"] = token;
     return headers;

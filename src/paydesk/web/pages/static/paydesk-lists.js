@@ -3,9 +3,13 @@
 const PAGE = 100; // how many are read at once where all are walked through
 
 /** What comes after a page: what is older than its last, or, where one walks towards the newest, newer than its first. */
-function onward(page, query) {
-  return query.ending_before ? { ending_before: page.data[0].id } : { starting_after: page.data.at(-1).id };
-}
+const after = (name) => (page, query) =>
+  query.ending_before ? { ending_before: page.data[0][name] } : { starting_after: page.data.at(-1)[name] };
+
+const onward = after("id");
+
+/** What follows a page of a list whose entries have a cursor besides their id. */
+export const byCursor = after("cursor");
 
 /**
  * A list that is asked for when somebody wants it. Awaited, it is its first page, { data, has_more }. In `for await` it

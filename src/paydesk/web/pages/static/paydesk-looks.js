@@ -13,6 +13,7 @@ const LOOKS = `
     --_accent: var(--paydesk-accent, light-dark(#0a6b4b, #43d19a));
     --_accent-hover: var(--paydesk-accent-hover, color-mix(in srgb, var(--_accent) 88%, var(--_text)));
     --_accent-text: var(--paydesk-accent-text, light-dark(#ffffff, #04251a));
+    --_accent-edge: var(--paydesk-accent-edge, transparent);
     --_danger: var(--paydesk-danger, light-dark(#b3261e, #ff9389));
     --_danger-surface: var(--paydesk-danger-surface, light-dark(#fbe8e6, #3a1a18));
     --_radius: var(--paydesk-radius, 10px);
@@ -54,8 +55,8 @@ const LOOKS = `
   button:hover, .button:hover { border-color: var(--_line); background: var(--_sunken); }
   button:active, .button:active { transform: translateY(1px); }
   button:focus-visible, .button:focus-visible, [tabindex]:focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
-  .main { width: 100%; min-height: 52px; border-color: transparent; background: var(--_accent); color: var(--_accent-text); font-size: 1.0625em; }
-  .main:hover { border-color: transparent; background: var(--_accent-hover); }
+  .main { width: 100%; min-height: 52px; border-color: var(--_accent-edge); background: var(--_accent); color: var(--_accent-text); font-size: 1.0625em; }
+  .main:hover { border-color: var(--_accent-edge); background: var(--_accent-hover); }
   .danger { border-color: color-mix(in srgb, var(--_danger) 55%, transparent); color: var(--_danger); }
   .danger:hover { border-color: var(--_danger); background: var(--_danger-surface); }
   [aria-disabled="true"] { opacity: 0.7; cursor: progress; transform: none; }

@@ -76,6 +76,7 @@ export interface Key {
   name: string;
   prefix: string | null;
   scopes: Scope[];
+  origins: string[];
   rate_per_s: number | null;
   status: string;
   created_at: Moment;

@@ -89,6 +89,7 @@ export interface Step {
   at: Moment;
   what: string;
   id: string;
+  cursor: string;
   [more: string]: unknown;
 }
 
