@@ -518,6 +518,7 @@ def test_what_was_bought_while_nobody_listened_is_found_and_what_nobody_sells_is
 
 def test_what_was_sold_goes_back_though_no_price_names_it_any_more(shop: Shop) -> None:
     ada = shop.member(shop.servers.club)
+    ada.asks("balance")
     bought = shop.fake.sells(ada.id, COINS)
     shop.happens(CREATED, bought)
     until(lambda: coins_of(shop, ada) == 100, what="the purchase")

@@ -43,7 +43,7 @@ WHERE source = ANY($1::text[])
 SAVE_ENTRIES = """
 INSERT INTO entry (source, revision, reason, unit, from_account, to_account, amount, inbox_id, customer_id, memo,
                    balance_after, at)
-SELECT n.*, (SELECT desk_now()) FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+SELECT n.*, $12::timestamptz FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bigint[]) n
 """
 
@@ -145,13 +145,13 @@ async def _load_accounts(tx: Tx, wanted: list[list[object]]) -> dict[AccountKey,
 
 
 async def close_book(tx: Tx, book: Book) -> None:
-    """Write the entries, balances, lots and claw-backs that posting has changed."""
+    """Write the entries, balances, lots and claw-backs that posting has changed, all at the one time of the book."""
     if book.entries:
         await tx.execute(SAVE_ENTRIES, *columns(
             (e.cause.source, e.cause.revision, e.reason, e.cause.unit, e.from_account, e.to_account, e.amount,
              e.cause.inbox_id, e.cause.customer, e.cause.memo, e.balance_after)
             for e in book.entries
-        ))  # fmt: skip
+        ), book.now)  # fmt: skip
     if book.changed_accounts:
         accounts = sorted(book.changed_accounts.items())
         await tx.execute(SAVE_ACCOUNTS, *columns((id_, one.balance, one.told_low) for id_, one in accounts))
