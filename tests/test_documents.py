@@ -15,6 +15,7 @@ PROGRAMS = Path(__file__).with_name("documented_programs.py")
 
 
 def test_programs_of_their_own_run_on_beside_the_desk(desk: Desk, tmp_path: Path) -> None:
+    before = desk.sql("SELECT coalesce(max(id), 0) AS id FROM inbox")[0]["id"]  # others use this desk too
     buyer = desk.buyer("app")
     with PaymentManager(url=desk.url, api_key=desk.key) as payments:
         session = payments.create_checkout_session(
@@ -69,4 +70,5 @@ def test_programs_of_their_own_run_on_beside_the_desk(desk: Desk, tmp_path: Path
     # Sales that are not the desk's own are seen and left alone.
     until(lambda: desk.get("/v1/events", type="customer.subscription.deleted")["data"], what="their events")
     desk.quiet()
-    assert desk.sql("SELECT kind, detail FROM inbox WHERE state IN ('quarantined', 'parked')") == []
+    trouble = "SELECT kind, detail FROM inbox WHERE state IN ('quarantined', 'parked') AND id > $1"
+    assert desk.sql(trouble, before) == []
