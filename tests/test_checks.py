@@ -41,7 +41,7 @@ SELECT $1, customer_id, 'pass', 'gold', now() FROM source WHERE id = $1
 
 CUT_OFF = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE query LIKE '%access_mark%' AND datname = current_database() AND pid <> pg_backend_pid()
+WHERE query LIKE '%access_mark%' AND backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()
 """
 
 

@@ -152,7 +152,8 @@ async def test_after_every_connection_was_cut_the_store_goes_on(service: Service
     assert await service.receiver.receive(an_envelope(1))
     await admin(
         database,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
     )
     assert await service.receiver.receive(an_envelope(2)), "the writer connects again by itself"
     for _ in range(20):

@@ -196,17 +196,21 @@ HOLDS_UP = f"""p.channel = o.channel AND p.address = o.address AND p.id < o.id A
           AND (p.template IN ('grant','revoke')) = (o.template IN ('grant','revoke'))
           AND (o.template NOT IN ('grant','revoke') OR (p.conversation = o.conversation AND {HOLDS_UP_NOW}))"""
 
+# Row by row from those looked through, never the other way: a join may begin with all that waits on every channel, and a
+# planner without statistics, on a new database, does. The CASE keeps it to the primary key: no index over what is alive
+# can be shown to hold the row.
 CLAIM = f"""
 UPDATE outbox SET state = 'leased', attempts = attempts + 1, claim_id = $4,
     next_at = now() + make_interval(secs => {LEASE_S})
 WHERE id = ANY (ARRAY(
-    SELECT o.id FROM unnest($6::bigint[] || ARRAY({LOOKED_THROUGH}) || ARRAY({EVENTS_DUE})) AS w (id)
-    JOIN outbox o ON o.id = w.id
-    WHERE o.state IN ('ready','leased')
-      AND o.next_at <= CASE WHEN o.state = 'leased' THEN now() ELSE desk_now() END
-      AND (o.template = '{EVENT}' OR o.channel = 'admin' OR NOT EXISTS (
-        SELECT FROM outbox p WHERE {HOLDS_UP}))
-    LIMIT $5 FOR UPDATE OF o SKIP LOCKED))
+    SELECT ours.id FROM unnest($6::bigint[] || ARRAY({LOOKED_THROUGH}) || ARRAY({EVENTS_DUE})) AS w (id)
+    CROSS JOIN LATERAL (
+        SELECT o.id FROM outbox o
+        WHERE o.id = w.id AND o.next_at <= CASE o.state WHEN 'ready' THEN desk_now() WHEN 'leased' THEN now() END
+          AND (o.template = '{EVENT}' OR o.channel = 'admin' OR NOT EXISTS (
+            SELECT FROM outbox p WHERE {HOLDS_UP}))
+        FOR UPDATE SKIP LOCKED) ours
+    LIMIT $5))
 RETURNING id, claim_id, attempts, dedup_key, customer_id, channel, address, conversation, template, params, created_at,
     about, detail IS NOT NULL, starts_with(detail, '{UNKNOWN}'), waits_for
 """

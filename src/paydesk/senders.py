@@ -98,27 +98,33 @@ class Sender:
         try:
             while True:
                 self.wanted.clear()
-                if not await self._step_safely():
+                if not await self._step_safely():  # else as many as could begin did: there may be more
                     await self._something_new()
         finally:
             heartbeat.cancel()
             await self.end()
 
-    async def _step_safely(self) -> int:
+    async def _step_safely(self) -> bool:
+        """Begin what may be sent now; say whether that was as many as may go. What comes later rings, or an end does."""
+        free = self._free()
         try:
-            return await self.step()
+            begun = await self._begin(free)
+            return begun > 0 and begun >= free
         except StoreUnavailable as error:
             log.warning("%s waits: %s", self.name, error)
         except Exception:
             log.exception("%s: a step failed", self.name)
-        return 0
+        return False
 
-    async def step(self) -> int:
-        """Begin what may be sent now; return how many."""
+    def _free(self) -> int:
+        """Return how many more may be under way now."""
         room = 1 if self._failures >= FAILURES_MAX else self._limits.at_once
         free = min(room - len(self._under_way), self._pace.left())
-        if self._limits.at_once_each:  # one at a time, so that each claim knows how much every address has under way
-            free = min(free, 1)
+        # Where each address has a limit, one at a time: so each claim knows how much every address has under way.
+        return min(free, 1) if self._limits.at_once_each else free
+
+    async def _begin(self, free: int) -> int:
+        """Begin what may be sent now, so many at most; return how many."""
         if (
             self._lease is not None and not await self._lease.hold()
         ):  # also while it rests: nobody else need find out why
@@ -138,7 +144,7 @@ class Sender:
         self._resting()
         ready_at = max([monotonic(), *self._spoken.values()])
         await asyncio.sleep(max(ready_at - monotonic(), self._pace.wait_s()))
-        sent = await self.step()
+        sent = await self._begin(self._free())
         while self._under_way:
             await asyncio.wait(self._under_way)
         return sent
