@@ -114,7 +114,7 @@ async def test_a_product_archived_in_stripe_is_found_and_sold_again(service: Ser
     plan = await pushing.plan(service.gateway, service.catalog)
     assert [(change.action, change.what) for change in plan] == [("update", "product credits-10: active")]
     await pushing.push(service.store, service.gateway, service.catalog)
-    assert (await service.gateway.product("paydesk_credits-10") or {})["active"] is True
+    assert (await service.gateway.products(["paydesk_credits-10"]))["paydesk_credits-10"]["active"] is True
 
 
 async def test_a_price_of_the_shops_own_that_stripe_does_not_know_is_named(service: Service) -> None:

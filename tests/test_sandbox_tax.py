@@ -128,6 +128,21 @@ def test_checkout_of_a_known_customer_needs_an_address_or_may_write_it(biller: B
     assert biller.post("checkout/sessions", **given)["automatic_tax"]["status"] == "complete", "known from now on"
 
 
+def test_checkout_gives_a_customer_without_an_email_the_typed_one_and_changes_no_other(biller: Biller) -> None:
+    price = biller.price(1000)
+    for email, kept in (("", "typed@shop.example"), ("known@shop.example", "known@shop.example")):
+        customer = biller.post("customers", **({"email": email} if email else {}))["id"]
+        session = biller.post(
+            "checkout/sessions",
+            **{"mode": "subscription", "customer": customer, "line_items[0][price]": price,
+               "line_items[0][quantity]": "1", "success_url": "https://shop.example", "customer_update[name]": "auto"},
+        )  # fmt: skip
+        typed = {"customer_email": "typed@shop.example", "payment_method_data[billing_details][name]": "Jan Nowak"}
+        assert confirm(biller.sandbox, session["id"], **typed).status_code == 200
+        now = biller.get(f"customers/{customer}")
+        assert (now["email"], now["name"]) == (kept, "Jan Nowak")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [({"customer_update[address]": "auto"}, "`customer_update` can only be used with `customer`"),

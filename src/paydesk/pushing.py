@@ -49,12 +49,13 @@ def product_id(product: Product) -> str:
 
 async def plan(gateway: Gateway, catalog: Catalog) -> list[Change]:
     """Return what `push` would change in Stripe, in its order; nothing is changed."""
-    there = await gateway.prices_by_lookup_key([PREFIX + key for key in catalog.prices])
+    products = await gateway.products([product_id(product) for product in catalog.products.values()])
+    prices = await gateway.prices_by_lookup_key([PREFIX + key for key in catalog.prices])
     changes: list[Change] = []
     for product in catalog.products.values():
-        changes += _product_changes(product, await gateway.product(product_id(product)))
+        changes += _product_changes(product, products.get(product_id(product)))
         for price in product.prices:
-            change = await _price_change(gateway, product, price, there.get(PREFIX + price.key))
+            change = await _price_change(gateway, product, price, prices.get(PREFIX + price.key))
             changes += [change] if change is not None else []
     return changes
 

@@ -16,7 +16,7 @@ from .checkout_orders import (
     subscribe,
     will_decline,
 )
-from .checkout_tax import check_buyer, keep_address
+from .checkout_tax import check_buyer, keep_details
 from .confirming import How, start_payment
 from .customers import add_customer
 from .embedded_pages import is_embedded, page_address
@@ -163,7 +163,7 @@ def _subscribe_free(call: Call, session: Json) -> None:
 def _customer(account: Account, session: Json) -> Json:
     """The customer of a session in subscription mode, made now where there is none."""
     customer_id = session["customer"] or _created_customer(account, session)
-    keep_address(account, session)
+    keep_details(account, session)
     return account.get("customer", str(customer_id), "customer")
 
 
@@ -280,7 +280,7 @@ def _complete(
     account: Account, session: Json, customer: str | None, email_address: str | None, *, paid: bool = True
 ) -> None:
     details = session.get("_buyer") or session["customer_details"] or customer_details(email_address=email_address)
-    keep_address(account, session)
+    keep_details(account, session)
     status = "no_payment_required" if not session["amount_total"] else "paid" if paid else "unpaid"
     account.change(
         session,

@@ -44,12 +44,23 @@ def check_buyer(account: Account, session: Json, details: Json) -> None:
         check_location(account, known, session["automatic_tax"])
 
 
-def keep_address(account: Account, session: Json) -> None:
-    """Write the address that the buyer gave to the customer, where that was asked for; the tax is computed."""
-    details = session.get("_buyer") or {}
+def keep_details(account: Account, session: Json) -> None:
+    """Write to the customer what the buyer gave: an e-mail address where there was none, and what was asked to be kept.
+
+    The tax is computed. (docs.stripe.com/api/checkout/sessions/create: `customer`, `customer_update`)
+    """
     customer = account.find("customer", session["customer"] or "")
     if session["automatic_tax"]["enabled"]:
         account.change(session, automatic_tax={**session["automatic_tax"], "status": "complete"})
-    wanted = (session.get("_customer_update") or {}).get("address") == "auto"
-    if wanted and customer is not None and details.get("address"):
-        emit_update(account, "customer.updated", customer, account.change(customer, address=details["address"]))
+    values = _kept(customer, session) if customer is not None else {}
+    if customer is not None and values:
+        emit_update(account, "customer.updated", customer, account.change(customer, **values))
+
+
+def _kept(customer: Json, session: Json) -> Json:
+    """Return what a session changes in its customer."""
+    given = session.get("_buyer") or {}
+    asked = session.get("_customer_update") or {}
+    kept = [name for name in ("address", "name") if asked.get(name) == "auto"]
+    kept += [] if customer["email"] else ["email"]
+    return {name: given[name] for name in kept if given.get(name)}

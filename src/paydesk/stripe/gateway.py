@@ -286,12 +286,14 @@ class Gateway:
         """Return a price; raises `NotFound`."""
         return await self._call("price", lambda: self._client.v1.prices.retrieve_async(id_))
 
-    async def product(self, id_: str) -> dict[str, Any] | None:
-        """Return a product, or `None` when Stripe does not know it."""
-        try:
-            return await self._call("product", lambda: self._client.v1.products.retrieve_async(id_))
-        except NotFound:
-            return None
+    async def products(self, ids: list[str]) -> dict[str, dict[str, Any]]:
+        """Return products by id, those that exist, archived ones too."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(ids), 100):
+            params: Any = {"ids": ids[start : start + 100], "limit": 100}
+            page = await self._call("products", partial(self._client.v1.products.list_async, params))
+            found |= {product["id"]: product for product in page["data"]}
+        return found
 
     async def create_product(self, params: Mapping[str, Any], key: str) -> dict[str, Any]:
         """Make a product."""
