@@ -78,6 +78,26 @@ async def test_a_customer_deleted_in_stripe_is_made_afresh_once_and_what_they_pa
     assert [one["id"] for one in living if one["metadata"].get("paydesk_customer") == person] == [fresh]
 
 
+async def test_a_session_that_ended_a_moment_ago_is_followed_by_a_fresh_one_before_its_event_is_here(
+    service: Service,
+) -> None:
+    order = await order_of(service, await new_person(service))
+    first = await press(service, order)
+    assert (await press(service, order)).url == first.url, "pressed twice it is the same"
+    session = (await checkout.get(service.store, order))["session"]
+    await at_stripe(service, "POST", f"/v1/checkout/sessions/{session}/expire")
+    fresh = await press(service, order)
+    assert (fresh.status, fresh.url != first.url) == ("open", True)
+
+
+async def test_who_has_just_paid_is_not_sent_to_pay_again_before_the_event_is_here(service: Service) -> None:
+    order = await order_of(service, await new_person(service))
+    await press(service, order)
+    session = (await checkout.get(service.store, order))["session"]
+    await at_stripe(service, "POST", f"/v1/payment_pages/{session}/confirm", payment_method="pm_card_visa")
+    assert await press(service, order) == checkout.Link("pending", None)
+
+
 async def test_a_price_archived_in_stripe_is_a_clear_answer_until_it_is_pushed_again(service: Service) -> None:
     await pushing.push(service.store, service.gateway, service.catalog)
     order = await order_of(service, await new_person(service))

@@ -280,8 +280,10 @@ def test_catalog_plan_finds_a_named_stripe_price_that_costs_something_else(shop:
         '[products.ten]\nname = "Ten"\nprices = [{ currency = "usd", amount = "9.99", stripe_price_env = "TEN" }]\n'
     )
     shop.settings["PAYDESK_CATALOG"] = "catalog.toml"
-    assert f"{price.id} costs $5.00, the catalogue says $9.99" in shop.run("catalog", "plan", TEN=price.id).out
-    assert "Stripe does not know price_nothing" in shop.run("catalog", "plan", TEN="price_nothing").out
+    dearer = shop.run("catalog", "plan", TEN=price.id)
+    assert (dearer.status, f"{price.id} costs $5.00, the catalogue says $9.99" in dearer.out) == (1, True)
+    unknown = shop.run("catalog", "push", TEN="price_nothing")
+    assert (unknown.status, "Stripe does not know price_nothing" in unknown.out) == (1, True)
 
 
 # --- operation -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from paydesk.basket import plan_of, stars_of
 from paydesk.basket import terms_of as terms_of
 from paydesk.clock import from_unix
 from paydesk.customers import Thread
-from paydesk.errors import Conflict, NotFound, StripeRefused
+from paydesk.errors import Conflict, NotFound, StripeRefused, StripeUnavailable
 from paydesk.store import Record, Store, Tx
 from paydesk.stripe.gateway import Gateway
 
@@ -266,18 +266,23 @@ async def has_payment(store: Store, order_id: str) -> bool:
 
 
 async def _existing(store: Store, gateway: Gateway, row: Record) -> Link | None:
-    """Return where the order's own session leads, `None` when it has expired and a fresh one may be made."""
-    now = datetime.now(UTC) + store.clock.offset
-    if row["session_status"] in (None, "open") and row["session_expires_at"] > now + timedelta(seconds=30):
-        return Link("open", row["session_url"])
+    """Return where the order's own session leads, `None` when it has expired and a fresh one may be made.
+
+    Stripe is asked each time: it may have ended, or been paid, a moment ago, and its event be still on its way.
+    """
     if row["session_status"] == "complete":
         return None if row["session_payment_status"] == "failed" else Link("pending")
-    session = await gateway.session(row["session"])
+    try:
+        session = await gateway.session(row["session"])
+    except NotFound:
+        return None
+    except StripeUnavailable:
+        if row["session_status"] == "expired" or row["session_expires_at"] <= datetime.now(UTC) + store.clock.offset:
+            raise
+        return Link("open", row["session_url"])  # Stripe's pages may be well when its API is not
     if session["status"] == "open":
         return Link("open", session["url"])
-    if session["status"] == "complete":
-        return Link("pending")
-    return None
+    return Link("pending") if session["status"] == "complete" else None
 
 
 async def _plan_session(store: Store, row: Record, stripe_customer: str, public_url: str) -> Record | None:

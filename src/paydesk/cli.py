@@ -139,6 +139,8 @@ def _catalog(*, push: bool, as_json: bool) -> None:
 
     steps = with_service(run)
     show(steps, as_json, lambda step: f"{step['action']:<8} {step['what']}", "Stripe has exactly this catalogue.")
+    if any(step["action"] == "problem" for step in steps):
+        sys.exit(1)
 
 
 # --- operation -------------------------------------------------------------------------------------------------------

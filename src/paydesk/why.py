@@ -22,7 +22,7 @@ WITH person AS (SELECT id FROM customer WHERE id = $1 OR merged_into = $1)
            jsonb_build_object('status', o.status, 'amount', o.amount, 'currency', o.currency, 'session', o.session) AS detail
     FROM orders o WHERE o.customer_id = $1
   UNION ALL
-    SELECT coalesce(p.paid_at, p.created_at), 2, 'payment', p.id,
+    SELECT greatest(coalesce(p.paid_at, p.created_at), o.created_at), 2, 'payment', p.id,
            jsonb_build_object('order', p.order_id, 'status', p.status, 'amount', p.amount, 'currency', p.currency,
                               'charge', p.charge, 'card', concat_ws(' ', p.card_brand, p.card_last4))
     FROM payment p JOIN orders o ON o.id = p.order_id WHERE o.customer_id = $1
@@ -64,7 +64,10 @@ WITH person AS (SELECT id FROM customer WHERE id = $1 OR merged_into = $1)
                               'detail', b.detail, 'key', b.dedup_key)
     FROM outbox b JOIN person ON b.customer_id = person.id
 """
-"""What stands in rows of its own: when, in which order of what happened at once, what it is, its id, and the rest."""
+"""What stands in rows of its own: when, in which order of what happened at once, what it is, its id, and the rest.
+
+Stripe tells whole seconds, which may lie before the order that was paid in them.
+"""
 
 LIST = Listed(
     "step",
