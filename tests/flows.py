@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 
-from faults import Actor, Flow, Step, drain
+from faults import Actor, Flow, Step, application, drain
 from invariants import unpaid
 from paydesk import checkout, edge
 from paydesk.channels.base import Address
 from paydesk.errors import StoreUnavailable
-from paydesk.service import Service
 from paydesk.stripe.envelope import envelope
-from paydesk.web.application import build
+from paydesk.web.application import bind
 
 CARD = "pm_card_visa"
 DECLINED = "pm_card_visa_chargeDeclined"
@@ -69,9 +67,7 @@ async def post(actor: Actor, path: str, body: dict[str, Any], *, key: str, metho
     """
     ours = actor.service.settings.api_key
     headers = {"Authorization": f"Bearer {ours.reveal() if ours else ''}", "Idempotency-Key": f"{actor.name}-{key}"}
-    if not _applications or _applications[0][0] is not actor.service:
-        _applications[:] = [(actor.service, build(actor.service))]
-    transport = httpx.ASGITransport(app=_applications[0][1])
+    transport = httpx.ASGITransport(app=bind(application(), actor.service))
     async with httpx.AsyncClient(transport=transport, base_url="http://desk", headers=headers) as client:
         answer = await client.request(method, path, json=body)
     if answer.status_code >= 500 or "idempotency_key_in_use" in answer.text:
@@ -79,10 +75,6 @@ async def post(actor: Actor, path: str, body: dict[str, Any], *, key: str, metho
     if not answer.is_success:
         raise AssertionError(f"{method} {path}: {answer.text}")
     return dict(answer.json())
-
-
-_applications: list[tuple[Service, FastAPI]] = []
-"""The application of the service at hand: its routes take a while to make."""
 
 
 @dataclass(frozen=True)

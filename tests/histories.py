@@ -121,7 +121,7 @@ class Account:
 
     def collect(self) -> None:
         """Give everybody the events that are news, once all have come."""
-        until(lambda: self._waiting() == 0, patience_s=600, what="every event")
+        until(lambda: self._waiting() == 0, patience_s=600, what="every event", gap_s=0.2)
         by_customer = {person.stripe_customer: person for person in self.people}
         hooks = self.receiver.hooks[self.taken :]
         self.taken += len(hooks)

@@ -26,6 +26,8 @@ KEPT_PLAN = """NOT EXISTS (SELECT FROM invoice i JOIN invoice later ON later.sub
     WHERE i.order_id = o.id AND later.billing_reason = 'subscription_update')"""
 """A plan change takes back what was unused of a cycle: how much that is, the proof of the ledger works out anew."""
 
+HELD = "lease: nobody holds a lane"
+
 # Each query returns rows that must not be there.
 BROKEN: dict[str, str] = {
     "effect: a paid order's sources are worth exactly what is left of their terms": f"""
@@ -128,7 +130,7 @@ BROKEN: dict[str, str] = {
     "event: an event is in the inbox once": """
         SELECT external_id || ' ' || count(*) || ' times' FROM inbox
         GROUP BY source, external_id HAVING count(*) > 1""",
-    "lease: nobody holds a lane": "SELECT 'lane ' || id FROM lane WHERE leased_until > now()",
+    HELD: "SELECT 'lane ' || id FROM lane WHERE leased_until > now()",
     "call: no call to Stripe is left open": r"""
         SELECT c.key || ' is ' || c.state FROM stripe_call c WHERE c.state <> 'done' AND NOT EXISTS (
             SELECT FROM stripe_call again WHERE again.state = 'done'
@@ -143,6 +145,12 @@ async def violations(store: Store) -> list[str]:
         rows = await store.fetch(f"SELECT * FROM ({sql}) AS found LIMIT 3")
         found += [f"{what}: {row[0]}" for row in rows]
     return found + await _waiting(store)
+
+
+async def unfinished(store: Store) -> list[str]:
+    """Return what others would finish in passing, so that it must be looked for at once: work that waits, lanes that are held."""
+    held = await store.fetch(f"{BROKEN[HELD]} LIMIT 3")
+    return [f"{HELD}: {row[0]}" for row in held] + await _waiting(store)
 
 
 async def _waiting(store: Store) -> list[str]:

@@ -35,14 +35,14 @@ def new_key() -> str:
     return "sk_test_" + secrets.token_hex(12)
 
 
-def until(found: Callable[[], Any], *, patience_s: float = 10, what: str = "it") -> Any:
+def until(found: Callable[[], Any], *, patience_s: float = 10, what: str = "it", gap_s: float = 0.02) -> Any:
     """The first true result of `found`; the test fails when it does not come."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         result = found()
         if result:
             return result
-        time.sleep(0.02)
+        time.sleep(gap_s)
     raise AssertionError(f"{what} did not come within {patience_s} s")
 
 
@@ -147,9 +147,13 @@ class Hook:
 
 
 class Receiver:
-    """An HTTP server that keeps what it gets. `answers` are the statuses to give first; then 200."""
+    """An HTTP server that keeps what it gets. `answers` are the statuses to give first; then 200.
 
-    def __init__(self) -> None:
+    One that is told `much` keeps connections open: a new one for each hook costs more than all else.
+    """
+
+    def __init__(self, *, much: bool = False) -> None:
+        self._protocol = "HTTP/1.1" if much else "HTTP/1.0"
         self.hooks: list[Hook] = []
         self.answers: list[int] = []
         self.pause_s = 0.0
@@ -170,6 +174,8 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = receiver._protocol
+
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Length", "2")

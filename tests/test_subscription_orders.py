@@ -49,7 +49,7 @@ async def living(databases: list[str], folder: Path, people: int) -> AsyncIterat
         sandbox = stack.enter_context(running_sandbox("--gap-factor", "0.1"))
         accounts = []
         for shape, database in zip(SHAPES, databases, strict=True):
-            receiver = Receiver()
+            receiver = Receiver(much=True)
             stack.callback(receiver.close)
             settings = load(settings_for(database, sandbox.url, PAYDESK_DATA=str(folder / shape)), folder=folder)
             service = await stack.enter_async_context(open_service(settings))

@@ -53,6 +53,18 @@ BODY_BYTES_MAX = 256 * 1024
 
 def build(service: Service) -> FastAPI:
     """Return the application for a running service."""
+    return bind(without_service(), service)
+
+
+def bind(app: FastAPI, service: Service) -> FastAPI:
+    """Let an application answer for a running service from now on; return it."""
+    app.state.service = service
+    app.state.keys = Keys(service.store, service.vault, service.settings.api_key)
+    return app
+
+
+def without_service() -> FastAPI:
+    """Return all routes and what stands in front of them, which cost most of the time: `bind` it before it is called."""
     app = Described(
         title="Paydesk",
         version="1",
@@ -62,8 +74,6 @@ def build(service: Service) -> FastAPI:
         dependencies=[Depends(parameters.known), Depends(parameters.well_told)],
         generate_unique_id_function=_name_of,
     )
-    app.state.service = service
-    app.state.keys = Keys(service.store, service.vault, service.settings.api_key)
     app.include_router(router)
     app.include_router(lists_api.router)
     app.include_router(operation_api.router)
