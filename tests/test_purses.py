@@ -6,13 +6,17 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paydesk import books, customers, edge, ids, proof
 from paydesk.clock import Clock
 from paydesk.errors import Conflict, InsufficientCredits
+from paydesk.lots import FOREVER, Lot, order_of_spending, pick, spendable
+from paydesk.purses import Purse, _Plan
 from paydesk.store import Store
 from paydesk.wallet import Done, EndHold, Give, Reserve, Spend, Wallets
 
@@ -192,6 +196,47 @@ async def test_somebody_who_was_merged_is_not_spent_from_by_memory(database: str
         again = await spend(here, who, 4, "k9")
         assert again.replayed
         assert again.balance == 5
+
+
+NOW = datetime(2030, 1, 31, tzinfo=UTC)
+LOTS = st.lists(st.tuples(st.integers(1, 9), st.sampled_from([None, -1, 0, 1, 2])), min_size=1, max_size=5)
+
+
+def lots_of(parts: list[tuple[int, int | None]]) -> list[Lot]:
+    """Lots of so many credits that end in so many days, in the order of spending."""
+    made = [
+        Lot(f"l{place}", "s", 1, 9, remaining, 0, 0, 0, False, None if days is None else NOW + timedelta(days=days))
+        for place, (remaining, days) in enumerate(parts)
+    ]
+    return sorted(made, key=order_of_spending)
+
+
+@given(LOTS, st.lists(st.lists(st.integers(1, 12), max_size=4), max_size=4), st.integers(0, 3))
+def test_what_is_planned_from_memory_is_what_the_ledger_takes(
+    parts: list[tuple[int, int | None]], batches: list[list[int]], mark: int
+) -> None:
+    told, lots = lots_of(parts), lots_of(parts)
+    purse = Purse(1, 2, sum(lot.remaining for lot in told), False, 0, told)
+    for version, amounts in enumerate(batches, start=1):
+        before = {lot.id: lot.remaining for lot in lots}
+        plan, taken = _Plan(purse, mark, NOW), 0
+        for amount in amounts:
+            enough = spendable(lots, NOW) - amount >= mark
+            for lot, share in pick(lots, amount, NOW) if enough else ():
+                lot.remaining -= share
+            assert plan.take(amount) == (spendable(lots, NOW) if enough else None)
+            taken += amount if enough else 0
+        if taken:  # else there is nothing to write
+            assert plan.changes() == [
+                (lot.id, before[lot.id], lot.remaining) for lot in lots if lot.remaining != before[lot.id]
+            ]
+            assert plan.balance == purse.balance - taken
+            assert plan.soonest == min((lot.expires_at or FOREVER) for lot in plan.lots)
+            plan.adopt(version)
+        assert [(lot.id, lot.remaining) for lot in purse.lots] == [
+            (one.id, one.remaining) for one in lots if one.remaining
+        ]
+        assert purse.balance == sum(lot.remaining for lot in purse.lots)
 
 
 @pytest.mark.parametrize("seed", range(8))

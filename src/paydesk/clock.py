@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 
 class Clock:
@@ -32,8 +33,12 @@ def from_unix(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+@lru_cache(maxsize=256)
 def iso(moment: datetime | None) -> str | None:
-    """Return a time as CONTRACT writes it: ISO 8601 in UTC with `Z`, or `None`."""
+    """Return a time as CONTRACT writes it: ISO 8601 in UTC with `Z`, or `None`.
+
+    Remembered, because many answers bear the time of the one batch that they were in.
+    """
     if moment is None:
         return None
     if moment.tzinfo is not UTC:

@@ -12,12 +12,15 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from paydesk import edge
 from paydesk.books import LOT, columns
 from paydesk.lots import FOREVER, Lot, order_of_spending
 from paydesk.store.pool import CLASHED, ROLLED_BACK, TAKEN
+
+PurseKey = tuple[str, str]
+"""Whose, and of which unit."""
 
 PURSES_MAX = 100_000
 LOTS_MAX = 20
@@ -122,7 +125,12 @@ class Purse:
 
 
 class _Plan:
-    """What a batch does to one purse: what remains in its lots that can be spent, and of all of them together."""
+    """What a batch does to one purse: what remains in its lots that can be spent, and of all of them together.
+
+    Lots are used up one after the other: those before `_place` are empty, those behind it as they were.
+    """
+
+    __slots__ = ("_before", "_least", "_place", "lots", "purse", "remaining", "spendable")
 
     def __init__(self, purse: Purse, mark: int, now: datetime) -> None:
         """Plan nothing yet; less than `mark` must not be left, for then somebody has to be told."""
@@ -130,7 +138,6 @@ class _Plan:
         self.lots = [lot for lot in purse.lots if lot.alive(now)]
         self.remaining = [lot.remaining for lot in self.lots]
         self.spendable = self._before = sum(self.remaining)
-        self.soonest = min((lot.expires_at for lot in self.lots if lot.expires_at), default=FOREVER)
         self._least = 0 if purse.told else mark
         self._place = 0
 
@@ -140,13 +147,18 @@ class _Plan:
         if after < self._least:
             return None
         self.spendable = after
-        while amount:
-            share = min(amount, self.remaining[self._place])
-            self.remaining[self._place] -= share
-            amount -= share
-            if amount:
-                self._place += 1
+        remaining = self.remaining
+        while amount > remaining[self._place]:
+            amount -= remaining[self._place]
+            remaining[self._place] = 0
+            self._place += 1
+        remaining[self._place] -= amount
         return after
+
+    @property
+    def soonest(self) -> datetime:
+        """When the first of its lots ends: until then the plan holds."""
+        return self.lots[0].expires_at or FOREVER
 
     @property
     def balance(self) -> int:
@@ -155,16 +167,18 @@ class _Plan:
 
     def changes(self) -> list[tuple[str, int, int]]:
         """Return the lots that are different: id, before, after."""
-        pairs = zip(self.lots, self.remaining, strict=True)
-        return [(lot.id, lot.remaining, after) for lot, after in pairs if after != lot.remaining]
+        used = self.lots[: self._place + 1]
+        return [(lot.id, lot.remaining, after) for lot, after in zip(used, self.remaining, strict=False)]
 
     def adopt(self, version: int) -> None:
         """Let the purse be what was planned: it has been written, and its row is `version` now."""
-        self.purse.balance = self.balance
-        self.purse.version = version
-        for lot, after in zip(self.lots, self.remaining, strict=True):
-            lot.remaining = after
-        self.purse.lots = [lot for lot in self.purse.lots if lot.remaining]
+        purse = self.purse
+        purse.balance = self.balance
+        purse.version = version
+        for place in range(self._place + 1):
+            self.lots[place].remaining = self.remaining[place]
+        if not self.remaining[0]:
+            purse.lots = [lot for lot in purse.lots if lot.remaining]
 
 
 class Purses:
@@ -173,7 +187,7 @@ class Purses:
     def __init__(self, marks: Callable[[str], int]) -> None:
         """`marks(unit)` is below what somebody has to be told: it is asked each time, for it may be edited."""
         self._marks = marks
-        self._purses: dict[tuple[str, str], Purse] = {}
+        self._purses: dict[PurseKey, Purse] = {}
 
     def forget(self, customer: str, unit: str) -> None:
         """Forget a wallet that may have changed."""
@@ -184,10 +198,11 @@ class Purses:
 
         Returns what could be spent after each, or `None` for what has to go the long way: nothing was done about that.
         """
+        keys = [(one.customer, one.unit) for _, one in wanted]
         for _ in range(TRIES):
-            await self._load(connection, wanted)
+            await self._load(connection, keys)
             batch = _Batch(self._purses, self._marks, now)
-            afters = [batch.plan(name, one) for name, one in wanted]
+            afters = [batch.plan(key, name, one) for key, (name, one) in zip(keys, wanted, strict=True)]
             if not batch.rows:
                 break
             try:
@@ -208,22 +223,22 @@ class Purses:
         for customer, unit in batch.plans:
             self.forget(customer, unit)
 
-    async def _load(self, connection: Any, wanted: Sequence[tuple[str, Spending]]) -> None:
+    async def _load(self, connection: Any, keys: Sequence[PurseKey]) -> None:
         """Read the purses that are not remembered."""
-        unknown = {key for _, one in wanted if (key := (one.customer, one.unit)) not in self._purses}
+        unknown = set(keys).difference(self._purses)
         if not unknown:
             return
         edge.point("statement:before")
         rows = await connection.fetch(LOAD, *columns(sorted(unknown)))
         edge.point("statement:after")
-        found: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        found: dict[PurseKey, list[Any]] = defaultdict(list)
         for row in rows:
             found[row[0], row[1]].append(row)
         for key, own in found.items():
             if len(own) <= LOTS_MAX:
                 self._remember(key, _purse(own))
 
-    def _remember(self, key: tuple[str, str], purse: Purse) -> None:
+    def _remember(self, key: PurseKey, purse: Purse) -> None:
         if len(self._purses) >= PURSES_MAX:
             del self._purses[next(iter(self._purses))]
         self._purses[key] = purse
@@ -236,8 +251,7 @@ def _purse(rows: Sequence[Any]) -> Purse:
     return Purse(wallet, spent, balance, told, version, lots)
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """What can be spent after a spend, and when it was."""
 
     balance: int
@@ -247,17 +261,16 @@ class Spent:
 class _Batch:
     """Decides in order, on copies: the purses change only when the statement has been carried out."""
 
-    def __init__(self, purses: dict[tuple[str, str], Purse], marks: Callable[[str], int], now: datetime) -> None:
+    def __init__(self, purses: dict[PurseKey, Purse], marks: Callable[[str], int], now: datetime) -> None:
         self._purses = purses
         self._marks = marks
         self._now = now
-        self._refused: set[tuple[str, str]] = set()
-        self.plans: dict[tuple[str, str], _Plan] = {}
+        self._refused: set[PurseKey] = set()
+        self.plans: dict[PurseKey, _Plan] = {}
         self.rows: list[tuple[object, ...]] = []
 
-    def plan(self, name: str, one: Spending) -> int | None:
+    def plan(self, key: PurseKey, name: str, one: Spending) -> int | None:
         """Plan a spend; return what can be spent after it, `None` if its purse cannot say (or could not before)."""
-        key = (one.customer, one.unit)
         purse = self._purses.get(key)
         if purse is None or key in self._refused:
             return None

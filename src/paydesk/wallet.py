@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from paydesk import announcing, audit, books, customers, fanout, ids, low, timers
 from paydesk.errors import Conflict, Invalid, NotFound, PaydeskError
@@ -84,8 +84,7 @@ class EndHold:
 Operation = Spend | Reserve | Give | EndHold
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """What became of an operation: what can be spent after it, and the hold if there is one. `replayed`: it was done before.
 
     `expires_at` is when what was given or held ends, if it does.
@@ -442,7 +441,7 @@ def _before(batch: Batch, operation: Spend | Reserve | Give) -> Done | None:
                 kind, operation.unit, operation.amount, operation.memo, _end_of(operation, before.at),
             ):  # fmt: skip
                 raise _other_request()
-            return replace(before, replayed=True)
+            return before._replace(replayed=True)
     return None
 
 
