@@ -417,6 +417,23 @@ def test_a_keyboard_is_enough_and_everything_has_its_name(desk: Desk, page: Page
     expect(page.get_by_role("region", name="Paid").get_by_role("list", name="Your order")).to_contain_text("10 credits")
 
 
+def test_enter_in_stripes_fields_pays_once_and_submits_no_form_of_the_page(desk: Desk, shop: str, page: Page) -> None:
+    buyer = desk.buyer()
+    buyer.say("/start")
+    page.goto(f"{shop}/?element=payment-form&price=credits-10&token={token_of(desk, buyer)}")
+    page.evaluate("""() => {
+      const element = document.querySelector("paydesk-payment-form"), around = document.createElement("form");
+      window.submitted = 0; around.addEventListener("submit", (event) => { event.preventDefault(); window.submitted += 1; });
+      element.replaceWith(around); around.append(element); }""")
+    fill(page, VISA)
+    for _ in range(2):
+        page.get_by_label("Security code").press("Enter", no_wait_after=True)
+    expect(page.get_by_role("heading", name="Paid")).to_be_visible(timeout=20_000)
+    assert page.evaluate("window.submitted") == 0
+    assert len(orders_of(desk, buyer)) == 1
+    until(lambda: desk.get(f"/v1/customers/{buyer.id}/credits")["balance"] == 10, what="what was paid, once")
+
+
 def test_a_balance_counts_in_the_buyers_language_and_says_when_it_cannot_be_shown(
     desk: Desk, shop: str, page: Page
 ) -> None:

@@ -84,6 +84,17 @@ def test_the_payment_element_pays_and_returns(sandbox: Sandbox, shop: str, page:
     assert status_of(sandbox, intent) == "succeeded"
 
 
+def test_enter_submits_the_form_around_the_element_as_stripes_own_does(sandbox: Sandbox, shop: str, page: Page) -> None:
+    intent = visit(page, shop, sandbox, "&redirect=if_required")
+    page.get_by_label("Card number").press("Enter")
+    expect(page.locator("#said")).to_have_text("incomplete_number: Your card number is incomplete.")
+    fill(page, "4242424242424242")
+    page.get_by_role("button", name="Pay now").evaluate("button => { button.disabled = true; }")
+    page.get_by_label("Security code").press("Enter")
+    expect(page.locator("#said")).to_have_text("succeeded")
+    assert status_of(sandbox, intent) == "succeeded"
+
+
 def test_a_decline_is_told_to_the_page(sandbox: Sandbox, shop: str, page: Page) -> None:
     intent = visit(page, shop, sandbox, "&redirect=if_required")
     fill(page, "4000000000000002")

@@ -75,6 +75,8 @@ const poor = await refused(() => server.credits.spend(customer, { amount: 1000 }
 const wrong = await refused(() => server.checkouts.create({ customer: who, items: [{ price: "no-such" }] }));
 const gone = await refused(() => server.orders.retrieve("ord_0"));
 assert.equal((await server.access.check("premium", { customer })).allowed, false);
+assert.deepEqual(await server.memberships.list(customer, { limit: 1 }).toArray({ max: 5 }), []);
+assert.equal((await refused(() => idsOf(server.memberships.list(customer, { starting_after: "discord:1" })))).param, "starting_after");
 const payment = await server.payments.create({ customer: who, amount: 500, currency: "usd" });
 assert.equal((await server.payments.cancel(payment.id)).status, "canceled");
 const begun = await server.subscriptions.create({ customer: who, price: "plus" });

@@ -209,6 +209,8 @@ async def test_discord_py_does_the_same(fake: DiscordFake) -> None:
         view = discord.ui.View().add_item(discord.ui.Button(sku_id=int(SKU), style=discord.ButtonStyle.premium))
         await http.send_message(private["id"], params=discord.http.handle_message_parameters("100 coins", view=view))
         assert fake.told(ada)[-1]["components"][0]["components"][0]["sku_id"] == SKU
+        fake.offers(SKU, "100 coins", 3)
+        assert [(one["id"], one["type"]) for one in await http.get_skus(fake.application)] == [(SKU, 3)]
         bought = fake.sells(ada, SKU)
         shop = int(fake.application)
         assert [one["id"] for one in await http.get_entitlements(shop, user_id=int(ada))] == [bought["id"]]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from conftest import settings_for
-from faults import CLOSE, Actor, Flow, Journal, Run, killed_at_every_moment
+from crash_planted import planted, refund_under_a_new_key
+from faults import CLOSE, Actor, Flow, Journal, Plant, Run, first_found, killed_at_every_moment, report
 from flows import beforehand, hear, post, work
 from flows_money import End, bought, ends, once_more, seen
-from paydesk import refund_requests
+from paydesk import asking, refund_requests, refunds
 from paydesk.config import load
-from sandbox_fixtures import running_sandbox
+from paydesk.store import Record, Store
+from paydesk.stripe.gateway import Gateway
+from sandbox_fixtures import Sandbox, running_sandbox
 
 MOMENTS = 18
 
@@ -28,8 +32,18 @@ async def ask(actor: Actor) -> None:
 async def approve(actor: Actor) -> None:
     """`paydesk approvals approve`, typed again when its end was not seen."""
     service = actor.service
+    await nothing_went_back_undecided(actor)
     row = await refund_requests.approve(service.store, service.gateway, actor.memory["request"], by="ann")
     seen(actor, "refund", row["refund_id"])
+
+
+async def nothing_went_back_undecided(actor: Actor) -> None:
+    """Note it when money went back of a request that still waits for a person, who might refuse it or let it expire."""
+    row = await refund_requests.get(actor.service.store, actor.memory["request"])
+    made = (await actor.at_stripe("GET", "/v1/refunds", payment_intent=row["payment_id"]))["data"]
+    if row["state"] == "waiting" and made:
+        finding = "approval: money went back before the approval was written down"
+        actor.journal.note("violation", actor.name.rpartition("-")[2], finding)
 
 
 NOTED = "SELECT action, count(*) FROM audit WHERE subject = $1 GROUP BY action ORDER BY action"
@@ -55,15 +69,55 @@ APPROVAL = Flow(
 )
 
 
+def run_of(sandbox: Sandbox, dsn: str, folder: Path, plant: Plant = nullcontext) -> Run:
+    """The flow on a database of its own, where so much may be asked for as it asks for."""
+    settings = settings_for(
+        dsn, sandbox.url, PAYDESK_DATA=str(folder / "data"),
+        PAYDESK_MCP_REFUND_MAX="9.99 usd", PAYDESK_MCP_REFUND_DAY_MAX="99999.00 usd",
+    )  # fmt: skip
+    return Run(APPROVAL, load(settings, folder=folder), Journal(folder / "journal"), plant)
+
+
 def test_every_moment_of_a_refund_that_is_approved(
     new_database: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running_sandbox() as sandbox:
-        settings = settings_for(
-            new_database(), sandbox.url, PAYDESK_DATA=str(tmp_path / "data"),
-            PAYDESK_MCP_REFUND_MAX="9.99 usd", PAYDESK_MCP_REFUND_DAY_MAX="99999.00 usd",
-        )  # fmt: skip
-        run = Run(APPROVAL, load(settings, folder=tmp_path), Journal(tmp_path / "journal"))
+        run = run_of(sandbox, new_database(), tmp_path)
         _, kinds = killed_at_every_moment(run, capsys, most=MOMENTS)
     assert kinds.total() >= MOMENTS - CLOSE
     assert {"stripe:before", "stripe:after"} <= set(kinds)
+
+
+# --- does it bite? ---------------------------------------------------------------------------------------------------
+
+right_approve = refund_requests.approve
+
+
+async def refund_before_the_decision(store: Store, gateway: Gateway, id_: str, *, by: str) -> Record:
+    """Give the money back first, and write down afterwards that somebody has decided so."""
+    row = await refund_requests.get(store, id_)
+    what = refunds.Ask(payment=row["payment_id"], amount=row["amount"], reason="requested_by_customer")
+    await refunds.make(store, gateway, what, operation=id_, actor=by)
+    return await right_approve(store, gateway, id_, by=by)
+
+
+BUGS: dict[str, tuple[Plant, str]] = {
+    "refund before the decision": (
+        lambda: planted(refund_requests, "approve", refund_before_the_decision), "approval: ",
+    ),
+    "refund without its key": (lambda: planted(asking, "answer", refund_under_a_new_key), "call: "),
+}  # fmt: skip
+"""The bug, and how what is found begins: the second refund is refused by Stripe, so its call stays open for ever."""
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_bug_planted_in_an_approval_is_reported(
+    bug: str, new_database: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant, kind = BUGS[bug]
+    with running_sandbox() as sandbox:
+        run = run_of(sandbox, new_database(), tmp_path, plant)
+        names = run.points()
+        found = first_found(run, [number for number, name in enumerate(names, 1) if name == "stripe:after"], kind)
+    report(capsys, f"{bug}: {found}")
+    assert [one for one in found if one.startswith(kind)], found

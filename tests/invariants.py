@@ -20,7 +20,12 @@ WHERE p.status = 'succeeded'
 """What has gone back of each payment: refunded, disputed and not decided, lost; `ever` counts whatever happened to it."""
 
 ELSEWHERE = "('stripe', 'webhook', 'telegram', 'telegram:pay', 'discord')"
-"""Where what is sent is kept by others: only they can say whether it is there."""
+"""Where what is sent is kept by others: whether it is there once, the fakes say, at the end of the flows that use them
+
+(flows_outside). What we know of it ourselves, the receipts, is looked at here.
+"""
+
+THREADS_ELSEWHERE = "('telegram', 'discord')"
 
 KEPT_PLAN = """NOT EXISTS (SELECT FROM invoice i JOIN invoice later ON later.subscription_id = i.subscription_id
     WHERE i.order_id = o.id AND later.billing_reason = 'subscription_update')"""
@@ -111,6 +116,13 @@ BROKEN: dict[str, str] = {
         WHERE x.state = 'sent' AND x.channel NOT IN {ELSEWHERE}
         AND NOT EXISTS (SELECT FROM message m WHERE m.id = (x.receipt->>'message')::bigint
             AND m.channel = x.channel AND m.external_id = x.address)""",
+    "message: a paid order is told once where a platform keeps the thread": f"""
+        SELECT o.id || ' has ' || count(x.id) || ' receipts on ' || o.channel
+        FROM orders o LEFT JOIN outbox x ON x.about = o.id AND x.template = 'paid' AND x.channel = o.channel
+            AND x.state = 'sent' AND x.receipt IS NOT NULL
+        WHERE o.paid_at IS NOT NULL AND o.channel IN {THREADS_ELSEWHERE} AND o.mode = 'payment'
+        GROUP BY o.id HAVING count(x.id) <> 1
+          AND NOT EXISTS (SELECT FROM outbox r WHERE r.about = o.id AND r.template = 'refunded')""",
     "message: the newest news of an order is what its message says": """
         SELECT x.dedup_key || ' is not what message ' || m.id || ' says' FROM outbox x
         JOIN message m ON m.id = (x.receipt->>'message')::bigint

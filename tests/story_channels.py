@@ -40,6 +40,12 @@ name = "10 credits"
 prices = [{ currency = "usd", amount = "9.99" }]
 grants = [{ kind = "credits", amount = 10 }]
 
+[products.nasty]
+name = "@everyone <b>{amount}</b> {{reason}} [x](https://evil.example) `%s` */_ \\r\\nBcc: all@evil.example"
+reminders = false
+prices = [{ currency = "usd", amount = "1.00", interval = "month" }]
+grants = [{ kind = "feature", feature = "nasty" }]
+
 [products.plus]
 name = "Plus"
 reminders = false
@@ -258,6 +264,26 @@ def test_each_hears_of_a_purchase_and_its_refund_where_they_bought_once_in_their
     told = [request.verified(world.endpoint["secret"]) for request in world.receiver.requests]
     for kind in ("order.paid", "order.fulfilled", "order.refunded"):
         assert sorted(event["data"]["id"] for event in told if event["type"] == kind) == sorted(orders)
+
+
+def test_a_products_nasty_name_does_no_harm_anywhere(world: World) -> None:
+    voices = one_of_each(world)
+    for voice in voices:
+        voice.buys("nasty")
+    subscribed = {"en": "You are subscribed to", "pl": "jest aktywna", "nl": "abonnement op"}
+    hear(world, voices, subscribed)
+    assert [one for one in world.telegram.asked("sendMessage") if one.get("parse_mode")] == []
+    for sent in [one.json for one in world.discord.asked("POST", "/messages")]:
+        assert sent["allowed_mentions"] == {"parse": []}
+    for voice in voices:
+        told = "\n".join(voice.read())
+        assert "{amount}" in told.replace("\\", ""), (voice.channel, "braces are no templates")
+        if voice.channel in ("discord", "chatwoot"):
+            assert not re.search(r"(?<!\\)\[x\]\(", told), (voice.channel, "a link that nobody may make")
+    letters = [email.message_from_bytes(one.content or b"", policy=email.policy.default) for one in world.post.taken]  # type: ignore[arg-type]
+    assert all(letter["Bcc"] is None for letter in letters)
+    bodies = [letter.get_body(("html",)) for letter in letters]
+    assert all("<b>{amount}</b>" not in body.get_content() for body in bodies if body is not None)  # type: ignore[union-attr]
 
 
 def test_each_hears_of_a_renewal(world: World) -> None:

@@ -372,6 +372,7 @@ def look(desk: Desk, *arguments: str, **settings: str) -> dict[str, str]:
 
 
 def test_the_doctor_says_in_a_line_each_what_is_wrong_and_mends_what_it_can(desk: Desk, fake: Fake) -> None:
+    until(lambda: "status-booked" in {label["title"] for label in fake.labels}, what="the labels that a start makes")
     fake.labels[:] = [label for label in fake.labels if label["title"] != "payment-failed"]
     before = look(desk)
     assert before["Chatwoot's labels"] == (

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from desk import Buyer, start_service
 from discord_fixtures import COINS, NASTY, PATRON, Member, Shop, answer_of, buttons, planted, shop_on, working
 from fakes.discord import DiscordFake, Guild
 from fakes.discord_gateway import Gateway
-from fakes.discord_shapes import asking, member_of, slash
+from fakes.discord_shapes import asking, happened, member_of, slash
 from fakes.discord_wire import HANGING
 from paydesk import drift
 from paydesk.app import open_service
@@ -398,18 +398,28 @@ def test_when_discord_is_away_it_is_told_once_and_nothing_is_lost(shop: Shop) ->
 
 def test_the_doctor_looks_at_discord_and_registers_the_commands(shop: Shop) -> None:
     club, vip = shop.servers.club, shop.servers.vip
+    until(lambda: shop.fake.commands, what="the commands that a start registers")
     shop.fake.commands.clear()
     shop.fake.endpoint = f"{shop.desk.url}/webhooks/discord"
     club.roles[vip]["position"] = 20
+    shop.fake.offers(COINS, "100 coins", 2)
     lines = discord_lines(shop, "check")
-    assert len(lines) == 11
+    assert len(lines) == 13
     assert [line for line in lines if not line.startswith("ok ")] == [
         "BAD  Discord: the commands: they are not registered, or others than ours  →  paydesk check --fix",
         "BAD  Discord: role VIP in The Club: the bot cannot give it  →  " + MEND,
-    ]
+        f"BAD  Discord: the SKU {COINS} of coins: 100 coins, of the kind durable  →  name one of the kind consumable ({SKUS})",
+        f"BAD  Discord: the SKU {PATRON} of patron: this application has none of that id  →  copy the right id from "
+        + SKUS + " into the catalogue",
+    ]  # fmt: skip
+    shop.fake.offers(COINS, "100 coins", 3)
+    shop.fake.offers(PATRON, "Patron", 5)
     club.roles[vip]["position"] = 3
     assert [line for line in discord_lines(shop, "check", "--fix") if not line.startswith("ok ")] == []
     assert [one["name"] for one in shop.fake.commands][:2] == ["start", "buy"]
+
+
+SKUS = "Developer Portal → Monetization → SKUs"
 
 
 def discord_lines(shop: Shop, *arguments: str) -> list[str]:
@@ -484,6 +494,28 @@ def test_a_role_of_discords_shop_lasts_as_long_as_its_entitlement_whatever_is_to
     shop.desk.quiet()
     assert not ben.has(guild, gold)
     assert shop.fake.asked("POST", "/consume")[-1].path.split("/")[-2] not in {held["id"], late["id"], refunded["id"]}
+    assert shop.desk.command("ledger", "check").returncode == 0
+
+
+def test_what_ended_and_has_begun_again_under_the_same_id_is_given_again(shop: Shop) -> None:
+    guild, gold = shop.servers.guild, shop.servers.gold
+    ada = shop.member(guild)
+    held = shop.fake.sells(ada.id, PATRON)
+    shop.happens(CREATED, held)
+    until(lambda: ada.has(guild, gold), what="the role")
+    for ended_ago in (timedelta(hours=3), timedelta(hours=1)):
+        held["ends_at"] = (datetime.now(UTC) - ended_ago).isoformat()
+        shop.happens(UPDATED, held)
+        until(lambda: not ada.has(guild, gold), what="the end of the role")
+        before = happened(CREATED, {**held, "ends_at": None}, shop.fake.application)
+        before["event"]["timestamp"] = (datetime.now(UTC) - ended_ago * 2).isoformat()
+        assert shop.call(before).status_code == 204  # told late: it is older than the end
+        shop.desk.quiet()
+        assert not ada.has(guild, gold)
+        held["ends_at"] = None
+        shop.happens(UPDATED, held)
+        until(lambda: ada.has(guild, gold), what="the role again")
+    shop.desk.quiet()
     assert shop.desk.command("ledger", "check").returncode == 0
 
 

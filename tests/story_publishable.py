@@ -43,6 +43,7 @@ def test_a_page_shows_what_is_sold_before_anybody_is_recognised(desk: Desk, page
     config = from_page(desk, page_key, "GET", "/v1/config").json()
     assert config["object"] == "config"
     assert "usd" in config["currencies"]
+    assert config["shop"] is None
     assert config["language"] in config["languages"]
     refused(from_page(desk, page_key, "GET", "/v1/customers/me/credits"), 403, "buyer_required")
 

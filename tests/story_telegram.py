@@ -423,7 +423,7 @@ def test_a_payer_is_answered_at_once_whatever_else_waits_to_be_told(
     asked = fake.pays(ada.number, invoice["message_id"])["pre_checkout_query"]["id"]
     yes = until(lambda: answers_to(fake, asked), patience_s=9, what="an answer within the ten seconds")
     assert yes[0]["ok"]
-    desk.sql(
+    desk.sql(  # what nobody has tried: the others have attempts of theirs, and go out by themselves
         "DELETE FROM outbox o WHERE dedup_key LIKE 'crowd:%' AND state = 'ready' "
         "AND NOT EXISTS (SELECT FROM attempt a WHERE a.outbox_id = o.id)"
     )

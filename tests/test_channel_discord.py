@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from fakes.discord import DiscordFake, Guild
 from fakes.discord_gateway import Gateway
 from fakes.discord_shapes import asking, happened, member_of, pressed, slash, user_of
 from fakes.discord_wire import CUT, LOST
+from paydesk import catalog_file, premium
 from paydesk.channels import discord as discord_channel
-from paydesk.channels import discord_gateway, discord_texts, plugged
+from paydesk.channels import discord_gateway, discord_shop, discord_texts, plugged
 from paydesk.channels.base import (
     Address,
     Arrival,
@@ -52,6 +54,7 @@ from paydesk.channels.base import (
     UseUp,
 )
 from paydesk.channels.discord_commands import registered
+from paydesk.channels.discord_ids import made_at_s
 from paydesk.channels.discord_messages import ASIDE
 from paydesk.channels.discord_rates import BUCKETS_MAX, Pace
 from paydesk.channels.http import Answer
@@ -1030,6 +1033,51 @@ async def test_a_malformed_purchase_means_nothing(channel: Channel, changes: dic
     assert (told.starts_at.year, told.ends_at, told.deleted, told.used_up) == (2015, None, False, False)
     assert channel.understand(dumped(happened("ENTITLEMENT_CREATE", {**good, **changes}, "9"))) == ()
     assert discord_gateway.arrival_from("ENTITLEMENT_UPDATE", {**good, **changes}) is None
+
+
+async def test_what_has_begun_again_is_heard_of_once_and_a_list_tells_it_anew_every_week(
+    fake: DiscordFake, channel: Channel
+) -> None:
+    bought = fake.sells(fake.user(), SKU)
+    weeks = [datetime(2026, 3, day, tzinfo=UTC) for day in (2, 8, 9)]
+    ids = [discord_shop.arrival_of("ENTITLEMENT_LISTED", bought, at).external_id for at in weeks]  # type: ignore[union-attr]
+    assert (ids[0] == ids[1], ids[0] == ids[2]) == (True, False)
+    bought["ends_at"] = "2026-02-01T00:00:00+00:00"
+    ended = {discord_shop.arrival_of("ENTITLEMENT_LISTED", bought, at).external_id for at in weeks}  # type: ignore[union-attr]
+    assert len(ended) == 1
+    asked = asking(fake, bought["user_id"], 2, slash("balance"))
+    (by_the_way,) = (one for one in channel.understand(dumped(asked)) if isinstance(one, BoughtThere))
+    happening = happened("ENTITLEMENT_UPDATE", bought, fake.application)
+    (by_event,) = channel.understand(dumped(happening))
+    assert (by_the_way.told_at, by_event.told_at) == (
+        datetime.fromtimestamp(made_at_s(asked["id"]), UTC), datetime.fromisoformat(happening["event"]["timestamp"])
+    )  # fmt: skip
+    fake.entitlements.clear()
+
+
+async def test_what_the_shop_has_is_held_against_what_the_catalogue_names(
+    fake: DiscordFake, channel: Channel, tmp_path: Path
+) -> None:
+    skus = [str(int(SKU) + 10 * number) for number in range(5)]
+    once, coins = "", '{ kind = "credits", amount = 9 }'
+    sold = [(once, coins), (', interval = "month"', '{ kind = "feature", feature = "vip" }'), *[(once, coins)] * 3]
+    (tmp_path / "catalog.toml").write_text("".join(
+        f'[products.p{number}]\nname = "P"\nprices = [{{ currency = "usd", amount = "4.99", discord_sku = "{sku}"{every} }}]\n'
+        f"grants = [{grant}]\n"
+        for number, (sku, (every, grant)) in enumerate(zip(skus, sold, strict=True))
+    ), encoding="utf-8")  # fmt: skip
+    fake.offers(skus[0], "100 coins", 3)
+    fake.offers(skus[1], "Patron", 5)
+    fake.offers(skus[2], "For ever", 2)
+    fake.offers(skus[3], "Soon", 3, on_sale=False)
+    catalog = catalog_file.load(tmp_path / "catalog.toml", {})
+    found = {one.what.split()[-1]: one for one in premium.findings(catalog, await channel.articles())}
+    assert [(key, one.ok, one.seen) for key, one in found.items()] == [
+        ("p0", True, "100 coins"), ("p1", True, "Patron"), ("p2", False, "For ever, of the kind durable"),
+        ("p3", True, "Soon"), ("p4", False, "this application has none of that id"),
+    ]  # fmt: skip
+    assert [(one.mend or "").split(" ")[0] for one in found.values()] == ["", "", "name", "nobody", "copy"]
+    fake.skus.clear()
 
 
 async def test_what_was_bought_is_used_up_once_whatever_becomes_of_the_answer(

@@ -134,6 +134,22 @@ ELSEWHERE = {"tg-not-sent", "tg-unknown-outcome", "tg-409-conflict"}
 """Rows that have a test of their own: nothing is answered, or only a poll is."""
 
 
+TABLES = {
+    "telegram": "telegram_failures", "discord": "discord", "chatwoot": "chatwoot", "sms_twilio": "sms",
+    "webhook_out": "webhook", "caldav": "calendar",
+}  # fmt: skip
+"""Which module has the table of each platform's rows; each looks whether it has them all."""
+
+
+def test_every_platform_of_the_list_has_a_table() -> None:
+    assert {rule["channel"] for rule in RULES} == set(TABLES)
+    assert len(RULES) == len({rule["id"] for rule in RULES}) == 76
+    for platform, module in TABLES.items():
+        source = (Path(__file__).parent / f"test_channel_{module}.py").read_text(encoding="utf-8")
+        assert "channel-failure-cases.json" in source
+        assert f'["channel"] == "{platform}"' in source
+
+
 def test_every_row_of_the_list_has_a_case() -> None:
     rows = {rule["id"] for rule in RULES if rule["channel"] == "telegram"}
     assert len(rows) > 20

@@ -158,6 +158,41 @@ def test_a_merged_person_is_listed_once(desk: Desk) -> None:
     assert walked(desk, "/v1/customers", channel=channel) == [first]
 
 
+def test_memberships_are_whole_both_ways_by_their_features(desk: Desk) -> None:
+    buyer, other = desk.buyer(), desk.buyer()
+    places = [("discord", "1001", ""), *(("discord", "1001", f"200{n}") for n in range(5)), ("telegram", "-100123", "")]
+    for who in (buyer, other):
+        who.say("/start")
+        for number, (channel, space, role) in enumerate(places):
+            desk.sql(
+                "INSERT INTO membership (customer_id, channel, space, role, wanted, changed_at) "
+                "VALUES ($1, $2, $3, $4, $5, now() - $6::int * interval '1 day')",
+                who.id, channel, space, role, number % 2 == 0, number,
+            )  # fmt: skip
+    path = f"/v1/customers/{buyer.id}/memberships"
+    whole = [one["feature"] for one in desk.get(path, limit=100)["data"]]
+    assert whole == [":".join(part for part in place if part) for place in places]
+    read, after = [], {}
+    while True:
+        page = desk.get(path, limit=3, **after)
+        read += [one["feature"] for one in page["data"]]
+        if not page["has_more"]:
+            break
+        desk.sql("UPDATE membership SET changed_at = now() WHERE space = '-100123'")  # what changes meanwhile stays in
+        after = {"starting_after": read[-1]}
+    assert read == whole
+    page = desk.get(path, limit=2, ending_before=whole[4])
+    assert ([one["feature"] for one in page["data"]], page["has_more"]) == (whole[2:4], True)
+    lately = desk.get(path, **{"from": (datetime.now(UTC) - timedelta(hours=36)).isoformat()})["data"]
+    assert [one["feature"] for one in lately] == [*whole[:2], whole[-1]]
+    other_place = desk.sql(
+        "UPDATE membership SET role = '9' WHERE customer_id = $1 AND role = '2001' RETURNING role", other.id
+    )
+    for cursor in (f"discord:1001:{other_place[0]['role']}", "discord:", "x"):
+        answer = desk.call("GET", path, params={"starting_after": cursor})
+        assert error_of(answer, 400, "invalid_request")["param"] == "starting_after"
+
+
 def test_what_somebody_was_sent_before_a_merge_is_the_survivors(desk: Desk) -> None:
     buyers = desk.buyer("telegram"), desk.buyer("telegram")
     for buyer in buyers:

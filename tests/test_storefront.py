@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -193,6 +194,37 @@ def test_the_words_at_the_foot_are_in_the_buyers_language(shop: Desk) -> None:
     said = httpx.get(link, params={"locale": "pl"}, headers=BROWSER).text
     for word in ("Regulamin", "Prywatność", "Pomoc i kontakt"):
         assert f">{word}</a>" in said
+
+
+def test_in_the_chat_terms_and_support_lead_to_the_shops(shop: Desk, desk: Desk) -> None:
+    def said(on: Desk, text: str, locale: str = "en") -> dict[str, Any]:
+        told = {"channel": "telegram", "external_id": str(random.randrange(10**9)), "text": text, "locale": locale}
+        (reply,) = on.post("/v1/chat", told)["replies"]
+        return dict(reply)
+
+    terms = said(shop, "/regulamin", "pl")
+    assert terms["text"].startswith("Kupujesz od: Ania & <Lessons>")
+    assert terms["buttons"] == [
+        {"label": "Regulamin", "url": "https://ania.example/terms?a=1&b=2"},
+        {"label": "Prywatność", "url": "https://ania.example/privacy"},
+    ]
+    support = said(shop, "/support")
+    assert support["text"].splitlines()[1:] == ["Ania & <Lessons>: help@ania.example"]
+    assert support["buttons"] == [], "no chat opens an e-mail address from a button"
+    assert "Ask them for their terms" in said(desk, "/terms")["text"]
+    assert "\n" not in said(desk, "/support")["text"]
+
+
+def test_a_page_of_the_shops_own_is_told_whose_it_is(shop: Desk, desk: Desk) -> None:
+    told = shop.get("/v1/config")["shop"]
+    logo = told.pop("logo")
+    assert logo.startswith(shop.settings["PAYDESK_PUBLIC_URL"] + "/shop/logo?v=")
+    assert httpx.get(shop.url + logo.partition(shop.settings["PAYDESK_PUBLIC_URL"])[2]).status_code == 200
+    assert told == {
+        "name": "Ania & <Lessons>", "accent": "#7a3cff", "terms": "https://ania.example/terms?a=1&b=2",
+        "privacy": "https://ania.example/privacy", "support": "mailto:help@ania.example",
+    }  # fmt: skip
+    assert desk.get("/v1/config")["shop"] is None
 
 
 def test_logo_and_colour_are_served_harmlessly_and_kept_by_their_version(shop: Desk) -> None:

@@ -102,8 +102,9 @@ class RefundsAre:
 class EntitlementIs:
     """What was bought in a platform's own shop: it gives from `since` until `ends_at` (`None`: no end is known).
 
-    `deleted`: it went back, which it never does twice. `uses_up`: once it is given, it is used up there. The platform
-    keeps the money and does not tell how much: our books count the purchase.
+    `deleted`: it went back, which it never does twice. `uses_up`: once it is given, it is used up there. `lifts` is an end
+    that was known and holds no more, because it has begun again since. The platform keeps the money and does not tell
+    how much: our books count the purchase.
     """
 
     at: datetime
@@ -116,6 +117,7 @@ class EntitlementIs:
     ends_at: datetime | None
     deleted: bool
     uses_up: bool
+    lifts: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from paydesk import customers, deeds, entitlements, outbox, timers
+from paydesk import customers, deeds, entitlements, outbox, paging, timers
 from paydesk.desk import Desk, reasons_for
 from paydesk.entitlements import Held
 from paydesk.outbox import Delivery, Message
+from paydesk.paging import Cut, Listed, Only
 from paydesk.store import Record, Store, Tx
 
 GRANT, REVOKE = "grant", "revoke"
@@ -94,6 +95,12 @@ def changes(
 
 LOAD = "SELECT customer_id, channel, space, role, wanted, version FROM membership WHERE customer_id = ANY($1::text[])"
 
+LISTED = Listed(
+    "membership", "m.customer_id, m.channel, m.space, m.role, m.wanted, m.version", "membership m",
+    ("m.channel", "m.space", "m.role"), "m.changed_at", "concat_ws(':', m.channel, m.space, nullif(m.role, ''))",
+    upwards=True,
+)  # fmt: skip
+
 SAVE = """
 INSERT INTO membership (customer_id, channel, space, role, wanted, version, changed_at)
 SELECT n.*, (SELECT desk_now()) FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::int[]) n
@@ -140,6 +147,16 @@ async def load(tx: Tx, people: Iterable[str]) -> list[Membership]:
     """Return the memberships of people, wanted or not, in the order of their places."""
     rows = await tx.fetch(LOAD + " ORDER BY 1, 2, 3, 4", sorted(people))
     return [_membership(row) for row in rows]
+
+
+async def listed(store: Store, person: str, cut: Cut) -> tuple[list[Membership], bool]:
+    """Return a person's memberships, wanted or not, in the order of their places, and whether there are more.
+
+    A cursor is the feature of one; times are when it last began or ended to be wanted.
+    """
+    async with store.transaction() as tx:
+        page = await paging.read(tx, LISTED, [Only("m.customer_id = {}", (person,), steady=True)], cut)
+    return [_membership(row) for row in page.rows], page.has_more
 
 
 def _membership(row: Record) -> Membership:

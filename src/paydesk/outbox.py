@@ -196,9 +196,8 @@ HOLDS_UP = f"""p.channel = o.channel AND p.address = o.address AND p.id < o.id A
           AND (p.template IN ('grant','revoke')) = (o.template IN ('grant','revoke'))
           AND (o.template NOT IN ('grant','revoke') OR (p.conversation = o.conversation AND {HOLDS_UP_NOW}))"""
 
-# Row by row from those looked through, never the other way: a join may begin with all that waits on every channel, and a
-# planner without statistics, on a new database, does. The CASE keeps it to the primary key: no index over what is alive
-# can be shown to hold the row.
+# Row by row from those looked through: a join may begin with all that waits on every channel, and a planner without
+# statistics does. The CASE keeps it to the primary key: no index over what is alive can be shown to hold the row.
 CLAIM = f"""
 UPDATE outbox SET state = 'leased', attempts = attempts + 1, claim_id = $4,
     next_at = now() + make_interval(secs => {LEASE_S})
@@ -353,10 +352,8 @@ async def finish(store: Store, delivery: Delivery, result: Result) -> bool:
     async with store.transaction() as tx:
         await tx.execute(
             "INSERT INTO attempt (outbox_id, outcome, detail) VALUES ($1, $2, $3)",
-            delivery.id,
-            result.outcome,
-            result.detail,
-        )
+            delivery.id, result.outcome, result.detail,
+        )  # fmt: skip
         touched = await tx.execute(
             FINISH, delivery.id, delivery.claim_id, state, result.detail, result.receipt, float(wait_s),
             result.waits_for if state == "waiting" else None, result.counted or state != "ready",
@@ -426,8 +423,7 @@ async def retry(tx: Tx, ids: Sequence[int]) -> int:
     """Make dead or waiting messages due now; return how many."""
     return await tx.execute(
         "UPDATE outbox SET state = 'ready', attempts = 0, next_at = '-infinity', finished_at = NULL, waits_for = NULL, "
-        "behind = false "
-        "WHERE id = ANY($1::bigint[]) AND state IN ('ready','waiting','dead')",
+        "behind = false WHERE id = ANY($1::bigint[]) AND state IN ('ready','waiting','dead')",
         list(ids),
     )
 

@@ -34,7 +34,7 @@ class Listed:
     """What is listed: where it is read from, and what its order and its cursors are.
 
     `key` are the columns that order it, the last of them unique; `at` is its time, `id` what a cursor names. `number`
-    reads a cursor that is a number.
+    reads a cursor that is a number. It is read the newest first, or with `upwards` from the least `key` on.
     """
 
     what: str
@@ -44,6 +44,7 @@ class Listed:
     at: str
     id: str
     number: Callable[[str], int] | None = None
+    upwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ async def read(tx: Tx, listed: Listed, only: Sequence[Only], cut: Cut) -> Page:
     if cut.starting_after is not None and cut.ending_before is not None:
         raise Invalid("give starting_after or ending_before, not both", param="ending_before")
     backwards = cut.ending_before is not None
+    rising = backwards != listed.upwards
     wanted = [*only]
     if cut.since is not None:
         wanted.append(Only(f"{listed.at} >= {{}}", (cut.since,)))
@@ -77,9 +79,9 @@ async def read(tx: Tx, listed: Listed, only: Sequence[Only], cut: Cut) -> Page:
     place = await _place(tx, listed, [one for one in only if one.steady], cut)
     if place:
         marks = ", ".join(f"${len(values) + number}" for number in range(1, len(place) + 1))
-        where.append(f"({', '.join(listed.key)}) {'>' if backwards else '<'} ({marks})")
+        where.append(f"({', '.join(listed.key)}) {'>' if rising else '<'} ({marks})")
         values += place
-    order = ", ".join(f"{column} {'ASC' if backwards else 'DESC'}" for column in listed.key)
+    order = ", ".join(f"{column} {'ASC' if rising else 'DESC'}" for column in listed.key)
     rows = await tx.fetch(
         f"SELECT {listed.columns} FROM {listed.tables} WHERE {' AND '.join(['true', *where])} "
         f"ORDER BY {order} LIMIT ${len(values) + 1}",

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+from paydesk import premium
 from paydesk.catalog import Catalog
 from paydesk.channels import plugged
 from paydesk.channels.base import Channel, DeliveryError, Finding, Start
@@ -43,14 +44,16 @@ async def examine(settings: Settings, store: Store, catalog: Catalog, *, fix: bo
     spaces = spaces_of(catalog)
     findings = [_nobody(name) for name in sorted(set(spaces) - {channel.name for channel in channels})]
     for channel in channels:
-        findings += await _one(channel, dict(spaces[channel.name]), fix=fix)
+        findings += await _one(channel, catalog, dict(spaces[channel.name]), fix=fix)
         findings += _rules(channel, catalog)
     return findings
 
 
-async def _one(channel: Channel, spaces: dict[str, set[str]], *, fix: bool) -> Sequence[Finding]:
+async def _one(channel: Channel, catalog: Catalog, spaces: dict[str, set[str]], *, fix: bool) -> Sequence[Finding]:
     try:
         findings = await channel.preflight(spaces, fix=fix)
+        if channel.shop and any(price.discord_sku for price in catalog.prices.values()):
+            findings += premium.findings(catalog, await channel.articles())
     except DeliveryError as error:
         mend = getattr(error, "mend", "look at its settings and the network, then look again")
         findings = [Finding(False, channel.name, str(error), mend)]

@@ -246,7 +246,8 @@ def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
     except NotYet as not_yet:
         return Outcome("parked", str(not_yet), waits_for=fact.order)
     before = saying.standing(desk, case.order)
-    _note(desk, case, step.case, row, ends_at=fact.ends_at if isinstance(fact, EntitlementIs) else None)
+    of_shop = fact if isinstance(fact, EntitlementIs) else None
+    _note(desk, case, step.case, row, of_shop)
     if isinstance(fact, EntitlementIs):
         desk.messages += saying.use_up_of(step.case.order, fact, row)
     if isinstance(fact, BalanceIs):
@@ -269,11 +270,8 @@ def _unknown(desk: Desk, fact: CaseFact) -> Outcome:
     return Outcome("parked", f"{fact.order} is not known yet", waits_for=fact.order)
 
 
-def _note(desk: Desk, before: Case, after: Case, row: Row, *, ends_at: datetime | None = None) -> None:
-    """Keep what is known now, and post what everything of the order is worth now.
-
-    An end that a fact tells, or told before, is where what lasts ends: the latest one counts.
-    """
+def _note(desk: Desk, before: Case, after: Case, row: Row, told: EntitlementIs | None = None) -> None:
+    """Keep what is known now, and post what everything of the order is worth now; `told` says where what lasts ends."""
     if after != before:
         desk.touched_cases.setdefault(before.order.id, before)
         desk.cases[before.order.id] = after
@@ -289,8 +287,15 @@ def _note(desk: Desk, before: Case, after: Case, row: Row, *, ends_at: datetime 
             continue  # what a balance transaction says of itself never changes
         else:
             target, since = worth(source.terms, after.order, returned), after.order.paid_at
-        ends = [end for end in (source.until, ends_at) if end is not None and source.kind in entitlements.KINDS]
-        post(desk, source, target, since, row, until=max(ends, default=None))
+        post(desk, source, target, since, row, until=_end_of(source, told))
+
+
+def _end_of(source: Source, told: EntitlementIs | None) -> datetime | None:
+    """Return where what lasts ends: the latest end that was ever told counts, unless it was lifted since."""
+    if source.kind not in entitlements.KINDS or told is None:
+        return source.until
+    known = None if source.until == told.lifts else source.until
+    return max((end for end in (known, told.ends_at) if end is not None), default=None)
 
 
 # --- write -----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 NAME_MAX = 60
 ADDRESS_MAX = 500
 LOGO_BYTES_MAX = 256 * 1024
+MAILTO = "mailto:"
 
 TYPES = {
     ".png": "image/png",
@@ -68,6 +69,20 @@ class Shop:
         return tuple((text, address) for text, address in named if address is not None)
 
     @property
+    def email(self) -> str | None:
+        """Where buyers write to for help, if that is an e-mail address."""
+        support = self.support or ""
+        return support.removeprefix(MAILTO) if support.startswith(MAILTO) else None
+
+    def as_json(self, public_url: str) -> dict[str, str | None] | None:
+        """Return what a page has to know of the shop, with a logo's whole address; `None` for nobody's."""
+        if not self.name:
+            return None
+        logo = None if self.logo is None else self.logo.elsewhere or public_url + self.logo.address
+        named = {"terms": self.terms, "privacy": self.privacy, "support": self.support}
+        return {"name": self.name, "logo": logo, "accent": self.accent, **named}
+
+    @property
     def logo_origin(self) -> str | None:
         """The origin that pages must be let load a picture from, if it is not ours."""
         if self.logo is None or self.logo.elsewhere is None:
@@ -103,7 +118,7 @@ def _has_good_port(text: str) -> bool:
 def checked_support(text: str) -> str:
     """Return where buyers find help, an e-mail address as `mailto:`; raises `ValueError`."""
     if _EMAIL.fullmatch(text):
-        return f"mailto:{text}"
+        return MAILTO + text
     try:
         return checked_address(text)
     except ValueError:

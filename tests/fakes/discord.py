@@ -15,7 +15,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fakes.discord_shapes import command_of, entitlement_of, guild_of, member_of, message_of, role_of, user_of
+from fakes.discord_shapes import command_of, entitlement_of, guild_of, member_of, message_of, role_of, sku_of, user_of
 from fakes.discord_wire import Answer, DiscordWire, Refused, Request, checked
 
 EPOCH_MS = 1_420_070_400_000
@@ -64,6 +64,7 @@ class DiscordFake(DiscordWire):
         self.commands: list[dict[str, Any]] = []
         self.interactions: dict[str, Interaction] = {}
         self.entitlements: dict[str, dict[str, Any]] = {}
+        self.skus: dict[str, dict[str, Any]] = {}
         self._count = 0
 
     def environ(self, **more: str) -> dict[str, str]:
@@ -123,6 +124,8 @@ class DiscordFake(DiscordWire):
                 return 200, self._edit(channel, message, request.json)
             case ["applications", application, "commands"]:
                 return 200, self._commands(method, application, request.json)
+            case ["applications", self.application, "skus"]:
+                return 200, list(self.skus.values())
             case ["applications", application, "entitlements", *rest]:
                 return self._entitled(application, rest, request.query)
             case ["interactions", interaction, token, "callback"]:
@@ -260,6 +263,13 @@ class DiscordFake(DiscordWire):
         return self.commands
 
     # --- the shop ----------------------------------------------------------------------------------------------------
+
+    def offers(self, sku: str, name: str, kind: int, *, on_sale: bool = True) -> None:
+        """Have something in Discord's own shop: 2 is bought once, 3 used up, 5 repeats, with a group (6) beside it."""
+        self.skus[sku] = sku_of(sku, self.application, name, kind, on_sale=on_sale)
+        if kind == 5:
+            group = str(int(sku) - 4096)
+            self.skus[group] = sku_of(group, self.application, name, 6, on_sale=on_sale)
 
     def sells(self, user: str, sku: str, *, at_s: float | None = None, ends_at: str | None = None) -> dict[str, Any]:
         """Let somebody buy something in Discord's own shop; gives the entitlement."""

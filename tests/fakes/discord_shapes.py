@@ -93,6 +93,13 @@ def entitlement_of(id_: str, application: str, user: str, sku: str, ends_at: str
     return {"id": id_, **bought, "deleted": False, "consumed": False, "starts_at": starts_at, "ends_at": ends_at}
 
 
+def sku_of(id_: str, application: str, name: str, kind: int, *, on_sale: bool) -> dict[str, Any]:
+    flags = (1 << 2 if on_sale else 0) | (1 << 8 if kind in (5, 6) else 0)
+    more = {"dependent_sku_id": None, "manifest_labels": None, "access_type": 1, "features": [], "release_date": None}
+    slug = name.lower().replace(" ", "-")
+    return {"id": id_, "type": kind, "application_id": application, "name": name, "slug": slug, "flags": flags, **more}
+
+
 def command_of(id_: str, application: str, told: Mapping[str, Any]) -> dict[str, Any]:
     """A command as it is told back: with what Discord adds, and without what is empty."""
     rights = told.get("default_member_permissions")

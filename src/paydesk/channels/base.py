@@ -22,6 +22,7 @@ from paydesk.channels.failures import Refused as Refused
 from paydesk.channels.failures import RetryLater as RetryLater
 from paydesk.channels.failures import Unknown as Unknown
 from paydesk.channels.own_money import AnswerPaying as AnswerPaying
+from paydesk.channels.own_money import Article as Article
 from paydesk.channels.own_money import BoughtThere as BoughtThere
 from paydesk.channels.own_money import GiveBack as GiveBack
 from paydesk.channels.own_money import Invoice as Invoice
@@ -352,6 +353,10 @@ class Channel:
     async def preflight(self, spaces: Mapping[str, set[str]], *, fix: bool) -> list[Finding]:
         """Look whether everything is set up for the roles sold in each space; with `fix`, mend what can be mended."""
         return []
+
+    async def articles(self) -> Mapping[str, Article]:
+        """Return what a `shop` has, by the ids that a catalogue names."""
+        return {}
 
     async def start(self) -> None:
         """Prepare (register commands, make labels), once, when the service starts; a failure is only logged."""

@@ -16,6 +16,7 @@ from paydesk.channels import discord_interactions
 from paydesk.channels.base import (
     Action,
     Address,
+    Article,
     Channel,
     Command,
     DeliveryError,
@@ -186,6 +187,10 @@ class Discord(Channel):
         except DeliveryError as error:
             return [_failed(f"Discord: the server {space}", error)]
         return [*findings(server, roles, self._settings.invite(space))]
+
+    async def articles(self) -> Mapping[str, Article]:
+        """Return what Discord's shop has of this application, by SKU."""
+        return await self._shop.articles(await self._id())
 
     # --- commands --------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -205,7 +206,7 @@ def arrival_from(name: str, told: Mapping[str, Any]) -> Arrival | None:
     if name == JOINED:
         return _joined(told)
     if name in discord_shop.EVENTS:
-        return discord_shop.arrival_of(name, told)
+        return discord_shop.arrival_of(name, told, datetime.now(UTC))
     return _message(told)
 
 

@@ -133,7 +133,7 @@ def understand(body: bytes) -> Sequence[Command]:
     """Return what a stored arrival means: an interaction, a webhook event, or an event of the gateway."""
     told = parsed(body)
     if "t" in told:
-        return tuple(_gateway_event(told["t"], _part(told, "d")))
+        return tuple(_gateway_event(told["t"], _part(told, "d"), told.get("at")))
     if "event" in told:
         return tuple(_webhook_event(_part(told, "event")))
     return tuple(_interaction(told))
@@ -203,14 +203,15 @@ def _answers(told: Mapping[str, Any]) -> dict[str, Any]:
 def _webhook_event(event: Mapping[str, Any]) -> Iterator[Command]:
     """Read what was bought; an app that was added to a server (again) can do there what waited for it."""
     if event.get("type") in discord_shop.EVENTS:
-        yield from discord_shop.bought(event["type"], _part(event, "data"))
+        at = discord_shop.moment(event.get("timestamp"))
+        yield from discord_shop.bought(event["type"], _part(event, "data"), at)
     server = _part(_part(event, "data"), "guild").get("id")
     if event.get("type") == "APPLICATION_AUTHORIZED" and is_id(server):
         yield Mended(server)
 
 
-def _gateway_event(name: Any, event: Mapping[str, Any]) -> Iterator[Command]:
-    yield from discord_shop.bought(name, event)
+def _gateway_event(name: Any, event: Mapping[str, Any], at: Any) -> Iterator[Command]:
+    yield from discord_shop.bought(name, event, discord_shop.moment(at))
     user = _part(event, "user").get("id") or _part(event, "author").get("id")
     if not is_id(user):
         return

@@ -7,9 +7,9 @@ once. `base` has these words too: whoever writes a channel imports them from the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from paydesk.channels.address import Address
 
@@ -62,6 +62,18 @@ class UseUp:
     bought: str
 
 
+# --- what there is to buy --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """Something that the platform's own shop has: how it is sold there, and whether people can buy it now."""
+
+    name: str
+    kind: Literal["consumable", "durable", "subscription", "other"]
+    on_sale: bool
+
+
 # --- in: what an arrival means ---------------------------------------------------------------------------------------
 
 
@@ -101,7 +113,7 @@ class BoughtThere:
     """What somebody has bought in the platform's own shop, as it is now: `article` is what is sold, `bought` the purchase.
 
     It gives from `starts_at` until `ends_at` (`None`: no end is known). `deleted`: it went back. `used_up`: it was used
-    up there.
+    up there. `told_at` is when the platform said so: said well after an end, "no end" means that it has begun again.
     """
 
     who: Address
@@ -111,3 +123,4 @@ class BoughtThere:
     ends_at: datetime | None = None
     deleted: bool = False
     used_up: bool = False
+    told_at: datetime | None = field(default=None, compare=False)

@@ -147,10 +147,18 @@ class Conversation:
         ]
 
     async def _support(self, said: Said) -> list[Reply]:
-        return [Reply(said.words.say("support"), kind="support")]
+        """Tell where help is: an e-mail address stands in the text, because no chat opens one from a button."""
+        shop, words = self._catalog.shop, said.words
+        lines = [words.say("support"), *([f"{one_line(shop.name)}: {shop.email}"] if shop.email else [])]
+        return [Reply("\n".join(lines), _leads(words, {"shop_support": shop.support}), "support")]
 
     async def _terms(self, said: Said) -> list[Reply]:
-        return [Reply(said.words.say("terms"))]
+        """Lead to the shop's own terms; a shop that names none is asked for them."""
+        shop, words = self._catalog.shop, said.words
+        if shop.terms is None:
+            return [Reply(words.say("terms"), _leads(words, {"shop_privacy": shop.privacy}))]
+        text = words.say("terms_shop", shop=one_line(shop.name))
+        return [Reply(text, _leads(words, {"shop_terms": shop.terms, "shop_privacy": shop.privacy}))]
 
     async def _lang(self, said: Said) -> list[Reply]:
         """Ask which language they read, or keep what they chose: from then on no channel changes it."""
@@ -248,6 +256,15 @@ def _may(words: Words, feature: str, access: entitlements.Access) -> str:
     if access.until is None:
         return words.say("access", feature=words.feature(feature))
     return words.say("access_until", feature=words.feature(feature), until=words.moment(access.until))
+
+
+def _leads(words: Words, addresses: Mapping[str, str | None]) -> tuple[Button, ...]:
+    """Return buttons that lead to a shop's pages, by the names of their texts."""
+    return tuple(
+        Button(words.button(name), url=address)
+        for name, address in addresses.items()
+        if address is not None and address.startswith("https://")
+    )
 
 
 def _menu(words: Words) -> tuple[Button, ...]:

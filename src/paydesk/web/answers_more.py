@@ -264,11 +264,23 @@ class CustomerSession(Answer):
     expires_at: Time
 
 
+class ShopSaid(Answer):
+    """What the catalogue says of the shop. `support` is an address, or `mailto:` with an e-mail address."""
+
+    name: str = Field(examples=["Kawa i Lekcje"])
+    logo: str | None
+    accent: str | None = Field(examples=["#7a3cff"])
+    terms: str | None
+    privacy: str | None
+    support: str | None = Field(examples=["mailto:help@kawa.example"])
+
+
 class PageConfig(Answer):
-    """What a page has to know."""
+    """What a page has to know. `shop` is `null` where the catalogue says nothing of it."""
 
     object: Literal["config"]
     livemode: bool
+    shop: ShopSaid | None
     stripe_publishable_key: str | None
     stripe_api_version: str
     public_url: str

@@ -55,11 +55,12 @@ async def create_session(request: Request, here: Here, caller: Seller, given: Se
 
 @router.get("/config", tags=["Catalogue"])
 async def get_config(here: Here, _caller: AnybodyOrReader) -> dict[str, Any]:
-    """Return what a page has to know: Stripe's publishable key and API version, currencies and languages."""
+    """Return what a page has to know: whose shop it is, Stripe's publishable key and API version, currencies, languages."""
     settings, catalog = here.settings, here.catalog
     return {
         "object": "config",
         "livemode": settings.livemode,
+        "shop": catalog.shop.as_json(settings.public_url),
         "stripe_publishable_key": settings.stripe_publishable_key,
         "stripe_api_version": NEWEST,
         "public_url": settings.public_url,

@@ -15,6 +15,7 @@ from paydesk.web import shapes
 from paydesk.web.api import Admin, BuyerOrSpender, Here, Reader, Seller
 from paydesk.web.auth import person_of
 from paydesk.web.once import once
+from paydesk.web.parameters import Part
 
 router = APIRouter(prefix="/v1")
 
@@ -52,12 +53,14 @@ async def claim(
 
 
 @router.get("/customers/{customer}/memberships", tags=["Access"])
-async def list_memberships(here: Here, _caller: Reader, customer: str) -> dict[str, Any]:
-    """List the roles and groups of a person: those they are to have, and those they had."""
+async def list_memberships(here: Here, _caller: Reader, part: Part, customer: str) -> dict[str, Any]:
+    """List the roles and groups of a person, in the order of their names: those they are to have, and those they had.
+
+    A cursor is the `feature` of one; `from` and `to` ask for those that began or ended in that time.
+    """
     person = await customers.resolve(here.store, customer)
-    async with here.store.transaction() as tx:
-        found = await memberships.load(tx, [person])
-    return {"data": [_membership(one) for one in found], "has_more": False}
+    found, more = await memberships.listed(here.store, person, part)
+    return {"data": [_membership(one) for one in found], "has_more": more}
 
 
 @router.post("/customers/{customer}/memberships/sync", tags=["Access"])

@@ -19,6 +19,7 @@ REPLIES = {
     "support": "Something is not right? Write to the people who run this shop, and name the reference of your order: "
     "/history shows it.",
     "terms": "You buy from the people who run this shop, and Stripe takes your payment. Ask them for their terms: /support.",
+    "terms_shop": "You buy from {shop}, and Stripe takes your payment.",
     "language_name": "English",
     "lang_which": "Which language shall I write?",
     "lang_set": "From now on: {language}.",

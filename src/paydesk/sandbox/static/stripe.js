@@ -165,6 +165,8 @@
       input.setAttribute("aria-label", about.label);
       input.addEventListener("input", () => { tidy(name, input); input.removeAttribute("aria-invalid"); this.changed(); });
       for (const event of ["focus", "blur"]) input.addEventListener(event, () => this.tell(event, {}));
+      // As Stripe's own elements do: Enter submits the form around them, whether its button is disabled or not.
+      input.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.isComposing) this.host.closest("form")?.requestSubmit(); });
       this.inputs[name] = input;
       return input;
     }

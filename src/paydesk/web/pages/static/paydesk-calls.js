@@ -1,5 +1,5 @@
 // Every call of the API by what it is about. A call is its method, its path and what is sent; the rest is the client's.
-import { Listing, byCursor } from "./paydesk-lists.js";
+import { Listing, byCursor, byFeature } from "./paydesk-lists.js";
 import { PaydeskError, fieldsOf, part } from "./paydesk-http.js";
 
 /** The four shapes that calls have, over a client's `request`. */
@@ -39,7 +39,7 @@ function catalogue({ get, whole }) {
   };
 }
 
-function people({ get, post, patch, remove, list, whole }) {
+function people({ get, post, patch, remove, list }) {
   return {
     customers: {
       create: (given, options) => post("/v1/customers", given, options),
@@ -56,7 +56,7 @@ function people({ get, post, patch, remove, list, whole }) {
     },
     customerSessions: { create: (given, options) => post("/v1/customer_sessions", given, options) },
     memberships: {
-      list: (customer, options) => whole(`${person(customer)}/memberships`, options),
+      list: (customer, query, options) => list(`${person(customer)}/memberships`, query, options, byFeature),
       sync: (customer, options) => post(`${person(customer)}/memberships/sync`, undefined, options),
     },
     access: {

@@ -138,7 +138,8 @@ export declare class Paydesk {
     create: Creates<{ customer: Given.CustomerRef; expires_in_s?: number }, Shapes.CustomerSession>;
   };
   readonly memberships: {
-    list(customer: string, options?: Read): Listing<Shapes.Membership>;
+    /** In the order of their features, which are the cursors. */
+    list(customer: string, query?: Given.ListQuery, options?: Read): Listing<Shapes.Membership>;
     /** Give a person their roles and places again. */
     sync(customer: string, options?: Write): Promise<Shapes.List<Shapes.Membership>>;
   };

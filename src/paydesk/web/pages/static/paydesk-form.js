@@ -201,10 +201,7 @@ export class PaydeskPaymentForm extends PaydeskElement {
     const form = node("form", { className: "stack", noValidate: true, attr: { part: "form" } },
       node("slot", { name: "payment" }), this.bones, this.problem, this.button, this.news,
       node("p", { className: "soft small", textContent: this.say("form_safe"), attr: { part: "note" } }));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.submit();
-    });
+    this.#paysBy(form);
     this.summary = this.#summary();
     this.show(node("div", { className: this.#ground, attr: { part: "card" } }, node("slot", { name: "before" }), this.summary, form, node("slot", { name: "after" })));
   }
@@ -220,13 +217,24 @@ export class PaydeskPaymentForm extends PaydeskElement {
       this.tell("ready", { order: this.#order.order ?? null });
     });
     element.on("loaderror", (event) => this.away(event.error));
-    element.mount(this.place);
+    element.mount(this.place.firstChild);
   }
 
+  /** Stripe's element submits the form that it finds around itself when Enter is pressed in it: one of its own, here. */
   #place() {
     this.place?.remove();
-    this.place = node("div", { slot: "payment" });
+    this.place = node("form", { slot: "payment", noValidate: true }, node("div"));
+    this.#paysBy(this.place);
     this.append(this.place);
+  }
+
+  /** Pay where a form is submitted, and let no form that the page has around us hear of it. */
+  #paysBy(form) {
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      this.submit();
+    });
   }
 
   /** Some ways to pay need the intent before they can be shown: then a first press makes it. */

@@ -11,6 +11,9 @@ const onward = after("id");
 /** What follows a page of a list whose entries have a cursor besides their id. */
 export const byCursor = after("cursor");
 
+/** What follows a page of a list whose entries have no id, but a feature each. */
+export const byFeature = after("feature");
+
 /**
  * A list that is asked for when somebody wants it. Awaited, it is its first page, { data, has_more }. In `for await` it
  * is everything, a page at a time: the newest first, and with `ending_before` from that one towards the newest.

@@ -48,9 +48,20 @@ export interface Product {
   grants: Grant[];
 }
 
+/** What the catalogue says of the shop; `support` is an address, or `mailto:` with an e-mail address. */
+export interface ShopSaid {
+  name: string;
+  logo: string | null;
+  accent: string | null;
+  terms: string | null;
+  privacy: string | null;
+  support: string | null;
+}
+
 export interface Config {
   object: "config";
   livemode: boolean;
+  shop: ShopSaid | null;
   stripe_publishable_key: string | null;
   stripe_api_version: string;
   public_url: string;
