@@ -82,7 +82,7 @@ def _row(names: tuple[str, ...], where: list[str]) -> str:
 
 def _wrapped(text: str) -> str:
     """A long text as source, in lines."""
-    lines = textwrap.wrap(text, 105, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)
     quote = '"' if len(lines) == 1 else '"""'
     return "        " + quote + "\n        ".join(lines) + quote
 

@@ -76,6 +76,38 @@ def test_a_buyer_says_where_they_are_where_tax_is_computed(sandbox: Sandbox, sho
     assert (done["automatic_tax"]["status"], done["customer_details"]["address"]["country"]) == ("complete", "NL")
 
 
+def test_a_buyer_says_where_to_send_an_order_and_how(sandbox: Sandbox, shop: str, page: Page) -> None:
+    data = "shipping_options[{}][shipping_rate_data]"
+    rates = {
+        f"{data.format(place)}[{name}]": value
+        for place, (title, amount) in enumerate((("Ground", "500"), ("Air", "1500")))
+        for name, value in (
+            ("display_name", title),
+            ("fixed_amount][amount", amount),
+            ("fixed_amount][currency", "usd"),
+        )
+    }
+    session = session_of(sandbox, success_url=f"{shop}/thanks", **rates,
+                         **{"shipping_address_collection[allowed_countries][]": "NL"})  # fmt: skip
+    page.goto(session["url"])
+    expect(page.locator("#due")).to_have_text("$14.99")
+    fill(page, "4242424242424242")
+    page.get_by_label("Air").check()
+    expect(page.locator("#due")).to_have_text("$24.99")
+    expect(page.get_by_label("Email")).to_have_value("jo@example.com")
+    page.get_by_role("button", name="Pay $24.99").click()
+    expect(page.locator("#ship-error")).to_have_text("Your shipping address is incomplete.")
+    page.get_by_label("Full name", exact=True).fill("Jo Buyer")
+    page.get_by_label("Address", exact=True).fill("Main street 1")
+    page.get_by_label("Postal code").fill("2611 AA")
+    page.get_by_label("City").fill("Delft")
+    page.get_by_role("button", name="Pay $24.99").click()
+    page.wait_for_url(f"{shop}/thanks")
+    expanded = {"expand[]": "payment_intent"}
+    paid = sandbox.call("GET", f"/v1/checkout/sessions/{session['id']}", expanded).json()["payment_intent"]
+    assert (paid["amount_received"], paid["shipping"]["address"]["city"]) == (2499, "Delft")
+
+
 def test_a_declined_card_is_told_and_another_one_pays(
     sandbox: Sandbox, session: dict[str, Any], shop: str, page: Page
 ) -> None:

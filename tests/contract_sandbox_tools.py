@@ -23,8 +23,10 @@ _TRIGGERS = """
     charge.refund.updated charge.refunded charge.succeeded
     checkout.session.async_payment_failed checkout.session.async_payment_succeeded checkout.session.completed
     checkout.session.expired
-    coupon.created coupon.deleted coupon.updated customer.created customer.deleted customer.updated
+    cash_balance.funds_available coupon.created coupon.deleted coupon.updated
+    credit_note.created credit_note.updated credit_note.voided customer.created customer.deleted customer.updated
     customer.discount.created customer.discount.deleted customer.discount.updated
+    customer.source.created customer.source.updated customer_cash_balance_transaction.created
     customer.subscription.created customer.subscription.deleted customer.subscription.paused
     customer.subscription.trial_will_end customer.subscription.updated
     invoice.created invoice.deleted invoice.finalized invoice.marked_uncollectible invoice.paid
@@ -35,11 +37,14 @@ _TRIGGERS = """
     test_helpers.test_clock.advancing test_helpers.test_clock.created test_helpers.test_clock.deleted
     test_helpers.test_clock.ready
     payment_intent.amount_capturable_updated payment_intent.canceled payment_intent.created
-    payment_intent.payment_failed payment_intent.processing payment_intent.requires_action payment_intent.succeeded
+    payment_intent.partially_funded payment_intent.payment_failed payment_intent.processing
+    payment_intent.requires_action payment_intent.succeeded
     payment_method.attached payment_method.detached payment_method.updated
-    price.created price.updated product.created product.deleted product.updated
+    plan.created plan.deleted plan.updated price.created price.updated product.created product.deleted product.updated
     setup_intent.canceled setup_intent.created setup_intent.requires_action setup_intent.setup_failed
     setup_intent.succeeded
+    subscription_schedule.canceled subscription_schedule.created subscription_schedule.released
+    subscription_schedule.updated tax_rate.created tax_rate.updated
 """.split()  # noqa: SIM905
 # The CLI's own names for a story whose event is called otherwise.
 _EVENT_OF = {

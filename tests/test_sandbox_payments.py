@@ -23,6 +23,8 @@ _DECLINES = [
     ("4000000000000119", "processing_error", "processing_error"),
     ("4000000000000341", "card_declined", "generic_decline"),
 ]
+# The field of the card that a decline names.
+_FIELDS = {"expired_card": "exp_month", "incorrect_cvc": "cvc"}
 _PAYMENT = {"amount": "2000", "currency": "usd", "confirm": "true"}
 
 
@@ -77,7 +79,7 @@ def test_a_declined_card_leaves_the_session_open(sandbox: Sandbox, number: str, 
         code,
         decline_code,
     )
-    assert "param" not in error
+    assert error.get("param") == _FIELDS.get(code)
     assert error["payment_intent"]["status"] == "requires_payment_method"
     assert error["payment_intent"]["last_payment_error"]["message"] == error["message"]
     assert sandbox.event_types()[-3:] == ["payment_intent.created", "charge.failed", "payment_intent.payment_failed"]

@@ -382,3 +382,16 @@ def test_a_schedule_pays_with_a_method_of_its_own_customer(biller: Biller, place
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
     own = biller.get(f"customers/{customer}")["invoice_settings"]["default_payment_method"]
     assert biller.post("subscription_schedules", **given, **{field: own})["status"] == "active"
+
+
+def test_a_schedule_whose_subscription_is_canceled_for_want_of_money_is_aborted(biller: Biller) -> None:
+    subscription, schedule, _ = downgraded(biller)
+    failing = biller.post("payment_methods/pm_card_chargeCustomerFail/attach", customer=subscription["customer"])["id"]
+    biller.post(f"subscriptions/{subscription['id']}", default_payment_method=failing)
+    biller.news()
+    biller.advance("2026-05-30T00:00:00")
+    assert biller.get(f"subscriptions/{subscription['id']}")["cancellation_details"]["reason"] == "payment_failed"
+    assert biller.get(f"subscription_schedules/{schedule}")["status"] == "canceled"
+    news = biller.news()
+    assert "subscription_schedule.aborted" in news
+    assert "subscription_schedule.canceled" not in news

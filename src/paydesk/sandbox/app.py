@@ -19,15 +19,18 @@ from . import (
     balance,
     billing_rules,
     captures,
+    cash_balance,
     catalog,
     charges,
     checkout,
     checkout_codes,
     checkout_pay,
     coupon_calls,
+    credit_note_calls,
     customer_balance,
     customer_discounts,
     customers,
+    direct_charges,
     disputes,
     elements_calls,
     endpoints,
@@ -54,11 +57,15 @@ from . import (
     search,
     setup_attempts,
     setup_intents,
+    shipping_rates,
+    sources,
     subscription_calls,
     subscription_ends,
     subscription_followers,  # noqa: F401 (subscriptions follow their invoices from there)
     subscription_items,
+    tax_rates,
     test_clocks,
+    tokens,
 )
 from .calls import Operation
 from .manners import Manners
@@ -70,9 +77,10 @@ OPERATIONS: list[Operation] = sorted((
     operation
     for module in (
         checkout, checkout_pay, intents, customers, catalog, plans, methods, charges, refunds, balance, events, endpoints,
-        account_call, captures, disputes, fraud_warnings, mandates, setup_attempts, setup_intents,
-        portal, search,
-        checkout_codes, coupon_calls, customer_balance, customer_discounts, invoice_calls, invoice_items, invoice_line_calls,
+        account_call, captures, cash_balance, direct_charges, disputes, fraud_warnings, mandates, setup_attempts, setup_intents,
+        portal, search, shipping_rates, sources, tax_rates, tokens,
+        checkout_codes, coupon_calls, credit_note_calls, customer_balance, customer_discounts, invoice_calls, invoice_items,
+        invoice_line_calls,
         invoice_previews, invoice_upcoming,
         subscription_calls, subscription_ends, subscription_items, schedule_calls, test_clocks, listening,
     )

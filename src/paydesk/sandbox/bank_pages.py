@@ -1,4 +1,6 @@
-"""The banks' pages: 3-D Secure for cards, the bank's own page for P24 and iDEAL, and where the buyer goes afterwards."""
+"""The banks' pages: 3-D Secure for cards, the bank's own page for P24 and iDEAL, what a bank transfer is sent to, and where
+the buyer goes afterwards.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,21 @@ def routes(world: World) -> list[Route]:
 
     async def bank(request: Request) -> Response:
         found = world.intent_of_ticket(request.path_params["ticket"])
-        if found is None:
+        if found is None or found[1].get("_transfer"):
             return framed(notice("This authentication is over", "It was completed or given up already.", status=404))
         if request.method == "GET":
             return _bank_page(*found)
         passed = decode((await request.body()).decode("latin-1")).get("result") == "complete"
         return RedirectResponse(_finished(world, *found, passed=passed), 303)
 
+    async def transfer(request: Request) -> Response:
+        found = world.intent_of_ticket(request.path_params["ticket"])
+        if found is None or not found[1].get("_transfer"):
+            return notice("There is nothing to send", "This payment was made or given up already.", status=404)
+        return page("transfer.html", shown=found[1]["next_action"]["display_bank_transfer_instructions"])
+
     return [
+        Route("/c/transfer/{ticket}", transfer, methods=["GET"]),
         Route("/c/3ds/{ticket}", bank, methods=["GET", "POST"]),
         Route("/c/bank/{ticket}", bank, methods=["GET", "POST"]),
     ]

@@ -18,6 +18,7 @@ class Decline:
     network_decline_code: str | None = "01"
     blocked: bool = False  # by Stripe, before the bank was asked
     failure_code: str | None = None  # of the charge, where it is not `code`
+    param: str | None = None  # the field of the card that is wrong
 
     def fields(self) -> Json:
         """The fields that an error and `last_payment_error` have beside code and message."""
@@ -35,8 +36,10 @@ INSUFFICIENT = Decline(
 )
 LOST = Decline("card_declined", _SAID_NO, "lost_card", "do_not_try_again", "41")
 STOLEN = Decline("card_declined", _SAID_NO, "stolen_card", "do_not_try_again", "43")
-EXPIRED = Decline("expired_card", "Your card has expired.", None, "do_not_try_again", "54")
-WRONG_CVC = Decline("incorrect_cvc", "Your card's security code is incorrect.", None, "confirm_card_data", "82")
+EXPIRED = Decline("expired_card", "Your card has expired.", None, "do_not_try_again", "54", param="exp_month")
+WRONG_CVC = Decline(
+    "incorrect_cvc", "Your card's security code is incorrect.", None, "confirm_card_data", "82", param="cvc"
+)
 TOO_OFTEN = Decline("card_declined", _SAID_NO, "card_velocity_exceeded", "do_not_try_again", "65")
 BLOCKED = Decline("card_declined", _SAID_NO, "fraudulent", "do_not_try_again", None, blocked=True)
 PROCESSING = Decline(
@@ -61,7 +64,7 @@ class Card:
     `attach` and `charge` say what is refused. `authentication` is `never`, `always`, `unless_set_up` (asked for on
     the first payment, not off-session once set up) or `on_session` (set up already). `aftermath` names what follows a
     paid charge by itself, `fails` the checks of CVC and address that fail, `at_once` whether the money is available
-    without waiting.
+    without waiting, `second_network` the other network of a card that has two.
     """
 
     number: str
@@ -76,6 +79,7 @@ class Card:
     fails: tuple[str, ...] = ()
     risk: str = "normal"
     at_once: bool = False
+    second_network: str = ""
 
     @property
     def last4(self) -> str:
@@ -149,6 +153,8 @@ _CARDS = [
     Card("6011000990139424", "discover", hint="Works"),
     Card("6011981111111113", "discover", funding="debit", hint="Works, debit"),
     Card("36227206271667", "diners", hint="Works"),
+    Card("4000002500001001", country="FR", hint="Works, Cartes Bancaires", second_network="cartes_bancaires"),
+    Card("5555552500001001", "mastercard", "FR", hint="Works, Cartes Bancaires", second_network="cartes_bancaires"),
     Card("6205500000000000004", "unionpay", hint="Works"),
     *(Card(number, country=country, hint=f"Works, card of {country}") for country, number in _OF_COUNTRIES.items()),
 ]
@@ -167,6 +173,9 @@ _TOKENS = {
     "unionpay": "6200000000000005",
     "us": "4242424242424242",
     **{country.lower(): number for country, number in _OF_COUNTRIES.items()},
+    "cartesBancaires": "4000002500001001",
+    "visa_cartesBancaires": "4000002500001001",
+    "mastercard_cartesBancaires": "5555552500001001",
     "amex_threeDSecureNotSupported": "378282246310005",
     "chargeDeclined": "4000000000000002",
     "visa_chargeDeclined": "4000000000000002",
@@ -246,12 +255,12 @@ def card_error(code: str, message: str, param: str | None = None) -> StripeError
 
 
 def refused(decline: Decline, *, param: str | None = None, extra: Json | None = None) -> StripeError:
-    """The answer 402 for a decline."""
+    """The answer 402 for a decline; `param` is what is named where the decline itself names no field."""
     return StripeError(
         decline.message,
         status=402,
         kind="card_error",
         code=decline.code,
-        param=param,
+        param=decline.param or param,
         extra={**decline.fields(), **(extra or {})},
     )

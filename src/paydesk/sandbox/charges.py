@@ -88,11 +88,16 @@ def _stored(account: Account, intent: Json, method: Json, decline: Decline | Non
         "payment_intent": intent["id"],
         "payment_method": method["id"],
         "payment_method_details": details,
-        "receipt_email": intent["receipt_email"],
-        "shipping": intent["shipping"],
+        **{name: intent[name] for name in _TAKEN_OVER},
         "status": "succeeded" if paid else "failed",
         "_bypass_pending": card is not None and card.at_once,
     }, object_id=new_id(kind))  # fmt: skip
+
+
+# What a charge has as its payment intent has it.
+_TAKEN_OVER = (
+    "receipt_email", "shipping", "source", "statement_descriptor", "statement_descriptor_suffix", "transfer_group",
+)  # fmt: skip
 
 
 def settle_charge(account: Account, charge: Json) -> None:
@@ -111,8 +116,8 @@ def _unset() -> Json:
     """The fields of a charge that have no value, or none yet."""
     names = (
         "application", "application_fee", "application_fee_amount", "balance_transaction",
-        "failure_balance_transaction", "on_behalf_of", "receipt_number", "receipt_url", "review", "source",
-        "source_transfer", "statement_descriptor", "statement_descriptor_suffix", "transfer_data", "transfer_group",
+        "failure_balance_transaction", "on_behalf_of", "receipt_number", "receipt_url", "review", "source_transfer",
+        "transfer_data",
     )  # fmt: skip
     return dict.fromkeys(names) | {
         "amount_refunded": 0,

@@ -13,22 +13,24 @@ from .checkout_orders import (
     intent_id,
     order_amount,
     reckoned,
+    refuse_short_trial,
     refuse_too_small,
     refuse_without_recurring,
     refuse_wrong_subscription,
     session_discounts,
     setup_id,
-    trial_end_of,
 )
+from .checkout_shipping import SHIPPING_OPTIONS, shipping_fields
 from .checkout_tax import refuse_wrong_update, tax_fields
 from .embedded_pages import embedded_fields, refuse_wrong_embedding
 from .errors import Json, StripeError, invalid, missing_parameter, unreadable
 from .events import emit
 from .ids import new_id
 from .intents import CAPTURE_METHOD, DESCRIPTIVE, cancel_intent
+from .invoice_lines import price_amount
 from .later import DEEDS, later
 from .live_customers import live_customer
-from .method_rules import TYPES, check_capture, check_currency, check_future, check_mode
+from .method_rules import PAGE_TYPES, check_capture, check_currency, check_future, check_mode
 from .money import MAXIMUM_MINOR, check_steps, currency_code
 from .params import (
     ADDRESS,
@@ -70,7 +72,7 @@ _CUSTOM_TEXT: Shape = {
 _CREATE: Shape = {
     **EXTRAS,
     "allow_promotion_codes": flag,
-    "allowed_payment_method_types": items(choice(*TYPES), 20),
+    "allowed_payment_method_types": items(choice(*PAGE_TYPES), 20),
     "billing_address_collection": choice("auto", "required"),
     "cancel_url": url,
     "client_reference_id": text(200),
@@ -94,11 +96,12 @@ _CREATE: Shape = {
         }
     ),
     "payment_method_collection": choice("always", "if_required"),
-    "payment_method_types": items(choice(*TYPES), 20),
+    "payment_method_types": items(choice(*PAGE_TYPES), 20),
     "phone_number_collection": fields({"enabled": flag}, ("enabled",)),
     "setup_intent_data": fields({"description": text(1000), "metadata": metadata}),
     "redirect_on_completion": choice("always", "if_required", "never"),
     "return_url": url,
+    "shipping_options": SHIPPING_OPTIONS,
     "submit_type": choice("auto", "book", "donate", "pay", "subscribe"),
     "subscription_data": fields(SUBSCRIPTION_DATA),
     "success_url": url,
@@ -145,6 +148,7 @@ def _create(call: Call) -> Json:
         "status": "open",
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
         "url": f"{call.account.public_url}/c/pay/{session_id}",
+        **shipping_fields(call.account, params, currency),
         **embedded_fields(params, session_id),
         **anchor_fields(call.account, params, lines),
         "_intent_data": params.get("payment_intent_data") or {},
@@ -153,7 +157,7 @@ def _create(call: Call) -> Json:
         "_subscription_data": params.get("subscription_data") or {},
     }  # fmt: skip
     if lines:
-        trial_end_of(call.account, values)  # refuses one that cannot be
+        refuse_short_trial(call.account, values)
         values |= reckoned(call.account, values)
         refuse_too_small(values, values["amount_total"])
     session = call.account.add("checkout.session", values, object_id=session_id)
@@ -233,9 +237,7 @@ def _line(account: Account, given: Json, param: str, mode: str) -> Json:
         raise invalid(f"Quantity is required. Add `quantity` to `{param}`", f"{param}[quantity]", "parameter_missing")
     price = _line_price(account, given, param, mode)
     product = account.get("product", price["product"], param)
-    if price["unit_amount"] is None:
-        raise invalid("A price with a fractional unit amount cannot be used here.", f"{param}[price]")
-    amount = price["unit_amount"] * quantity
+    amount = price_amount(price, quantity)
     return {
         "id": new_id("item"),
         "object": "item",
@@ -304,7 +306,7 @@ def _settings(params: Json) -> Json:
         "currency_conversion", "customer_account", "integration_identifier", "invoice", "managed_payments",
         "payment_intent", "payment_link", "payment_method_configuration_details", "permissions",
         "recovered_from", "saved_payment_method_options", "setup_intent", "shipping_address_collection",
-        "shipping_cost", "subscription",
+        "subscription",
     )  # fmt: skip
     echoed = (
         "allow_promotion_codes", "billing_address_collection", "cancel_url", "client_reference_id", "customer_email",
@@ -324,7 +326,6 @@ def _settings(params: Json) -> Json:
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
         "payment_method_types": allowed or ["card"],
         "phone_number_collection": params.get("phone_number_collection") or {"enabled": False},
-        "shipping_options": [],
         "ui_mode": "hosted_page",
         "wallet_options": None,
     }  # fmt: skip

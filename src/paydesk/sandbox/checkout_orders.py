@@ -5,6 +5,7 @@ from __future__ import annotations
 from .accounts import Account
 from .anchors import ANCHOR_CONFIG, anchor_of
 from .billing_parts import INVOICE_SETTINGS
+from .checkout_shipping import shipping_minor
 from .coupons import check_usable, chosen, close_used_up, coupon_of, left_after, redeemable
 from .customer_discounts import discounts_of_customer
 from .errors import Json, invalid, missing_parameter, unreadable
@@ -22,6 +23,7 @@ from .subscription_rows import check_items, period_at
 from .subscriptions import Order, finish_start, remind_if_near, start
 
 _MOST_OF_A_KIND = 20
+_SHORTEST_TRIAL_S = 48 * 3600 - 5  # a request takes a moment
 
 SUBSCRIPTION_DATA: Shape = {
     "billing_cycle_anchor": integer,
@@ -112,10 +114,12 @@ def reckoned(account: Account, session: Json) -> Json:
     )
     for line, amount in zip(due, left, strict=True):
         line |= {"amount_discount": line["amount_subtotal"] - amount, "amount_total": amount}
+    sending = shipping_minor(session)
+    total = sum(left) + sending
     return {
-        "_lines": lines, "amount_subtotal": order_amount(due), "amount_total": sum(left),
-        "payment_status": "unpaid" if sum(left) else "no_payment_required",
-        "total_details": {"amount_discount": order_amount(due) - sum(left), "amount_shipping": 0, "amount_tax": 0},
+        "_lines": lines, "amount_subtotal": order_amount(due), "amount_total": total,
+        "payment_status": "unpaid" if total else "no_payment_required",
+        "total_details": {"amount_discount": order_amount(due) - sum(left), "amount_shipping": sending, "amount_tax": 0},
     }  # fmt: skip
 
 
@@ -185,6 +189,14 @@ def _recurring(account: Account, line: Json) -> bool:
 def product_of(account: Account, line: Json) -> str:
     """The product that a line sells, by its id."""
     return str(account.get("price", line["price"], "price")["product"])
+
+
+def refuse_short_trial(account: Account, session: Json) -> None:
+    """Refuse a trial of a new session that cannot be, or that ends in less than two days."""
+    trial_end_of(account, session)
+    moment = (session["_subscription_data"] or {}).get("trial_end")
+    if session["mode"] == "subscription" and moment and moment < account.clock.now_s() + _SHORTEST_TRIAL_S:
+        raise invalid("The `trial_end` date has to be at least 2 days in the future.", "subscription_data[trial_end]")
 
 
 def trial_end_of(account: Account, session: Json) -> int | None:

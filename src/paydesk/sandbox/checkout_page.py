@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from starlette.responses import Response
 
 from . import checkout_pay
 from .accounts import Account
 from .cards import CARDS, Card
 from .checkout_orders import coupons_of, due_minor, product_of
+from .checkout_shipping import shipping_minor, shown_options
 from .coupons import left_after
 from .embedded_pages import is_embedded
 from .errors import Json
 from .html import day, framed, notice, page
 from .method_rules import RULES
-from .money import written
+from .money import decimals, written
 from .words import COUNTRIES
 from .world import World
 
@@ -53,9 +56,17 @@ def _lines(account: Account, session: Json) -> list[Json]:
     for line in session["_lines"]:
         price = account.get("price", line["price"], "price")
         product = account.find("product", price["product"]) or {"images": [], "description": None}
-        shown.append({**line, "unit_amount": price["unit_amount"], "image": next(iter(product["images"]), None),
+        shown.append({**line, "each": _each(price), "image": next(iter(product["images"]), None),
                       "text": product["description"], "every": every(price)})  # fmt: skip
     return shown
+
+
+def _each(price: Json) -> str:
+    """What one unit costs; a part of the smallest unit is written out."""
+    if price["unit_amount"] is not None:
+        return written(price["unit_amount"], price["currency"])
+    exact = Decimal(price["unit_amount_decimal"]).scaleb(-decimals(price["currency"]))
+    return f"{exact.normalize():f} {price['currency'].upper()}"
 
 
 def every(price: Json) -> str:
@@ -134,6 +145,9 @@ def _view(account: Account, session: Json, shown: Json, lines: list[Json]) -> Js
             mode == "subscription" and (bool(trial_days) or session["payment_method_collection"] == "always")
         ),
         "coupon_field": bool(session["allow_promotion_codes"]),
+        "shipping": shown_options(account, session),
+        "ship_countries": (session["shipping_address_collection"] or {}).get("allowed_countries", []),
+        "sending": shipping_minor(session),
         "discount": session["total_details"]["amount_discount"],
         "balance": due - session["amount_total"] if due is not None else 0,
         "countries": COUNTRIES if session["automatic_tax"]["enabled"] else (),

@@ -16,6 +16,7 @@ from .checkout_orders import (
     subscribe,
     will_decline,
 )
+from .checkout_shipping import SHIPPED_TO, collected, shipped_to
 from .checkout_tax import check_buyer, keep_details
 from .confirming import How, start_payment
 from .customers import add_customer
@@ -40,6 +41,7 @@ _CONFIRM: Shape = {
     "payment_method_options": fields({"blik": fields({"code": text(20)})}),
     "payment_method_data": fields({**METHOD_DATA, "save": flag}, ("type",)),
     "customer_email": email,
+    "shipping": SHIPPED_TO,
 }
 
 
@@ -93,6 +95,7 @@ def _confirm(call: Call) -> Json:
     refresh(call.account, session)
     due = due_minor(call.account, session)
     refuse_overtaken(call.account, session, call.params.get("expected_amount", due))
+    call.account.change(session, **collected(session, call.params.get("shipping")))
     if session["mode"] == "setup":
         _save_method(call, session)
     elif due == 0 and session["mode"] == "subscription":
@@ -125,6 +128,8 @@ def _pay(call: Call, session: Json) -> None:
     shown = presentment(session, details["email"])
     account.change(session, _buyer=details, **({"presentment_details": shown} if shown else {}))
     account.change(intent, payment_method=method["id"], **({"presentment_details": shown} if shown else {}))
+    if shipped_to(session):
+        account.change(intent, shipping=shipped_to(session))
     options = call.params.get("payment_method_options") or {}
     start_payment(
         account, intent, method, How(return_url=page_address(session), options=options, mandate_data=_BY_PAGE)
@@ -271,7 +276,11 @@ def _created_customer(account: Account, session: Json) -> str | None:
     if not wanted or session["customer"]:
         return None
     buyer = session["_buyer"]
-    customer = add_customer(account, {name: buyer[name] for name in ("email", "name", "address")})
+    sent = shipped_to(session)
+    shipping = {"address": sent["address"], "name": sent["name"], "phone": None} if sent else None
+    customer = add_customer(
+        account, {**{name: buyer[name] for name in ("email", "name", "address")}, "shipping": shipping}
+    )
     account.change(session, customer=customer["id"])
     return str(customer["id"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .accounts import Account
+from .checkout_shipping import shipped_to
 from .errors import Json, invalid, unreadable
 from .events import emit_update
 from .taxes import check_location, location_of, recognized
@@ -59,8 +60,11 @@ def keep_details(account: Account, session: Json) -> None:
 
 def _kept(customer: Json, session: Json) -> Json:
     """Return what a session changes in its customer."""
-    given = session.get("_buyer") or {}
+    given = dict(session.get("_buyer") or {})
+    sent = shipped_to(session)
+    if sent:
+        given["shipping"] = {"address": sent["address"], "name": sent["name"], "phone": None}
     asked = session.get("_customer_update") or {}
-    kept = [name for name in ("address", "name") if asked.get(name) == "auto"]
+    kept = [name for name in ("address", "name", "shipping") if asked.get(name) == "auto"]
     kept += [] if customer["email"] else ["email"]
     return {name: given[name] for name in kept if given.get(name)}

@@ -6,6 +6,7 @@ debit for days. Checkout, the API and Stripe.js all come through here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .accounts import Account
@@ -43,6 +44,10 @@ class How:
     mandate_data: Json | None = None
 
 
+# How intents are confirmed whose flow has a module of its own, by flow; filled by these modules.
+STARTS: dict[str, Callable[[Account, Json, Json, How], None]] = {}
+
+
 def start_payment(account: Account, intent: Json, method: Json, how: How) -> None:
     """Confirm an intent with a method. A decline is raised as 402; what takes time leaves the intent waiting."""
     kind = method["type"]
@@ -55,6 +60,8 @@ def start_payment(account: Account, intent: Json, method: Json, how: How) -> Non
         _start_card(account, intent, method, how)
     elif flow == DEBIT:
         _start_debit(account, intent, method, how)
+    elif flow in STARTS:
+        STARTS[flow](account, intent, method, how)
     elif how.off_session:
         raise invalid(f"Payments with `{kind}` cannot be confirmed off-session.", "off_session")
     elif how.action_refused:

@@ -197,13 +197,16 @@ def shares(coupon: Json, amounts: list[int]) -> list[int]:
     return parts
 
 
-def left_after(coupons: list[Json], amounts: list[tuple[str, int]]) -> list[int]:
-    """What is left of amounts (each beside its product, smallest unit) after one coupon after the other."""
-    left = [amount for _, amount in amounts]
-    for coupon in coupons:
+def left_after(
+    coupons: list[Json], amounts: list[tuple[str, int]], alone: list[tuple[Json, int]] | None = None
+) -> list[int]:  # fmt: skip
+    """What is left of amounts (each beside its product, smallest unit) after one coupon after the other.
+
+    `alone` are coupons of one amount only, each with its place; they come first."""
+    left, everywhere = [amount for _, amount in amounts], list(range(len(amounts)))
+    for coupon, over in [*((one, [place]) for one, place in alone or []), *((one, everywhere) for one in coupons)]:
         products = (coupon.get("applies_to") or {}).get("products")
-        reached = [place for place, (product, _) in enumerate(amounts)
-                   if left[place] > 0 and (not products or product in products)]  # fmt: skip
+        reached = [place for place in over if left[place] > 0 and (not products or amounts[place][0] in products)]
         for place, off in zip(reached, shares(coupon, [left[place] for place in reached]), strict=True):
             left[place] -= off
     return left

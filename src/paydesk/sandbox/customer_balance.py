@@ -59,6 +59,15 @@ def _retrieve(call: Call) -> Json:
     return transaction
 
 
+def _update(call: Call) -> Json:
+    transaction = _retrieve(call)
+    values = {"description": call.params["description"]} if "description" in call.params else {}
+    if "metadata" in call.params:
+        values["metadata"] = merged_metadata(transaction["metadata"], call.params["metadata"])
+    call.account.change(transaction, **values)
+    return transaction
+
+
 def _list(call: Call) -> Json:
     call.account.get("customer", call.id, "customer", status=404)
     url = f"/v1/customers/{call.id}/balance_transactions"
@@ -76,4 +85,9 @@ OPERATIONS: list[Operation] = [
     post("/v1/customers/{id}/balance_transactions", _create, _CREATE, ("amount", "currency")),
     listing("/v1/customers/{id}/balance_transactions", _list, {"invoice": text()}),
     get("/v1/customers/{id}/balance_transactions/{transaction}", _retrieve),
+    post(
+        "/v1/customers/{id}/balance_transactions/{transaction}",
+        _update,
+        {"description": text(350), "metadata": metadata},
+    ),
 ]

@@ -12,7 +12,7 @@ from .customer_discounts import set_discount
 from .errors import Json, invalid
 from .events import emit, emit_update
 from .ids import random_text
-from .methods import attach, method_of_token, refuse_foreign, refuse_if_declined, refuse_spent, usable_method
+from .methods import attach, refuse_foreign, refuse_if_declined, refuse_spent, usable_method
 from .params import (
     ADDRESS,
     Kind,
@@ -28,6 +28,7 @@ from .params import (
     text,
 )
 from .present import INCLUDABLE
+from .sources import check_default, give, new_source, replace_default
 from .taxes import check_location, tax_of_customer
 
 # What follows a customer's change, by what it is (`balance`, `deleted`): given the customer and the amount by which the
@@ -133,14 +134,12 @@ def _create(call: Call) -> Json:
 
 
 def _create_with_source(call: Call, params: Json) -> Json:
-    """A customer whose default source is the card of a token (`tok_visa`); it is a payment method like others here."""
+    """A customer whose default source is the card of a token (`tok_visa`)."""
     if "payment_method" in params:
         raise invalid("You may only specify one of these parameters: payment_method, source.")
-    method = method_of_token(call.account, params["source"])
-    refuse_if_declined(method)
-    customer = _created(call, params)
-    attach(call.account, method, customer)
-    call.account.change(customer, default_source=method["id"])
+    method = new_source(call.account, params["source"])
+    customer = _created(call, {**params, "default_source": method["id"]})
+    give(call.account, method, customer)
     return customer
 
 
@@ -194,15 +193,19 @@ def _update(call: Call) -> Json:
     customer = call.account.get("customer", call.id, "id", status=404)
     if customer.get("deleted"):
         call.account.get("customer", f"{call.id} (deleted)", "id", status=404)
+    card = new_source(call.account, call.params["source"]) if "source" in call.params else None
     values = _values(call.account, call.params, customer)
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(customer["metadata"], call.params["metadata"])
     _check_located({**customer, **values}, call)
+    check_default(call.account, customer, values.get("default_source"))
     moved = values.pop("balance", customer["balance"]) - customer["balance"]
     if moved:
         CONSEQUENCES["balance"](call.account, customer, moved)
     previous = call.account.change(customer, **values)
     emit_update(call.account, "customer.updated", customer, previous)
+    if card is not None:
+        replace_default(call.account, customer, card)
     return _discounted(call, customer)
 
 
@@ -237,6 +240,10 @@ OPERATIONS: list[Operation] = [
     ),
     listing("/v1/customers", _list, {"email": email, "test_clock": text()}),
     get("/v1/customers/{id}", _retrieve),
-    post("/v1/customers/{id}", _update, {**_COMMON, "default_source": text(), "tax": _TAX}),
+    post(
+        "/v1/customers/{id}",
+        _update,
+        {**_COMMON, "default_source": text(), "source": text(clearable=False), "tax": _TAX},
+    ),
     delete("/v1/customers/{id}", _delete),
 ]

@@ -12,6 +12,7 @@ _OF_BYTE = (_ALPHABET * 5)[:256].encode()  # a character for each byte
 # Prefix and number of random characters, by the `object` field of what is named.
 _FORMATS = {
     "balance_transaction": ("txn_3", 23),
+    "card": ("card_1", 23),
     "charge": ("ch_3", 23),
     "checkout.session": ("cs_test_a1", 56),
     "customer": ("cus_", 14),
@@ -35,6 +36,9 @@ _FORMATS = {
     "setup_attempt": ("setatt_1", 23),
     "setup_intent": ("seti_1", 23),
     "coupon": ("", 8),
+    "credit_note": ("cn_1", 23),
+    "credit_note_line_item": ("cnli_1", 23),
+    "customer_cash_balance_transaction": ("ccsbtxn_1", 23),
     "customer_balance_transaction": ("cbtxn_1", 23),
     "discount": ("di_1", 23),
     "invoice": ("in_1", 23),
@@ -42,10 +46,13 @@ _FORMATS = {
     "invoiceitem": ("ii_1", 23),
     "line_item": ("il_1", 23),
     "promotion_code": ("promo_1", 23),
+    "shipping_rate": ("shr_1", 23),
     "subscription": ("sub_1", 23),
     "subscription_item": ("si_", 14),
     "subscription_schedule": ("sub_sched_1", 23),
+    "tax_rate": ("txr_1", 23),
     "test_helpers.test_clock": ("clock_1", 23),
+    "token": ("tok_1", 23),
 }
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from . import lists
 from .accounts import Account
+from .bank_transfers import OPTIONS as TRANSFER_OPTIONS
 from .calls import Call, Operation, get, listing, post
 from .captures import release
+from .cash_balance import release_funds
 from .confirming import How, start_payment
 from .errors import Json
 from .events import emit
@@ -76,6 +78,7 @@ _CARD_OPTIONS: Shape = {
 _OPTIONS: Shape = {
     "blik": fields({"code": text(20), "setup_future_usage": choice("none")}, clearable=True),
     "card": fields(_CARD_OPTIONS, clearable=True),
+    "customer_balance": fields(TRANSFER_OPTIONS, clearable=True),
     "ideal": fields({"setup_future_usage": choice("none", "off_session")}, clearable=True),
     "p24": fields({"setup_future_usage": choice("none"), "tos_shown_and_accepted": flag}, clearable=True),
     "sepa_debit": fields({"mandate_options": fields({"reference_prefix": text(12)}), "target_date": text(10),
@@ -308,9 +311,10 @@ def _cancel(call: Call) -> Json:
 def cancel_intent(account: Account, intent: Json, reason: str | None) -> Json:
     """Cancel an intent and tell it; money that is held goes back."""
     if intent["status"] == "requires_capture":
-        release(account, intent, "charge.refunded")
+        release(account, account.get("charge", intent["latest_charge"], "charge"), "charge.refunded")
     account.change(intent, status="canceled", canceled_at=account.clock.now_s(), cancellation_reason=reason,
                    amount_capturable=0, next_action=None, _ticket=None)  # fmt: skip
+    release_funds(account, intent)
     emit(account, "payment_intent.canceled", intent)
     return intent
 

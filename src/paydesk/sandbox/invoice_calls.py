@@ -69,6 +69,7 @@ _COMMON: Shape = {
     "custom_fields": CUSTOM_FIELDS,
     "days_until_due": whole(0, 730),
     "default_payment_method": text(),
+    "default_source": text(),
     "description": text(1500),
     "discounts": DISCOUNTS,
     "due_date": integer,
@@ -149,7 +150,14 @@ def _advance(account: Account, draft: Json, given: Json) -> Json:
 
 def _given_fields(account: Account, customer: Json, given: Json, metadata_before: Json | None = None) -> Json:
     """The fields that follow from the parameters, but for the due date."""
-    names = ("collection_method", "default_payment_method", "description", "footer", "statement_descriptor")
+    names = (
+        "collection_method",
+        "default_payment_method",
+        "default_source",
+        "description",
+        "footer",
+        "statement_descriptor",
+    )
     values: Json = {name: given[name] for name in names if name in given}
     check_method(account, customer, given)
     if "custom_fields" in given:
@@ -185,7 +193,7 @@ def _given_due(given: Json, before: int | None, *, sends: bool, now: int) -> Jso
 
 def _update(call: Call) -> Json:
     invoice, account = _existing(call), call.account
-    if set(call.params) - {"metadata", "auto_advance", "default_payment_method"}:
+    if set(call.params) - {"metadata", "auto_advance", "default_payment_method", "default_source"}:
         _must_be(invoice, "draft")
     customer = account.get("customer", invoice["customer"], "customer")
     values = _given_fields(account, customer, call.params, invoice["metadata"])
@@ -262,10 +270,11 @@ def _pay(call: Call) -> Json:
     if given.get("paid_out_of_band"):
         mark_paid(account, invoice, out_of_band=True)
         return invoice
-    if given.get("payment_method"):
-        method: Json | None = usable_method(account, given["payment_method"])
+    named = next((name for name in ("payment_method", "source") if given.get(name)), None)
+    if named is not None:
+        method: Json | None = usable_method(account, given[named], named)
         if method is not None and method["customer"] not in (None, invoice["customer"]):
-            raise invalid("The payment method belongs to another customer than the invoice.", "payment_method")
+            raise invalid("The payment method belongs to another customer than the invoice.", named)
     else:
         method = default_method(account, invoice)
     if method is None:
@@ -391,6 +400,7 @@ def _list_payments(call: Call) -> Json:
 
 _PAY: Shape = {
     "forgive": flag, "off_session": flag, "paid_out_of_band": flag, "payment_method": text(clearable=False),
+    "source": text(clearable=False),
 }  # fmt: skip
 
 OPERATIONS: list[Operation] = [

@@ -419,9 +419,10 @@ def method_for(account: Account, *holders: Json | None) -> Json | None:
         if holder is None:
             continue
         settings: Any = holder.get("invoice_settings") if holder["object"] == "customer" else holder
-        found = account.find("payment_method", (settings or {}).get("default_payment_method") or "")
-        if found is not None and found["customer"] is not None:
-            return found
+        for name in ((settings or {}).get("default_payment_method"), holder.get("default_source")):
+            found = account.find("payment_method", name or "")
+            if found is not None and found["customer"] is not None:
+                return found
     return None
 
 

@@ -41,6 +41,7 @@ _IDEAL_BICS = {
 }  # fmt: skip
 SHAPES: dict[str, Shape] = {
     "blik": {},
+    "customer_balance": {},
     "ideal": {"bank": choice(*_IDEAL_BICS)},
     "p24": {"bank": choice(*_P24_BANKS)},
     "sepa_debit": {"iban": text(40, clearable=False)},

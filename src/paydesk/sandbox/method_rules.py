@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from .errors import StripeError, invalid
 
-# How the buyer's side of a method goes: a card form, a code and a banking app, a bank's page, or a mandate.
-CARD, CODE, REDIRECT, DEBIT = "card", "code", "redirect", "debit"
+# How the buyer's side of a method goes: a card form, a code and a banking app, a bank's page, a mandate, or money that is
+# sent.
+CARD, CODE, REDIRECT, DEBIT, TRANSFER = "card", "code", "redirect", "debit", "transfer"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ RULES = {
         DEBIT, "SEPA Direct Debit", ("eur",), ("payment", "setup", "subscription"), ("off_session", "on_session"),
         refundable_days=180,
     ),
+    # Of payment intents alone: the pages here do not take it.
+    "customer_balance": Rule(TRANSFER, "Bank transfer", ("eur", "gbp", "jpy", "mxn", "usd"), ()),
 }  # fmt: skip
 TYPES = tuple(RULES)
+PAGE_TYPES = tuple(name for name, rule in RULES.items() if rule.modes)
 
 
 def check_currency(types: list[str], currency: str, param: str = "payment_method_types") -> None:

@@ -5,15 +5,17 @@ A token of Stripe's (`pm_card_visa`) becomes a method when it is first used.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from . import lists
 from .accounts import Account
 from .calls import Call, Operation, get, listing, post
+from .card_tokens import spent
 from .cards import CARDS, Card, card_error, card_of_number, card_of_token, refused
 from .errors import Json, invalid, missing_parameter, no_such
 from .events import emit, emit_update
-from .ids import derived_text
+from .ids import derived_text, new_id
 from .live_customers import live_customer
 from .local_methods import LOCAL_DATA, SHAPES, local_fields
 from .method_rules import RULES, TYPES
@@ -63,8 +65,10 @@ def add_method(account: Account, given: Json, param: str = "") -> Json:
         return _add_local(account, given)
     if not given.get("card"):
         raise missing_parameter(f"{param}[card]" if param else "card")
-    card, expiry, cvc = _read_card(account, given["card"])
-    return _store(account, card, expiry, has_cvc=bool(cvc), given=given)
+    if "token" in given["card"]:
+        return _copied(account, given["card"]["token"], given)
+    card, expiry, cvc = checked_card(account, given["card"])
+    return add_card(account, card, expiry, has_cvc=bool(cvc), given=given)
 
 
 def _add_local(account: Account, given: Json) -> Json:
@@ -86,15 +90,26 @@ def usable_method(account: Account, method_id: str, param: str = "payment_method
     card = card_of_token(method_id) if method_id.startswith("pm_card_") else None
     if card is None:
         raise no_such("PaymentMethod", method_id, param, status)
-    return _store(account, card, _token_expiry(account), has_cvc=True, given={})
+    return add_card(account, card, _token_expiry(account), has_cvc=True, given={})
 
 
-def method_of_token(account: Account, token: str) -> Json:
-    """A new payment method of the card that a test token (`tok_…`) stands for."""
-    card = card_of_token(token) if token.startswith("tok_") else None
-    if card is None:
-        raise no_such("token", token, "source")
-    return _store(account, card, _token_expiry(account), has_cvc=True, given={})
+def method_of_token(account: Account, token_id: str, param: str = "source") -> Json:
+    """A new payment method of the card that a token (`tok_…`) stands for, with the id of that card (`card_…`)."""
+    card = card_of_token(token_id) if token_id.startswith("tok_") else None
+    if card is not None:
+        return add_card(account, card, _token_expiry(account), has_cvc=True, given={}, object_id=new_id("card"))
+    return account.get("payment_method", spent(account, token_id, param)["card"]["id"], param)
+
+
+def _copied(account: Account, token_id: str, given: Json) -> Json:
+    """A payment method of its own with the card of a token; it takes over who is billed unless that is given."""
+    card = card_of_token(token_id) if token_id.startswith("tok_") else None
+    if card is not None:
+        return add_card(account, card, _token_expiry(account), has_cvc=True, given=given)
+    source = method_of_token(account, token_id, "card[token]")
+    shown, billing = source["card"], given.get("billing_details") or source["billing_details"]
+    return add_card(account, behaviour(source), (shown["exp_month"], shown["exp_year"]),
+                    has_cvc=bool(shown["checks"]["cvc_check"]), given={**given, "billing_details": billing})  # fmt: skip
 
 
 def behaviour(method: Json) -> Card:
@@ -102,13 +117,8 @@ def behaviour(method: Json) -> Card:
     return CARDS[method["_number"]]
 
 
-def _read_card(account: Account, given: Json) -> tuple[Card, tuple[int, int], str | None]:
-    """The card, its expiry `(month, year)` and the CVC."""
-    if "token" in given:
-        card = card_of_token(given["token"])
-        if card is None:
-            raise no_such("token", given["token"], "card[token]")
-        return card, _token_expiry(account), "123"
+def checked_card(account: Account, given: Json) -> tuple[Card, tuple[int, int], str | None]:
+    """The card that numbers describe, its expiry `(month, year)` and the CVC; refused with 402 where it cannot be right."""
     for name in ("number", "exp_month", "exp_year"):
         if name not in given:
             raise missing_parameter(f"card[{name}]")
@@ -141,10 +151,13 @@ def _check_cvc(card: Card, cvc: str | None) -> None:
         raise card_error("invalid_cvc", "Your card's security code is invalid.", "cvc")
 
 
-def _store(account: Account, card: Card, expiry: tuple[int, int], *, has_cvc: bool, given: Json) -> Json:
+def add_card(
+    account: Account, card: Card, expiry: tuple[int, int], *, has_cvc: bool, given: Json, object_id: str | None = None
+) -> Json:  # fmt: skip
+    """Keep a card as a payment method, with the given id or a fresh one."""
     shown = _card_fields(card, expiry, has_cvc=has_cvc)
     own = {"_number": card.number, "_set_up": card.authentication == "on_session"}
-    return account.add("payment_method", {**_common_fields(given, "card"), "card": shown, **own})
+    return account.add("payment_method", {**_common_fields(given, "card"), "card": shown, **own}, object_id=object_id)
 
 
 def _common_fields(given: Json, kind: str) -> Json:
@@ -179,7 +192,7 @@ def _card_fields(card: Card, expiry: tuple[int, int], *, has_cvc: bool) -> Json:
         "funding": card.funding,
         "generated_from": None,
         "last4": card.last4,
-        "networks": {"available": [card.brand], "preferred": None},
+        "networks": {"available": [name for name in (card.second_network, card.brand) if name], "preferred": None},
         "regulated_status": "unregulated",
         "three_d_secure_usage": {"supported": True},
         "wallet": None,
@@ -242,7 +255,7 @@ def _update(call: Call) -> Json:
     if "card" in call.params:
         if method["type"] != "card":
             raise invalid("You cannot update the card of a PaymentMethod that is no card.", "card")
-        values["card"] = {**method["card"], **_new_expiry(call, method)}
+        values["card"] = with_expiry(call.account, method["card"], call.params["card"] or {})
     if "metadata" in call.params:
         values["metadata"] = merged_metadata(method["metadata"], call.params["metadata"])
     if "allow_redisplay" in call.params:
@@ -252,12 +265,11 @@ def _update(call: Call) -> Json:
     return method
 
 
-def _new_expiry(call: Call, method: Json) -> Json:
-    given = call.params["card"] or {}
-    card = method["card"]
-    month, year = given.get("exp_month", card["exp_month"]), given.get("exp_year", card["exp_year"])
-    month, year = _checked_expiry(call.account, month, year)
-    return {"exp_month": month, "exp_year": year}
+def with_expiry(account: Account, card: Json, given: Json) -> Json:
+    """The `card` of a method with another `exp_month` or `exp_year`; one that is past is refused with 402."""
+    known = {**card, **given}
+    month, year = _checked_expiry(account, known["exp_month"], known["exp_year"])
+    return {**known, "exp_month": month, "exp_year": year}
 
 
 def _attach(call: Call) -> Json:
@@ -282,10 +294,21 @@ def _detach(call: Call) -> Json:
     if method["customer"] is None:
         raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.",
                       "payment_method")  # fmt: skip
-    previous = call.account.change(method, customer=None, _detached=True)
-    emit(call.account, "payment_method.detached", method, {"customer": previous["customer"]})
-    _drop_as_default(call.account, method, previous["customer"])
+    detach(call.account, method)
     return method
+
+
+# What follows when a customer loses a method; given the method and the customer's id. Filled by the modules that care.
+DETACH_FOLLOWERS: list[Callable[[Account, Json, str], None]] = []
+
+
+def detach(account: Account, method: Json) -> None:
+    """Take a method from its customer, for good; tells it."""
+    previous = account.change(method, customer=None, _detached=True)
+    emit(account, "payment_method.detached", method, {"customer": previous["customer"]})
+    _drop_as_default(account, method, previous["customer"])
+    for told in DETACH_FOLLOWERS:
+        told(account, method, previous["customer"])
 
 
 def _drop_as_default(account: Account, method: Json, customer_id: str) -> None:
@@ -299,8 +322,9 @@ def _drop_as_default(account: Account, method: Json, customer_id: str) -> None:
     emit_update(account, "customer.updated", customer, account.change(customer, **values))
     for one in customer.get("_subscriptions", []):
         subscription = account.get("subscription", one, "subscription")
-        if subscription["default_payment_method"] == method["id"] and subscription["ended_at"] is None:
-            previous = account.change(subscription, default_payment_method=None)
+        named = [one for one in ("default_payment_method", "default_source") if subscription[one] == method["id"]]
+        if named and subscription["ended_at"] is None:
+            previous = account.change(subscription, **dict.fromkeys(named))
             emit_update(account, "customer.subscription.updated", subscription, previous)
 
 

@@ -111,11 +111,18 @@ def succeed(account: Account, intent: Json, amount: int | None = None) -> None:
 
 def _hold(account: Account, intent: Json, charge: Json) -> None:
     """The money is held until it is captured, at most a week."""
-    until = account.clock.now_s() + _HELD_FOR_S
-    charge["payment_method_details"]["card"]["capture_before"] = until
+    until = hold(account, charge)
     account.change(intent, status="requires_capture", amount_capturable=charge["amount"], last_payment_error=None)
     emit(account, "payment_intent.amount_capturable_updated", intent)
     later(account, until, "hold_expires", intent["id"])
+
+
+def hold(account: Account, charge: Json) -> int:
+    """Note on a charge until when its money is held; gives that time, in seconds since 1970."""
+    until = account.clock.now_s() + _HELD_FOR_S
+    charge["payment_method_details"]["card"]["capture_before"] = until
+    account.save(charge)
+    return until
 
 
 def aftermath(account: Account, method: Json, charge: Json) -> None:

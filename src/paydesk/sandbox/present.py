@@ -22,6 +22,7 @@ _LISTS = ("list", "search_result")
 EXPANDABLE: dict[tuple[str, str], str] = {
     ("balance_transaction", "source"): "charge",
     ("billing_portal.session", "configuration"): "billing_portal.configuration",
+    ("card", "customer"): "customer",
     ("charge", "balance_transaction"): "balance_transaction",
     ("charge", "customer"): "customer",
     ("charge", "failure_balance_transaction"): "balance_transaction",
@@ -34,12 +35,29 @@ EXPANDABLE: dict[tuple[str, str], str] = {
     ("checkout.session", "discounts.promotion_code"): "promotion_code",
     ("checkout.session", "invoice"): "invoice",
     ("checkout.session", "payment_intent"): "payment_intent",
+    ("checkout.session", "shipping_cost.shipping_rate"): "shipping_rate",
+    ("checkout.session", "shipping_options.shipping_rate"): "shipping_rate",
     ("checkout.session", "setup_intent"): "setup_intent",
     ("checkout.session", "subscription"): "subscription",
+    ("credit_note", "customer"): "customer",
+    ("credit_note", "customer_balance_transaction"): "customer_balance_transaction",
+    ("credit_note", "discount_amounts.discount"): "discount",
+    ("credit_note", "invoice"): "invoice",
+    ("credit_note", "pretax_credit_amounts.discount"): "discount",
+    ("credit_note", "refunds.refund"): "refund",
+    ("credit_note", "shipping_cost.shipping_rate"): "shipping_rate",
+    ("credit_note_line_item", "discount_amounts.discount"): "discount",
+    ("credit_note_line_item", "pretax_credit_amounts.discount"): "discount",
     ("customer", "default_source"): "card",
     ("customer", "invoice_settings.default_payment_method"): "payment_method",
     ("customer", "test_clock"): "test_helpers.test_clock",
+    ("customer_cash_balance_transaction", "adjusted_for_overdraft.balance_transaction"): "balance_transaction",
+    ("customer_cash_balance_transaction", "applied_to_payment.payment_intent"): "payment_intent",
+    ("customer_cash_balance_transaction", "customer"): "customer",
+    ("customer_cash_balance_transaction", "refunded_from_payment.refund"): "refund",
+    ("customer_cash_balance_transaction", "unapplied_from_payment.payment_intent"): "payment_intent",
     ("customer_balance_transaction", "checkout_session"): "checkout.session",
+    ("customer_balance_transaction", "credit_note"): "credit_note",
     ("customer_balance_transaction", "customer"): "customer",
     ("customer_balance_transaction", "invoice"): "invoice",
     ("discount", "customer"): "customer",
@@ -54,6 +72,7 @@ EXPANDABLE: dict[tuple[str, str], str] = {
     ("invoice", "from_invoice.invoice"): "invoice",
     ("invoice", "latest_revision"): "invoice",
     ("invoice", "parent.subscription_details.subscription"): "subscription",
+    ("invoice", "shipping_cost.shipping_rate"): "shipping_rate",
     ("invoice", "test_clock"): "test_helpers.test_clock",
     ("invoice", "total_discount_amounts.discount"): "discount",
     ("invoice", "total_pretax_credit_amounts.discount"): "discount",
@@ -136,6 +155,8 @@ EXPANDABLE: dict[tuple[str, str], str] = {
 }
 # (kind of object, field) → what makes the list or hash; filled by the modules that own them.
 INCLUDABLE: dict[tuple[str, str], Callable[[Account, Json], Json | None]] = {}
+# A kind whose objects are kept as another kind → what shows one of them by its id; filled by the modules that own them.
+VIEWS: dict[str, Callable[[Account, str], Json | None]] = {}
 # What the source of a balance transaction can be, beside a charge.
 _OTHER_SOURCES = ("refund", "dispute")
 # What older versions could expand beside that.
@@ -228,11 +249,17 @@ class _View:
             return [self._looked_up(kind, one) for one in value]
         if not isinstance(value, str):
             return value
-        found = (self.account.find(one, value) for one in (kind, *_OTHER_SOURCES))
+        found = (_found(self.account, one, value) for one in (kind, *_OTHER_SOURCES))
         row = next((one for one in found if one is not None), None)
         if row is not None and row.get("deleted"):
             return {"id": row["id"], "object": row["object"], "deleted": True}
         return value if row is None else self.shown(row)
+
+
+def _found(account: Account, kind: str, object_id: str) -> Json | None:
+    """The object of a kind with this id, or None."""
+    view = VIEWS.get(kind)
+    return account.find(kind, object_id) if view is None else view(account, object_id)
 
 
 def _expandable(node: Json, kind: str, field: str) -> str | None:

@@ -25,6 +25,8 @@ from .params import Shape, choice, email, flag, merged_metadata, metadata, text,
 
 # Told when a charge is refunded in full; filled by the modules that care.
 REFUND_FOLLOWERS: list[Callable[[Account, Json], None]] = []
+# Told of each refund that was made, with its charge; filled by the modules that care.
+MADE_FOLLOWERS: list[Callable[[Account, Json, Json], None]] = []
 
 _HOUR_S = 3600
 _BANK_TAKES_S = 3 * 24 * 3600
@@ -46,8 +48,30 @@ _CREATE: Shape = {
 def make_refund(call: Call) -> Json:
     """Refund a charge, or the charge of an intent: all that is left, or an amount."""
     charge = _charge_of(call.account, call.params)
-    status = "pending" if _takes_s(call.account, charge) else "succeeded"
-    return _made(call.account, charge, call.params, {"status": status})
+    if charge["paid"] and not charge["captured"] and charge["payment_intent"] is None:
+        return _released(call.account, charge, call.params)
+    return refund_charge(call.account, charge, call.params)
+
+
+def refund_charge(account: Account, charge: Json, given: Json) -> Json:
+    """Refund a charge: all that is left, or the given `amount`."""
+    status = "pending" if _takes_s(account, charge) else "succeeded"
+    return _made(account, charge, given, {"status": status})
+
+
+def _released(account: Account, charge: Json, given: Json) -> Json:
+    """The refund of a charge that only holds money: all of it goes back, and no money of the seller's moves."""
+    rest = charge["amount"] - charge["amount_refunded"]
+    if not rest:
+        raise StripeError(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
+    if given.get("amount", rest) != rest:
+        raise invalid("An uncaptured charge can only be refunded in full. Capture a part of it instead.", "amount")
+    charge["payment_method_details"]["card"].pop("capture_before", None)
+    refund = _added(account, charge, rest, {
+        "metadata": merged_metadata({}, given.get("metadata")), "reason": given.get("reason"), "status": "succeeded",
+    })  # fmt: skip
+    _tell(account, refund, charge)
+    return refund
 
 
 def ask_buyer(account: Account, given: Json) -> Json:
@@ -72,6 +96,8 @@ def _made(account: Account, charge: Json, given: Json, values: Json) -> Json:
     })  # fmt: skip
     account.change(refund, balance_transaction=book_refund(account, refund)["id"])
     _tell(account, refund, charge)
+    for told in MADE_FOLLOWERS:
+        told(account, refund, charge)
     _plan(account, refund, charge)
     return refund
 
@@ -113,7 +139,8 @@ def _method_of(account: Account, charge: Json) -> Json:
 
 def _takes_s(account: Account, charge: Json) -> int:
     """How long a refund is pending, in seconds; 0 when it succeeds at once."""
-    if charge["payment_method_details"]["type"] != "card":
+    kind = charge["payment_method_details"]["type"]
+    if kind not in ("card", "customer_balance"):
         return _BANK_TAKES_S
     return _HOUR_S if _method_of(account, charge).get("_number") == _PENDING_CARD else 0
 
@@ -134,6 +161,8 @@ def _destination(charge: Json) -> Json:
     if kind == "card":
         card = {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"}
         return {"card": card, "type": "card"}
+    if kind == "customer_balance":
+        return {"customer_cash_balance": {}, "type": "customer_cash_balance"}
     name = {"ideal": "eu_bank_transfer", "sepa_debit": "eu_bank_transfer"}.get(kind, kind)
     return {name: {"reference": None, "reference_status": "pending"}, "type": name}
 
@@ -266,6 +295,8 @@ def _tell(account: Account, refund: Json, charge: Json) -> None:
 def _referenced(refund: Json) -> Json:
     """The destination with the number under which the buyer's bank knows the refund."""
     details = refund["destination_details"]
+    if not details[details["type"]]:
+        return dict(details)
     known = {**details[details["type"]], "reference": random_text(23), "reference_status": "available"}
     return {**details, details["type"]: known}
 

@@ -270,9 +270,14 @@ def set_canceled(account: Account, schedule: Json) -> None:
 
 
 def _after_end(account: Account, subscription: Json) -> None:
-    """The schedule of a subscription that ended before its time has nothing left to do."""
+    """The schedule of a subscription that ended before its time has nothing left to do; for want of money it is aborted."""
     schedule = account.find(KIND, subscription["schedule"] or "")
-    if schedule is not None and schedule["status"] == "active":
+    if schedule is None or schedule["status"] != "active":
+        return
+    if subscription["cancellation_details"]["reason"] == "payment_failed":
+        account.change(schedule, status="canceled", current_phase=None, canceled_at=account.clock.now_s())
+        emit(account, "subscription_schedule.aborted", schedule)
+    else:
         set_canceled(account, schedule)
 
 

@@ -9,7 +9,7 @@ from .billing_parts import automatic_tax, invoice_settings, payment_settings
 from .calls import Call, Operation, delete, get, listing, post
 from .cards import refused
 from .catalog import add_price
-from .coupons import check_usable, chosen, coupon_of, deleted_discount, end_discount, in_currency, redeem, shares
+from .coupons import check_usable, chosen, coupon_of, deleted_discount, end_discount, in_currency, left_after, redeem
 from .customer_discounts import discounts_of_customer
 from .errors import Json, StripeError, invalid, missing_parameter, no_such
 from .invoice_lines import price_amount
@@ -21,6 +21,7 @@ from .payments import OWNERS, Owner, must_authenticate
 from .periods import DAY_S
 from .present import INCLUDABLE
 from .setup_intents import add_setup_intent
+from .sources import check_default
 from .subscription_changes import (
     add_extras,
     carry_out,
@@ -189,11 +190,12 @@ def _extras(account: Account, given: Json, currency: str) -> list[tuple[Json, in
 
 
 def check_method(account: Account, customer: Json, given: Json) -> None:
-    """A default payment method must belong to the customer."""
+    """A default payment method or source must belong to the customer."""
     if given.get("default_payment_method"):
         method = account.get("payment_method", given["default_payment_method"], "default_payment_method",
                              noun="PaymentMethod")  # fmt: skip
         refuse_foreign(method, customer["id"], "default_payment_method")
+    check_default(account, customer, given.get("default_source"))
 
 
 def _check_tax(account: Account, customer: Json, given: Json) -> None:
@@ -203,7 +205,8 @@ def _check_tax(account: Account, customer: Json, given: Json) -> None:
 
 def _need_method(account: Account, order: Order) -> None:
     """A first invoice that costs something needs a method; with `error_if_incomplete` one that will work."""
-    holder = {"object": "subscription", "default_payment_method": order.given.get("default_payment_method")}
+    named = {name: order.given.get(name) for name in ("default_payment_method", "default_source")}
+    holder = {"object": "subscription", **named}
     method = method_for(account, holder, order.customer)
     if method is None and _costs(account, order) > 0:
         raise no_way_to_pay()
@@ -218,15 +221,14 @@ def _costs(account: Account, order: Order) -> int:
                for price, one in order.prices] + [price_amount(*extra) for extra in order.extras]  # fmt: skip
     products = [price["product"] for price, _ in [*order.prices, *order.extras]]
     theirs = [] if order.bare else discounts_of_customer(account, order.customer["id"])
-    whole = order.discounts or [{"discount": one} for one in theirs]
-    alone = [(one, [place]) for place, found in enumerate(order.item_discounts) for one in found]
-    for one, over in [*alone, *((one, list(range(len(amounts)))) for one in whole)]:
-        coupon = one.get("coupon") or coupon_of(account, one["discount"])
-        only = (coupon.get("applies_to") or {}).get("products")
-        reached = [place for place in over if amounts[place] > 0 and (not only or products[place] in only)]
-        for place, off in zip(reached, shares(coupon, [amounts[place] for place in reached]), strict=True):
-            amounts[place] -= off
-    return sum(amounts)
+    whole = [_coupon(account, one) for one in order.discounts or [{"discount": one} for one in theirs]]
+    alone = [(_coupon(account, one), place) for place, found in enumerate(order.item_discounts) for one in found]
+    return sum(left_after(whole, list(zip(products, amounts, strict=True)), alone))
+
+
+def _coupon(account: Account, one: Json) -> Json:
+    """The coupon of a discount that is chosen, or that exists already."""
+    return one.get("coupon") or coupon_of(account, one["discount"])
 
 
 def no_way_to_pay() -> StripeError:
@@ -364,7 +366,7 @@ def _trial_ends_unpaid(account: Account, subscription: Json, customer: Json, giv
 
 def _plain_values(account: Account, subscription: Json, customer: Json, given: Json) -> Json:
     """The fields that change just as they are given."""
-    names = ("collection_method", "days_until_due", "default_payment_method", "description")
+    names = ("collection_method", "days_until_due", "default_payment_method", "default_source", "description")
     values: Json = {name: given[name] for name in names if name in given}
     if "metadata" in given:
         values["metadata"] = merged_metadata(subscription["metadata"], given["metadata"])

@@ -68,6 +68,7 @@ _COMMON: Shape = {
     "collection_method": choice("charge_automatically", "send_invoice"),
     "days_until_due": whole(0, 730),
     "default_payment_method": text(),
+    "default_source": text(),
     "description": text(500),
     "discounts": DISCOUNTS,
     "invoice_settings": fields(INVOICE_SETTINGS),

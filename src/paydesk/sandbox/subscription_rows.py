@@ -105,7 +105,8 @@ def subscription_values(given: Json) -> Json:
     )  # fmt: skip
     trial = {"missing_payment_method": "create_invoice"}
     trial |= (given.get("trial_settings") or {}).get("end_behavior") or {}
-    return dict.fromkeys(names) | {
+    echoed = ("days_until_due", "default_payment_method", "default_source", "description")
+    return dict.fromkeys(names) | {name: given[name] for name in echoed if name in given} | {
         "automatic_tax": automatic_tax(given.get("automatic_tax")),
         "billing_mode": billing_mode(given.get("billing_mode") or {}),
         "billing_schedules": [],

@@ -144,7 +144,6 @@ def _added(account: Account, order: Order) -> Json:
         item["discounts"] = redeem_for_item(account, holder, item["id"], found)
     subscription = account.add("subscription", {
         **subscription_values(given),
-        **{name: given[name] for name in ("default_payment_method", "description", "days_until_due") if name in given},
         "billing_cycle_anchor": anchor,
         "billing_cycle_anchor_config": shown_config(given),
         "currency": order.prices[0][0]["currency"],

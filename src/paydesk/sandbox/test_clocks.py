@@ -19,8 +19,8 @@ from .subscription_rows import ENDED, items_of, shortest_interval
 
 KIND = "test_helpers.test_clock"
 _KEPT_S = 30 * DAY_S
-_OWN = {"cus": "customer", "sub": "subscription", "in": "invoice", "ii": "invoiceitem", "si": "_item",
-        "pi": "payment_intent", "seti": "setup_intent", "cs": "checkout.session"}  # fmt: skip
+_OWN = {"card": "payment_method", "cn": "credit_note", "cs": "checkout.session", "cus": "customer", "ii": "invoiceitem",
+        "in": "invoice", "pi": "payment_intent", "seti": "setup_intent", "si": "_item", "sub": "subscription"}  # fmt: skip
 _NAMES = ("customer", "from_subscription", "subscription", "invoice", "payment_intent")
 
 

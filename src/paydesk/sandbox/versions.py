@@ -46,6 +46,8 @@ _CAME = {
         integration_identifier invoice_creation.invoice_data.rendering_options.template managed_payments name_collection
         origin_context payment_method_options.card.capture_method
         payment_method_options.card.restrictions.funding_types_blocked wallet_options""",
+    (_CLOVER, "credit_note"): "customer_account post_payment_amount pre_payment_amount",
+    (_CLOVER, "credit_note_line_item"): "metadata",
     (_CLOVER, "customer"): "business_name customer_account individual_name tax.provider",
     (_CLOVER, "discount"): "customer_account source",
     (_CLOVER, "dispute"): """evidence_details.submission_method intended_submission_method
@@ -73,6 +75,7 @@ _CAME = {
         trial_settings.end_behavior.billing_cycle_anchor""",
     (_CLOVER, "subscription_item"): "billed_until billing_thresholds current_trial",
     (_BASIL, "billing_portal.configuration"): "features.subscription_update.schedule_at_period_end",
+    (_BASIL, "card"): "allow_redisplay regulated_status",
     (_BASIL, "charge"): """outcome.advice_code outcome.network_advice_code outcome.network_decline_code
         payment_method_details.card.network_transaction_id payment_method_details.card.regulated_status
         presentment_details""",
@@ -81,6 +84,8 @@ _CAME = {
         payment_method_options.card.request_incremental_authorization
         payment_method_options.card.request_multicapture payment_method_options.card.request_overcapture
         presentment_details""",
+    (_BASIL, "credit_note"): "refunds total_taxes",
+    (_BASIL, "credit_note_line_item"): "taxes",
     (_BASIL, "dispute"): "enhanced_eligibility_types evidence.enhanced_evidence evidence_details.enhanced_eligibility",
     (_BASIL, "invoice"): """amount_overpaid automatic_tax.disabled_reason confirmation_secret payments parent total_taxes
         last_finalization_error.advice_code last_finalization_error.network_advice_code
@@ -94,9 +99,12 @@ _CAME = {
     (_BASIL, "setup_intent"): """last_setup_error.advice_code last_setup_error.network_advice_code
         last_setup_error.network_decline_code""",
     (_BASIL, "subscription"): "automatic_tax.disabled_reason",
+    (_BASIL, "tax_rate"): "flat_amount rate_type",
     (_BASIL, "subscription_item"): "current_period_end current_period_start",
     (_ACACIA, "charge"): "payment_method_details.card.authorization_code",
     (_ACACIA, "checkout.session"): "saved_payment_method_options tax_id_collection.required",
+    (_ACACIA, "credit_note"): "pretax_credit_amounts",
+    (_ACACIA, "credit_note_line_item"): "pretax_credit_amounts",
     (_ACACIA, "customer"): "invoice_settings.rendering_options.template",
     (_ACACIA, "dispute"): "payment_method_details.card.case_type",
     (_ACACIA, "invoice"): """automatically_finalizes_at rendering.template rendering.template_version
@@ -218,6 +226,18 @@ def _refund_before_basil(row: Json, _: Account) -> None:
     as_it_was_presented(row)
 
 
+def _credit_note_before_basil(row: Json, _: Account) -> None:
+    """A note had one refund at most."""
+    first: Json = next(iter(row["refunds"]), {})
+    row |= {"refund": first.get("refund"), "tax_amounts": []}
+
+
+def _credit_line_before_basil(row: Json, _: Account) -> None:
+    row |= {
+        "amount_excluding_tax": row["amount"], "tax_amounts": [], "unit_amount_excluding_tax": row["unit_amount_decimal"],
+    }  # fmt: skip
+
+
 def _price_before_basil(row: Json, _: Account) -> None:
     if row["recurring"]:
         row["recurring"]["aggregate_usage"] = None
@@ -265,6 +285,8 @@ _CHANGED: dict[tuple[str, str], Step] = {
     (_BASIL, "charge"): _payment_before_basil,
     (_BASIL, "payment_intent"): _payment_before_basil,
     (_BASIL, "refund"): _refund_before_basil,
+    (_BASIL, "credit_note"): _credit_note_before_basil,
+    (_BASIL, "credit_note_line_item"): _credit_line_before_basil,
     (_BASIL, "price"): _price_before_basil,
     (_BASIL, "subscription"): _subscription_before_basil,
     (_BASIL, "subscription_item"): _item_before_basil,

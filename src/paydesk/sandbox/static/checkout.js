@@ -29,7 +29,7 @@ function showExpiry(input, typed) {
 }
 
 // Errors: one line per group of fields, and the fields themselves marked.
-const PLACES = { email: ["email-error", ["email"]], number: ["card-error", ["number"]], expiry: ["card-error", ["expiry"]], cvc: ["card-error", ["cvc"]], card: ["card-error", ["number", "expiry", "cvc"]], name: ["name-error", ["name"]], blik: ["blik-error", ["blik"]], iban: ["iban-error", ["iban"]], holder: ["holder-error", ["holder"]], country: ["country-error", ["country", "postal"]], general: ["general-error", []] };
+const PLACES = { email: ["email-error", ["email"]], number: ["card-error", ["number"]], expiry: ["card-error", ["expiry"]], cvc: ["card-error", ["cvc"]], card: ["card-error", ["number", "expiry", "cvc"]], name: ["name-error", ["name"]], blik: ["blik-error", ["blik"]], iban: ["iban-error", ["iban"]], holder: ["holder-error", ["holder"]], country: ["country-error", ["country", "postal"]], ship: ["ship-error", ["ship-name", "ship-line1", "ship-city"]], general: ["general-error", []] };
 
 // The chosen method; the only one when there is nothing to choose, empty when nothing is to be paid.
 const chosen = () => document.querySelector('input[name="method"]:checked')?.value || document.querySelector("[data-method]")?.dataset.method || "";
@@ -51,6 +51,7 @@ function showError(place, message) {
 function mistake() {
   const email = field("email");
   if (email && !/^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(email.value.trim())) return ["email", "Your email is incomplete."];
+  if (field("ship-name") && ["ship-name", "ship-line1", "ship-city"].some((id) => !field(id).value.trim())) return ["ship", "Your shipping address is incomplete."];
   return ({ card: cardMistake, blik: blikMistake, sepa_debit: debitMistake }[chosen()] || (() => null))();
 }
 
@@ -86,6 +87,7 @@ function values() {
   const body = new URLSearchParams(form.dataset.amount ? { expected_amount: form.dataset.amount } : {});
   const email = field("email")?.value.trim();
   if (email) body.set("customer_email", email);
+  if (field("ship-name")) setShipping(body);
   const kind = chosen();
   if (!kind) return body;
   body.set("payment_method_data[type]", kind);
@@ -97,6 +99,12 @@ function values() {
   if (email) body.set("payment_method_data[billing_details][email]", email);
   if (field("country")) setAddress(body);
   return body;
+}
+
+function setShipping(body) {
+  body.set("shipping[name]", field("ship-name").value.trim());
+  const parts = { country: "ship-country", line1: "ship-line1", postal_code: "ship-postal", city: "ship-city" };
+  for (const [part, id] of Object.entries(parts)) body.set(`shipping[address][${part}]`, field(id).value.trim());
 }
 
 function setAddress(body) {
@@ -206,6 +214,19 @@ field("coupon-remove")?.addEventListener("click", async () => {
   const answer = await fetch(`/v1/payment_pages/${form.dataset.session}`, { method: "POST", body: new URLSearchParams({ promotion_code: "" }) });
   if (answer.ok) location.reload(); else showError("general", (await answer.json()).error.message);
 });
+for (const choice of document.querySelectorAll('input[name="shipping_rate"]')) {
+  choice.addEventListener("change", async () => {
+    const answer = await fetch(`/v1/payment_pages/${form.dataset.session}`, { method: "POST", body: new URLSearchParams({ shipping_rate: choice.value }) });
+    if (!answer.ok) { showError("general", (await answer.json()).error.message); return; }
+    // What was typed stays; only the amounts are taken from the page as it is now.
+    const fresh = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+    for (const place of ["#amount", "#shipping", "#due", "#submit .button-text"]) {
+      const shown = document.querySelector(place), now = fresh.querySelector(place);
+      if (shown && now) shown.textContent = now.textContent;
+    }
+    form.dataset.amount = fresh.getElementById("form").dataset.amount;
+  });
+}
 for (const choice of document.querySelectorAll(".card-choice")) {
   choice.addEventListener("click", () => {
     document.querySelector('input[name="method"][value="card"]')?.click();
