@@ -14,7 +14,7 @@ import pytest
 
 from conftest import settings_for
 from faults import drain
-from paydesk import checkout, claims, customers, linking, memberships, merging, outbox
+from paydesk import checkout, claims, customers, linking, memberships, merging, outbox, turns
 from paydesk.app import open_service
 from paydesk.channels.base import Refused
 from paydesk.channels.plugged import by_name
@@ -248,9 +248,7 @@ async def test_a_late_revoke_never_beats_a_renewal(open_shop: Service, rooms: Ro
     await drain(open_shop)
     await passes(open_shop, 31)
     await settled(open_shop)
-    (claimed,) = [
-        one for one in await outbox.claim(open_shop.store, "discord", rows_max=10) if one.channel == "discord"
-    ]
+    (claimed,) = [one for one in await turns.claim(open_shop.store, "discord", rows_max=10) if one.channel == "discord"]
     rooms.pause["revoke"] = asyncio.Event()
     slow = asyncio.create_task(open_shop.worker._senders._deliverer.attempt(claimed))
     await asyncio.sleep(0.2)
@@ -310,7 +308,7 @@ async def test_a_server_that_is_busy_holds_up_neither_messages_nor_other_servers
         ]
         for message in (*first, *more):
             await outbox.put(tx, [message])
-    keys = {one.key for one in await outbox.claim(open_shop.store, "discord", rows_max=10)}
+    keys = {one.key for one in await turns.claim(open_shop.store, "discord", rows_max=10)}
     assert keys == {f"first {ann}", f"other {ann}", f"said {ann}"}, "one action in flight for each role"
 
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from conftest import settings_for
-from paydesk import customers, manners, outbox, reaching, senders, watch
+from paydesk import customers, manners, outbox, reaching, senders, turns, watch
 from paydesk.app import open_service
 from paydesk.channels.base import (
     Address,
@@ -198,21 +198,21 @@ SELECT 'crowd:' || $1 || ':' || g, 'talk', $1, 'pass_ended', '{}' FROM generate_
 async def test_what_waits_in_one_thread_is_out_of_sight_of_the_others(service: Service) -> None:
     """A thread with more than is looked through at once: the others go on, and its own order is kept to the end."""
     crowd, store = secrets.token_hex(4), service.store
-    await store.execute(CROWD, crowd, 2 * outbox.WINDOW + 100)
+    await store.execute(CROWD, crowd, 2 * turns.WINDOW + 100)
     others = [await put(service, None, "talk", f"{crowd}-{number}") for number in range(3)]
-    (head,) = await outbox.claim(store, "talk", rows_max=16)
+    (head,) = await turns.claim(store, "talk", rows_max=16)
     assert head.key == f"crowd:{crowd}:1"
-    assert {one.key for one in await outbox.claim(store, "talk", rows_max=16)} == set(others)
+    assert {one.key for one in await turns.claim(store, "talk", rows_max=16)} == set(others)
     for _ in range(2):
-        assert await outbox.claim(store, "talk", rows_max=16) == [], "the head of the crowd is under way"
-    assert await store.fetchval(IN_SIGHT) < outbox.WINDOW, "what a claim has to look through"
+        assert await turns.claim(store, "talk", rows_max=16) == [], "the head of the crowd is under way"
+    assert await store.fetchval(IN_SIGHT) < turns.WINDOW, "what a claim has to look through"
 
     for number in range(2, 40):
         assert await outbox.finish(store, head, outbox.Result("sent"))
-        (head,) = await outbox.claim(store, "talk", rows_max=16)
+        (head,) = await turns.claim(store, "talk", rows_max=16)
         assert head.key == f"crowd:{crowd}:{number}"
     await store.execute("UPDATE outbox SET state = 'dead' WHERE address = $1 AND id < $2", crowd, head.id + 500)
-    (head,) = await outbox.claim(store, "talk", rows_max=16)
+    (head,) = await turns.claim(store, "talk", rows_max=16)
     assert head.key == f"crowd:{crowd}:539", "however the head ended, the next one is at the head"
 
 
@@ -224,7 +224,7 @@ async def test_a_retried_message_that_had_been_out_of_sight_is_sent(service: Ser
     id_ = await store.fetchval("SELECT id FROM outbox WHERE dedup_key = $1", f"crowd:{crowd}:3")
     async with store.transaction() as tx:
         assert await outbox.retry(tx, [id_]) == 1
-    assert [one.id for one in await outbox.claim(store, "talk", rows_max=16)] == [id_]
+    assert [one.id for one in await turns.claim(store, "talk", rows_max=16)] == [id_]
 
 
 async def roles(service: Service, kind: str, people: list[str]) -> None:
@@ -239,13 +239,13 @@ async def roles(service: Service, kind: str, people: list[str]) -> None:
 
 async def all_put_off(service: Service) -> None:
     """What is due of the roles is tried, and is due again in a moment, after all that is new."""
-    for one in await outbox.claim(service.store, "talk", rows_max=2 * outbox.WINDOW):
+    for one in await turns.claim(service.store, "talk", rows_max=2 * turns.WINDOW):
         await outbox.finish(service.store, one, outbox.Result("later", "busy", wait_s=0.01, counted=False))
     await asyncio.sleep(0.05)
 
 
 async def ids_claimed(service: Service) -> list[int]:
-    return [one.id for one in await outbox.claim(service.store, "talk", rows_max=16)]
+    return [one.id for one in await turns.claim(service.store, "talk", rows_max=16)]
 
 
 async def due_since(service: Service, address: str, ago: str) -> None:
@@ -263,7 +263,7 @@ async def test_a_long_line_of_one_role_holds_nobody_up(service: Service, looks: 
     in the window is claimed at once, and a look that has found something is over: then the head is found by the next.
     """
     id_, store = secrets.token_hex(4), service.store
-    await roles(service, "grant", [id_] * (outbox.WINDOW + 5))
+    await roles(service, "grant", [id_] * (turns.WINDOW + 5))
     line = [one["id"] for one in await store.fetch("SELECT id FROM outbox WHERE address = $1 ORDER BY id", id_)]
     await all_put_off(service)
     await due_since(service, id_, "2 hours")
@@ -279,7 +279,7 @@ async def test_a_long_line_of_one_role_holds_nobody_up(service: Service, looks: 
 
 async def test_roles_of_many_that_were_put_off_and_are_then_taken_hold_nobody_up(service: Service) -> None:
     crowd = secrets.token_hex(4)
-    people = [f"{crowd}-{number}" for number in range(outbox.WINDOW + 1)]
+    people = [f"{crowd}-{number}" for number in range(turns.WINDOW + 1)]
     await roles(service, "grant", people)
     for _ in range(2):  # a window at a time
         await all_put_off(service)
@@ -287,11 +287,11 @@ async def test_roles_of_many_that_were_put_off_and_are_then_taken_hold_nobody_up
     key = await put(service, None, "talk", crowd)
     await due_since(service, crowd, "1 hour")  # behind all that is taken, which is due for ever
     store, looks = service.store, list[dict[str, int]]()
-    while claimed := await outbox.claim(store, "talk", rows_max=2 * outbox.WINDOW):
+    while claimed := await turns.claim(store, "talk", rows_max=2 * turns.WINDOW):
         looks.append(Counter("other" if one.key == key else one.template for one in claimed))
         ids = [one.id for one in claimed]
         await store.execute("UPDATE outbox SET state = 'sent' WHERE id = ANY($1::bigint[])", ids)
-    assert looks == [{"grant": len(people), "other": 1}, {"revoke": outbox.WINDOW}, {"revoke": 1}]
+    assert looks == [{"grant": len(people), "other": 1}, {"revoke": turns.WINDOW}, {"revoke": 1}]
 
 
 async def test_a_role_that_is_put_off_lets_the_next_of_its_line_into_sight(service: Service) -> None:
@@ -302,7 +302,7 @@ async def test_a_role_that_is_put_off_lets_the_next_of_its_line_into_sight(servi
     ]
     await store.execute("UPDATE outbox SET behind = true WHERE id = ANY($1::bigint[])", [second, third])
     for expected in (first, second, third):
-        (claimed,) = await outbox.claim(store, "talk", rows_max=16)
+        (claimed,) = await turns.claim(store, "talk", rows_max=16)
         assert claimed.id == expected
         await outbox.finish(store, claimed, outbox.Result("later", "busy", wait_s=60.0))
     assert await store.fetchval("SELECT bool_or(behind) FROM outbox WHERE address = $1", id_) is False
@@ -581,7 +581,7 @@ NO_CLASH = "DROP TRIGGER clash ON attempt; DROP FUNCTION clash; DROP SEQUENCE cl
 async def noted(service: Service, result: outbox.Result) -> dict[str, object]:
     """The row of a message whose attempt ended so."""
     key = await put(service, None, "talk", secrets.token_hex(4))
-    (delivery,) = await outbox.claim(service.store, "talk", rows_max=1)
+    (delivery,) = await turns.claim(service.store, "talk", rows_max=1)
     await service.worker._senders._sender("talk")._finish(delivery, result)
     return await row(service, key)
 
@@ -678,20 +678,20 @@ async def test_the_backlog_of_one_who_is_told_events_costs_the_others_nothing(se
     await store.execute(EVENTS, quick, 1)
     await store.execute("ANALYZE outbox")
     for sql, given in (
-        (outbox.DUE, ()),
-        (outbox.CLAIM, ("talk", False, [slow], uuid4(), 4, [])),
-        (outbox.SET_BEHIND, ("talk", False, [slow])),
+        (turns.DUE, ()),
+        (turns.CLAIM, ("talk", False, [slow], uuid4(), 4, [])),
+        (turns.SET_BEHIND, ("talk", False, [slow])),
     ):
         explained = await store.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *given)
         assert rows_read(json.loads(explained)[0]["Plan"]) < 100, sql
     await store.execute("UPDATE outbox SET state = 'ready', next_at = '-infinity' WHERE address = $1", quick)
-    assert [one.address for one in await outbox.claim(store, "talk", rows_max=4, resting=[slow])] == [quick]
-    assert {one.address for one in await outbox.claim(store, "talk", rows_max=4)} == {slow}
+    assert [one.address for one in await turns.claim(store, "talk", rows_max=4, resting=[slow])] == [quick]
+    assert {one.address for one in await turns.claim(store, "talk", rows_max=4)} == {slow}
     await store.execute("UPDATE outbox SET next_at = desk_now() + interval '1 hour' WHERE address = $1", slow)
     await store.execute("ANALYZE outbox")
-    explained = await store.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {outbox.DUE}")
+    explained = await store.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {turns.DUE}")
     assert rows_read(json.loads(explained)[0]["Plan"]) < 100, "nor while all of it is put off"
-    assert "talk" not in await outbox.due(store)
+    assert "talk" not in await turns.due(store)
 
 
 async def test_who_has_just_asked_is_answered_before_a_backlog(service: Service, talk: Talk) -> None:

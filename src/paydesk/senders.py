@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic
 
-from paydesk import alerts, outbox, outcomes
+from paydesk import alerts, outbox, outcomes, turns
 from paydesk.channels.base import Channel, Limits
 from paydesk.deliver import Deliverer
 from paydesk.errors import StoreUnavailable
@@ -131,7 +131,7 @@ class Sender:
             return 0
         if free < 1 or monotonic() < self._rests_until:
             return 0
-        claimed = await outbox.claim(self._store, self.name, rows_max=free, resting=self._resting())
+        claimed = await turns.claim(self._store, self.name, rows_max=free, resting=self._resting())
         self._pace.spend(len(claimed))
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery), name=f"deliver {delivery.id}")
@@ -274,7 +274,7 @@ class Senders:
 
     async def _due(self) -> list[str]:
         try:
-            return await outbox.due(self._store)
+            return await turns.due(self._store)
         except StoreUnavailable as error:
             log.warning("outbox waits: %s", error)
             return []
