@@ -18,15 +18,31 @@ import httpx
 import pytest
 
 from conftest import settings_for
-from faults import INSIDE, POINTS_MAX, Actor, Flow, Journal, Run, drain, in_child, killed_at_every_moment, unasked
+from crash_planted import planted
+from faults import (
+    INSIDE,
+    POINTS_MAX,
+    Actor,
+    Flow,
+    Journal,
+    Plant,
+    Run,
+    drain,
+    first_found,
+    in_child,
+    killed_at_every_moment,
+    unasked,
+)
 from flows import CARD, beforehand, deliver, order_in_chat, pay, post, work
-from paydesk import changes, checkout, customers, edge, payers, subscribing
+from paydesk import asking, calls, changes, checkout, customers, edge, payers, subscribing, subscriptions
 from paydesk.app import open_service
+from paydesk.asking import Call, Find, Object, Send
 from paydesk.clock import from_unix, iso
 from paydesk.config import Settings, load
 from paydesk.customers import Identity
 from paydesk.errors import StripeRefused
 from paydesk.service import Service
+from paydesk.store import Store
 from sandbox_fixtures import Sandbox, running_sandbox
 
 
@@ -154,13 +170,19 @@ async def test_a_change_that_was_refused_is_not_sent_again_under_its_name(servic
 
 MOMENTS_MIN = 20
 MOMENTS_OF_CHANGE = 8
+PAIRS = Path(__file__).parent / "catalog_pairs.toml"
+
+
+def first_order(actor: Actor) -> str:
+    """The order with which the actor's subscription begins."""
+    return str(next(value for what, value in actor.memory.items() if what.startswith("order ")))
 
 
 async def own_of(actor: Actor) -> dict[str, str]:
     """The actor's subscription at Stripe, once they have paid."""
     if "subscription" not in actor.memory:
         rows = "SELECT session, stripe_customer FROM orders WHERE id = $1"
-        row = await actor.service.store.fetchrow(rows, actor.memory["order plus"])
+        row = await actor.service.store.fetchrow(rows, first_order(actor))
         assert row is not None
         session = await actor.at_stripe("GET", f"/v1/checkout/sessions/{row['session']}")
         actor.keep("subscription", {"id": session["subscription"], "customer": row["stripe_customer"]})
@@ -209,7 +231,7 @@ WHERE m.external_id = $1 AND x.state = 'sent' ORDER BY x.id
 async def renewed_once(actor: Actor) -> list[str]:
     """Both cycles are paid, given and told once; then the subscription ends, and is nobody's business any more."""
     store, own = actor.service.store, await own_of(actor)
-    cycles = [tuple(row) for row in await store.fetch(RENEWED, actor.memory["order plus"])]
+    cycles = [tuple(row) for row in await store.fetch(RENEWED, first_order(actor))]
     told = [row["template"] for row in await store.fetch(HEARD, actor.name)]
     known = await store.fetchrow("SELECT status FROM subscription WHERE id = $1", own["id"])
     await actor.at_stripe("DELETE", f"/v1/subscriptions/{own['id']}")
@@ -236,9 +258,9 @@ RENEWAL = Flow(
 
 
 async def change_plan(actor: Actor) -> None:
-    """`PATCH /v1/subscriptions/{id}`: the dearer plan, now."""
+    """`PATCH /v1/subscriptions/{id}`: the dearer plan for a year, now: a new cycle begins, each time it is asked."""
     path = f"/v1/subscriptions/{(await own_of(actor))['id']}"
-    shown = await post(actor, path, {"price": "pro"}, key="change", method="PATCH")
+    shown = await post(actor, path, {"price": "gold-year"}, key="change", method="PATCH")
     actor.keep("shown", shown["items"][0]["price"])
 
 
@@ -254,12 +276,12 @@ async def changed_once(actor: Actor) -> list[str]:
     known = await store.fetchrow("SELECT status, items FROM subscription WHERE id = $1", own["id"])
     listed = await actor.at_stripe("GET", "/v1/invoices", subscription=own["id"], limit="100")
     invoices = sorted((one["billing_reason"], one["status"]) for one in listed["data"])
-    bills = [tuple(row) for row in await store.fetch(CHANGED, actor.memory["order plus"])]
+    bills = [tuple(row) for row in await store.fetch(CHANGED, first_order(actor))]
     told = [row["template"] for row in await store.fetch(HEARD, actor.name)]
     await actor.at_stripe("DELETE", f"/v1/subscriptions/{own['id']}")
     await all_again(actor)
     found = []
-    if known is None or (known["status"], known["items"]["data"][0]["key"], actor.memory["shown"]) != ONLY_PRO:
+    if known is None or (known["status"], known["items"]["data"][0]["key"], actor.memory["shown"]) != ONLY_GOLD:
         found.append(f"effect: the subscription is known as {dict(known or {})}, shown as {actor.memory['shown']}")
     if invoices != [("subscription_create", "paid"), ("subscription_update", "paid")]:
         found.append(f"stripe: the invoices are {invoices}")
@@ -270,7 +292,7 @@ async def changed_once(actor: Actor) -> list[str]:
     return found
 
 
-ONLY_PRO = ("active", "pro", "pro")
+ONLY_GOLD = ("active", "gold-year", "gold-year")
 
 CHANGED = """
 SELECT o.id = $1 AS first, o.status, (SELECT count(*) FROM payment p WHERE p.order_id = o.id) AS payments
@@ -279,7 +301,7 @@ FROM orders o JOIN orders mine ON mine.customer_id = o.customer_id WHERE mine.id
 
 PLAN_CHANGE = Flow(
     "a plan that is changed by the API",
-    (beforehand(order_in_chat("plus"), pay("plus", CARD), hear_all, work), change_plan, hear_all, work),
+    (beforehand(order_in_chat("club"), pay("club", CARD), hear_all, work), change_plan, hear_all, work),
     change_again,
     changed_once,
 )
@@ -290,14 +312,60 @@ REPEATING = {
 }
 
 
+def settings_of(flow: Flow, database: str, sandbox: Sandbox, tmp_path: Path) -> Settings:
+    """A desk of its own, which sells what the flow is about."""
+    more = {"PAYDESK_CATALOG": str(PAIRS)} if flow is PLAN_CHANGE else {}
+    return load(settings_for(database, sandbox.url, PAYDESK_DATA=str(tmp_path / "data"), **more), folder=tmp_path)
+
+
 @pytest.mark.parametrize("name", REPEATING)
 def test_every_moment_of_what_repeats(
     name: str, new_database: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flow, inside, most = REPEATING[name]
     with running_sandbox() as sandbox:
-        data = str(tmp_path / "data")
-        settings = load(settings_for(new_database(), sandbox.url, PAYDESK_DATA=data), folder=tmp_path)
-        run = Run(flow, settings, Journal(tmp_path / "journal"))
+        run = Run(flow, settings_of(flow, new_database(), sandbox, tmp_path), Journal(tmp_path / "journal"))
         _, kinds = killed_at_every_moment(run, capsys, inside, most=most)
     assert kinds.total() >= min(MOMENTS_MIN, most)
+
+
+# --- does it bite? ---------------------------------------------------------------------------------------------------
+
+
+async def change_under_a_new_key(store: Store, call: Call, send: Send, find: Find) -> Object:
+    """Ask for a change under a key of its own each time, without looking whether it was made."""
+    if call.kind != "change":
+        return await right_answer(store, call, send, find)
+    return await send(call.params, secrets.token_hex(8))
+
+
+async def change_noted_before_it_is_made(store: Store, call: Call, send: Send, find: Find) -> Object:
+    """Note that a change is done, and only then ask for it."""
+    if call.kind == "change":
+        await store.run(lambda tx: calls.end(tx, call.key, call.subject))
+    return await right_answer(store, call, send, find)
+
+
+right_answer = asking.answer
+LOOKS = 3
+"""So many calls to Stripe come before the change: the subscription, its invoice, the price."""
+
+BUGS: dict[str, tuple[Plant, str, str]] = {
+    "a new key each time": (lambda: planted(asking, "answer", change_under_a_new_key), "stripe:after", "stripe: "),
+    "noted before it is made": (
+        lambda: planted(asking, "answer", change_noted_before_it_is_made), "stripe:before", "effect: "),
+    "what is not used is kept": (lambda: planted(subscriptions, "runs", lambda _bill: {}), "", "effect: "),
+}  # fmt: skip
+"""The bug, the name of the points that are cut (none: the flow is only gone through), what is found."""
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_bug_planted_in_a_change_of_plan_is_reported(
+    bug: str, new_database: Callable[[], str], stripe_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    plant, cut, kind = BUGS[bug]
+    settings = settings_of(PLAN_CHANGE, new_database(), stripe_sandbox, tmp_path)
+    run = Run(PLAN_CHANGE, settings, Journal(tmp_path / "journal"), plant)
+    points = [number for number, name in enumerate(run.points(), 1) if name == cut]
+    found = first_found(run, points[LOOKS:], kind)
+    assert [one for one in found if one.startswith(kind)], found

@@ -27,9 +27,24 @@ ELSEWHERE = "('stripe', 'webhook', 'telegram', 'telegram:pay', 'discord')"
 
 THREADS_ELSEWHERE = "('telegram', 'discord')"
 
-KEPT_PLAN = """NOT EXISTS (SELECT FROM invoice i JOIN invoice later ON later.subscription_id = i.subscription_id
-    WHERE i.order_id = o.id AND later.billing_reason = 'subscription_update')"""
-"""A plan change takes back what was unused of a cycle: how much that is, the proof of the ledger works out anew."""
+BILLED = """
+SELECT extract(epoch FROM least(b.given_back, (line ->> 'end')::timestamptz) - (line ->> 'start')::timestamptz)::bigint AS ran_s,
+       b.given_back IS NOT NULL AS cut
+FROM invoice i, jsonb_array_elements(i.lines -> 'data') line, LATERAL (
+    SELECT min((below ->> 'start')::timestamptz) AS given_back
+    FROM invoice later, jsonb_array_elements(later.lines -> 'data') below
+    WHERE later.subscription_id = i.subscription_id AND later.status = 'paid' AND later.created_at >= i.created_at
+      AND (below ->> 'amount')::bigint < 0 AND below ->> 'start' >= line ->> 'start'
+      AND (below ->> 'item', below ->> 'key', below ->> 'quantity', below ->> 'end')
+          = (line ->> 'item', line ->> 'key', line ->> 'quantity', line ->> 'end')) AS b
+WHERE i.order_id = s.order_id AND s.id LIKE i.order_id || ':' || (line ->> 'id') || ':%'
+"""
+"""For how many seconds the line ran that brought a source's credits, and whether a plan change gave the rest of it back."""
+
+OF_A_CYCLE = """CASE WHEN l.ran_s < (s.terms->>'part_s')::bigint
+    THEN div(w.whole * greatest(l.ran_s, 0), (s.terms->>'cycle_s')::numeric)
+    ELSE ceil(w.whole * (s.terms->>'part_s')::numeric / (s.terms->>'cycle_s')::numeric) END"""
+"""What a whole cycle's credits are for what was billed of it, rounded up, or for what ran of that, rounded down."""
 
 HELD = "lease: nobody holds a lane"
 
@@ -45,10 +60,11 @@ BROKEN: dict[str, str] = {
         LATERAL (SELECT CASE s.kind
             WHEN 'credits' THEN (s.terms->>'quantity')::bigint * (s.terms->>'amount')::bigint
             WHEN 'pass' THEN (s.terms->>'quantity')::bigint * (s.terms->>'days')::bigint * 86400 ELSE 1 END) AS w (whole),
-        LATERAL (SELECT CASE WHEN b.back <= 0 THEN w.whole WHEN b.back >= b.of THEN 0 WHEN s.kind = 'feature' THEN 1
-                        ELSE w.whole - div(w.whole::numeric * b.back, b.of) END) AS t (worth)
-        WHERE s.kind IN ('credits', 'pass', 'feature') AND o.paid_at IS NOT NULL AND s.worth <> t.worth
-          AND {KEPT_PLAN}""",
+        LATERAL (SELECT CASE WHEN s.terms ? 'cycle_s' THEN (SELECT {OF_A_CYCLE} FROM ({BILLED}) AS l)
+                        ELSE w.whole END) AS r (ran),
+        LATERAL (SELECT CASE WHEN b.back <= 0 THEN r.ran WHEN b.back >= b.of THEN 0 WHEN s.kind = 'feature' THEN 1
+                        ELSE r.ran - div(r.ran::numeric * b.back, b.of) END) AS t (worth)
+        WHERE s.kind IN ('credits', 'pass', 'feature') AND o.paid_at IS NOT NULL AND s.worth IS DISTINCT FROM t.worth""",
     "effect: a payment's money is what came less what went": f"""
         WITH gone AS ({GONE})
         SELECT s.id || ' is worth ' || s.worth FROM source s JOIN gone g ON s.id = 'payment:' || g.id
@@ -68,11 +84,13 @@ BROKEN: dict[str, str] = {
     "effect: nothing is posted twice where nothing went back": f"""
         WITH gone AS ({GONE})
         SELECT s.id || ' has ' || count(e.id) || ' entries of a grant'
-        FROM source s JOIN orders o ON o.id = s.order_id
+        FROM source s JOIN orders o ON o.id = s.order_id LEFT JOIN LATERAL ({BILLED}) AS l ON true
         LEFT JOIN gone g ON g.id = CASE s.kind WHEN 'money' THEN substr(s.id, 9) ELSE o.paid_by END
         LEFT JOIN entry e ON e.source = s.id
-        WHERE o.paid_at IS NOT NULL AND s.kind IN ('credits', 'money') AND s.revision <> 1
-          AND coalesce(g.ever, 0) = 0 AND {KEPT_PLAN} GROUP BY s.id, g.id""",
+        WHERE o.paid_at IS NOT NULL AND s.kind IN ('credits', 'money')
+          AND coalesce(g.ever, 0) = 0
+          AND s.revision NOT BETWEEN 1 - coalesce(l.cut, false)::int AND 1 + coalesce(l.cut, false)::int
+        GROUP BY s.id, g.id""",
     "effect: a paid order has its money in the books": """
         SELECT o.id || ' has no money' FROM orders o WHERE o.paid_at IS NOT NULL AND o.paid_by LIKE 'pi_%'
         AND NOT EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.kind = 'money')""",

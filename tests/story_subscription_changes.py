@@ -92,7 +92,7 @@ def test_a_cheaper_plan_counts_from_the_next_cycle(timed: Desk) -> None:
     end = before["items"][0]["current_period_end"]
     waiting = change(timed, before, price="plus")
     assert plan(waiting) == ("pro", 1)
-    assert waiting["pending_change"] == {"price": "plus", "quantity": 1, "at": end}
+    assert waiting["pending_change"] == {"price": "plus", "stripe_price": None, "quantity": 1, "at": end}
     assert buyer.access("pro")["allowed"]
     span_s = timed.sql("SELECT extract(epoch FROM $1::text::timestamptz - desk_now())::int AS s", end)[0]["s"]
     advance(timed, f"{span_s - 300}s")

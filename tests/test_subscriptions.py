@@ -16,11 +16,14 @@ from paydesk.subscriptions import (
     Line,
     Standing,
     Subscription,
+    Switch,
     cycle_terms,
+    overtaken,
     paid_until,
     ran_s,
     runs,
     standing,
+    still_from,
 )  # fmt: skip
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,6 +106,19 @@ STANDINGS = {
     "one that Stripe calls active because its cycle was written off is not paid for": (
         bill(own(), PAID, replace(UNPAID, status="uncollectible")),
         Standing(START, END + 3 * DAY, END + 3 * DAY)),
+    "one whose cycle was voided gives what is paid": (
+        bill(own(), PAID, replace(UNPAID, status="void")), Standing(START, END)),
+    "a voided cycle is over when the next one is paid": (
+        bill(own(), PAID, replace(UNPAID, status="void"), invoice("in_3", cycle=2)), Standing(START)),
+    "a voided change in the middle of a cycle takes nothing of it": (
+        bill(own(), PAID, invoice("in_up", "void", line("il_up", from_day=10, proration=True),
+                                  created_at=START + 10 * DAY)), Standing(START)),
+    "a cycle whose bill is kept as a draft has its days of grace": (
+        bill(own(kept_since=END), PAID), Standing(START, END + 3 * DAY)),
+    "a draft of a cycle that was paid otherwise takes nothing": (
+        bill(own(kept_since=START), PAID), Standing(START)),
+    "one whose drafts are kept on purpose goes on": (
+        bill(own(paused="keep_as_draft", kept_since=END), PAID), Standing(START)),
     "what was written off long ago counts no more": (
         bill(own("past_due"), PAID, replace(UNPAID, status="uncollectible"), invoice("in_3", cycle=2),
              invoice("in_4", "open", cycle=3)),
@@ -139,6 +155,26 @@ def test_what_waits_for_the_end_of_a_dispute_is_given_until_then() -> None:
     disputed = Bill(own(), {"in_1": PAID}, frozenset(), frozenset({"in_1"}))
     assert standing(disputed) == Standing(None)
     assert standing(disputed, waits=True) == Standing(START)
+
+
+STILL = {
+    "asked from what runs": (own(), "plus", 1, END, True),
+    "what was not written down is not compared": (own(), None, None, END, True),
+    "from another plan": (own(), "pro", 1, END, False),
+    "from another quantity": (own(), "plus", 2, END, False),
+    "for the end of another cycle, which a new beginning has moved": (own(), "plus", 1, END - 3 * DAY, False),
+    "for the end of a cycle that is over: it is late": (own(), "plus", 1, START, True),
+}
+
+
+@pytest.mark.parametrize(("one", "key", "count", "at", "expected"), STILL.values(), ids=list(STILL))
+def test_whether_a_waiting_change_is_still_asked_from_what_runs(
+    one: Subscription, key: str | None, count: int | None, at: datetime, *, expected: bool
+) -> None:
+    assert still_from(one, key, count, at) == expected
+    waits = replace(one, switches=(Switch(key or "plus", "club", at, done=False, count=count),))
+    assert overtaken(waits) != expected
+    assert not overtaken(replace(waits, switches=(replace(waits.switches[0], done=True),)))
 
 
 def test_what_is_paid_until() -> None:

@@ -70,7 +70,7 @@ def told(desk: Desk, fact: SubscriptionIs, *, livemode: bool) -> Told | None:
         return None
     items = [_item(desk, fact, known, item) for item in fact.items]
     before = known.subscription if known is not None else None
-    own = subscriptions.subscription_of(fact, customer, livemode, items, before)
+    own = subscriptions.subscription_of(fact, customer, livemode, items, before, desk.keys)
     if before is not None:
         own = replace(own, order=before.order)
     keys = desk.keys | {item.price: item.key for item in items if item.key is not None}
@@ -120,7 +120,7 @@ def wanted_keys(facts: Iterable[SubscriptionIs]) -> tuple[set[str], set[str]]:
     prices: set[str] = set()
     keys: set[str] = set()
     for fact in facts:
-        prices |= {item.price for item in fact.items}
+        prices |= {item.price for item in fact.items} | {price for price, _ in fact.changes_to}
         prices |= {line.price for one in fact.invoices for line in one.lines if line.price is not None}
         keys |= {key for item in fact.items for key in (item.key, item.inherited) if key is not None}
     return prices, keys

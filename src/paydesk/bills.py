@@ -10,7 +10,7 @@ from paydesk import ids
 from paydesk.books import columns
 from paydesk.clock import iso
 from paydesk.store import Record, Tx
-from paydesk.subscriptions import Bill, Invoice, Item, Line, Subscription, Switch
+from paydesk.subscriptions import Bill, Invoice, Item, Line, Next, Subscription, Switch
 
 WHO = """
 SELECT customer_id FROM subscription WHERE id = ANY($1::text[])
@@ -22,7 +22,7 @@ SELECT id, customer_id, order_id, stripe_customer, status, livemode, items, star
        paused, resumes_at, payment_method, card_ends_at, asked_at, unpaid_since, (
            SELECT jsonb_agg(jsonb_build_array(params ->> 'from', params ->> 'price', params ->> 'at', state = 'done',
                                              (SELECT terms ->> 'name' FROM plan WHERE plan.key = params ->> 'price'),
-                                             (params ->> 'quantity')::int))
+                                             (params ->> 'quantity')::int, (params ->> 'from_quantity')::int))
            FROM stripe_call WHERE subject = subscription.id AND kind = 'planned_change' AND state <> 'refused'
              AND params ->> 'from' IS NOT NULL) AS switches
 FROM subscription
@@ -200,7 +200,7 @@ async def note_prices(tx: Tx, named: Mapping[str, str]) -> None:
 
 def _subscription(row: Record) -> Subscription:
     values = dict(row)
-    changes_at = values["items"].get("changes_at")
+    more = values["items"]
     items = tuple(
         Item(
             one["id"],
@@ -220,9 +220,10 @@ def _subscription(row: Record) -> Subscription:
         values["livemode"], items, values["started_at"], values["trial_end"], values["cancel_at"], values["ended_at"],
         values["paused"], values["resumes_at"], values["payment_method"], values["card_ends_at"],
         values["asked_at"], values["unpaid_since"],
-        tuple(Switch(before, after, _time(at), done, f"{name or after} × {count}" if count > 1 else name or after)
-              for before, after, at, done, name, count in values["switches"] or ()),
-        None if changes_at is None else _time(changes_at),
+        tuple(Switch(before, after, _time(at), done, f"{name or after} × {count}" if count > 1 else name or after, had)
+              for before, after, at, done, name, count, had in values["switches"] or ()),
+        _moment(more.get("changes_at")), None,
+        tuple(Next(*one) for one in more.get("changes_to", ())), _moment(more.get("kept_since")),
     )  # fmt: skip
 
 
@@ -241,8 +242,11 @@ def _invoice(row: Record) -> Invoice:
 
 
 def _items_row(own: Subscription) -> dict[str, Any]:
-    """Return what repeats, and when a schedule at Stripe changes that."""
-    return {"data": [_item_row(item) for item in own.items], "changes_at": iso(own.changes_at)}
+    """Return what repeats, when a schedule at Stripe changes that and to what, and since when a bill is kept as a draft."""
+    return {
+        "data": [_item_row(item) for item in own.items], "changes_at": iso(own.changes_at),
+        "changes_to": [list(one) for one in own.changes_to], "kept_since": iso(own.kept_since),
+    }  # fmt: skip
 
 
 def _item_row(item: Item) -> dict[str, Any]:
@@ -263,3 +267,7 @@ def _line_row(line: Line) -> dict[str, Any]:
 
 def _time(stamp: str) -> datetime:
     return datetime.fromisoformat(stamp)
+
+
+def _moment(stamp: str | None) -> datetime | None:
+    return None if stamp is None else _time(stamp)

@@ -26,7 +26,7 @@ from paydesk.errors import Conflict, Invalid, NotFound, PaydeskError, StripeRefu
 from paydesk.store import Store, Tx
 from paydesk.stripe.gateway import Gateway
 from paydesk.subscribed import PLANNED, Shown
-from paydesk.subscriptions import Item, Subscription, paid_until
+from paydesk.subscriptions import OVERDUE, Item, Subscription, lapse, paid_until, rests
 
 DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 MARK = "paydesk_change"
@@ -87,7 +87,7 @@ async def change(
         return None if made is None else made.key  # whatever others have changed since
     if not shown.own.live:
         raise Conflict(f"{id_} is over: subscribe anew", param="subscription", code="subscription_ended")
-    if wish.pause and shown.own.status in ("past_due", "unpaid"):
+    if wish.pause and shown.own.status in OVERDUE:
         raise Conflict(f"{id_} is not paid: a pause would not undo that. Let it be paid, or end it", param="pause")
     try:
         if made is not None:
@@ -193,6 +193,12 @@ def look_at(own: Subscription, because: str) -> inbox.Envelope:
 # --- one call to Stripe ----------------------------------------------------------------------------------------------
 
 Send = Callable[[str, Object, str], Awaitable[Object]]
+Check = Callable[[Tx], Awaitable[None]]
+"""Raises what stops a change; the person is locked."""
+
+
+async def _nothing(_: Tx) -> None:
+    """Let every change be made."""
 
 
 async def _pause(store: Store, gateway: Gateway, own: Subscription, _: Wish, operation: str, actor: str) -> str:
@@ -208,7 +214,7 @@ async def _resume(store: Store, gateway: Gateway, own: Subscription, wish: Wish,
     """
     now, bill = await subscribed.at_stripe(store, gateway, store.clock, own.id)
     trial_over = now.own.status == "paused"
-    if now.own.paused is None and not trial_over:
+    if now.own.paused is None and not trial_over and lapse(now.bill) is None:
         return await _goes_on(store, own, operation)
     if not trial_over and (_is_coming(bill) or not has_run_out(now, store.clock.now())):
         return await _update(store, gateway, own, {"pause_collection": ""}, operation, actor)
@@ -244,11 +250,12 @@ async def _goes_on(store: Store, own: Subscription, operation: str) -> str:
 
 
 def has_run_out(shown: Shown, now: datetime) -> bool:
-    """Say whether a pause has outlasted what was paid for: the bills of the cycles since then were voided.
+    """Say whether a pause has outlasted what was paid for: nobody collects the money of the cycle that runs.
 
-    Going on then begins a cycle, which is paid at once: else a pause over the day of a renewal would save its price.
+    Going on then begins a cycle, which is paid at once: else a pause over the day of a renewal would save its price. It
+    makes no difference whether the pause goes on, or was ended in Stripe, which brings no bill before the next cycle.
     """
-    return shown.own.paused == "void" and is_unpaid(shown, now)
+    return (shown.own.paused is not None or lapse(shown.bill) is not None) and is_unpaid(shown, now)
 
 
 def is_unpaid(shown: Shown, now: datetime) -> bool:
@@ -259,11 +266,12 @@ def is_unpaid(shown: Shown, now: datetime) -> bool:
 
 async def _update(
     store: Store, gateway: Gateway, own: Subscription, params: Object, operation: str, actor: str,
-    send: Send | None = None, shared: str | None = None,
+    send: Send | None = None, shared: str | None = None, checks: Check = _nothing,
 ) -> str:  # fmt: skip
     """Send a change that is written down, and ask to look; returns the look's reason.
 
     All who ask for the same under a `shared` name make one call. What a bank refused one of them another may ask again.
+    What `checks` raises, under the lock of whose it is, stops a change that was not written down before.
     """
     mine = f"change:{operation}"
     name = shared or mine
@@ -277,6 +285,7 @@ async def _update(
             return await asking.again(tx, known, params, known.detail or "")
         if known is not None:
             return known
+        await checks(tx)
         await audit.note(tx, actor, "subscription.change", [own.id], dict(params))
         if "items" in params:
             await waiting.withdraw(tx, own.id, besides=operation)
@@ -330,18 +339,20 @@ async def _change_plan(
         raise Invalid(
             f"{own.id} is billed in {shown.newest.currency}: it cannot change to {plan.price.key}", param="price"
         )
-    await _refuse_double(store, own, plan)
+    await store.run(lambda tx: _refuse_double(tx, catalog, own, plan))
     stays = (plan.price.key, plan.quantity) == (item.key, item.quantity)
     if stays or (own.paused is None and (wish.when or usual_time(catalog, shown, plan)) == "period_end"):
         await _release(store, gateway, own, actor)  # for a change that counts at once only when it is made
     if (plan.price.key, plan.quantity) == (item.key, item.quantity):
         await store.run(lambda tx: waiting.withdraw_alone(tx, own))
         return None
-    if own.paused is not None or own.status == "paused":
-        raise Conflict(f"{own.id} is paused: let it go on first", param="subscription")
+    if rests(shown.bill):
+        raise Conflict(f"{own.id} is paused, or its cycle is not paid: let it go on first", param="subscription")
     if (wish.when or usual_time(catalog, shown, plan)) == "period_end":
         await store.run(lambda tx: waiting.write_down(tx, own, plan.price, plan.quantity, operation, actor))
         return None
+    if own.status in OVERDUE:
+        raise Conflict(f"{own.id} is not paid: let it be paid first, or change it from the next cycle", param="when")
     how: Object = {"proration_behavior": wish.proration or "always_invoice"}
     if wish.proration is None and own.status == "active" and begins_anew(catalog, item, plan.price):
         how["billing_cycle_anchor"] = {"type": "now"}  # in every billing mode the same, as it is asked in the chat
@@ -360,7 +371,8 @@ async def _switch(
         "metadata": {"paydesk_price": plan.price.key},
         **how,
     }  # fmt: skip
-    return await _update(store, gateway, own, params, operation, actor)
+    checks = partial(_refuse_double, catalog=catalog, own=own, plan=plan)  # again: of two at once, one is first
+    return await _update(store, gateway, own, params, operation, actor, checks=checks)
 
 
 def _only_item(own: Subscription) -> Item:
@@ -380,9 +392,11 @@ def _plan(catalog: Catalog, item: Item, wish: Wish) -> Plan:
     return Plan(price, wish.quantity or item.quantity)
 
 
-async def _refuse_double(store: Store, own: Subscription, plan: Plan) -> None:
-    async with store.transaction() as tx:
-        has = await rivals.live_one(tx, own.customer, plan.price.product, besides=[own.id])
+async def _refuse_double(tx: Tx, catalog: Catalog, own: Subscription, plan: Plan) -> None:
+    """Raise `Conflict` where the person has the product already, or is just getting it by another change."""
+    product = catalog.products[plan.price.product]
+    has = await rivals.live_one(tx, own.customer, product.key, besides=[own.id])
+    has = has or await rivals.being_changed(tx, own, [price.key for price in product.prices])
     if has is not None:
         raise Conflict(
             f"{plan.price.product} is subscribed to already: {has}", param="price", code="already_subscribed"
@@ -442,7 +456,13 @@ async def carry_out(store: Store, gateway: Gateway, catalog: Catalog, params: di
         return "the subscription ends"
     async with store.transaction() as tx:
         begun = await asking.known(tx, f"change:{planned.key}", "change", id_)
+        due = await tx.fetchval("SELECT desk_now() >= $1", planned.at - waiting.LEAD)
+    if begun is None and (planned.price, planned.quantity) == (own.items[0].key, own.items[0].quantity):
+        await store.run(lambda tx: waiting.withdraw_alone(tx, own))
+        return "it has that plan by now"
     why: PaydeskError | None = None if begun is not None else waiting.outdated(catalog, own, planned)
+    if why is None and not due:
+        return "it waits on"
     if why is None:
         try:
             plan = Plan(catalog.price(planned.price), planned.quantity)

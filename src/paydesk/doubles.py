@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paydesk import checkout, customers, inbox, outbox, refunds, subscribed
+from paydesk import checkout, customers, inbox, outbox, refunds, subscribed, subscriptions
 from paydesk.errors import Conflict, NotFound, StripeRefused, StripeUnavailable
 from paydesk.outbox import Message
 from paydesk.saying import alert
@@ -40,16 +40,30 @@ async def end_double(store: Store, gateway: Gateway, key: str, params: dict[str,
             found = await gateway.look("subscription", id_)
             if found["subscription"]["status"] not in OVER:
                 raise
-    amount, currency = 0, "usd"
-    for invoice in found["invoices"]:
-        currency = invoice["currency"]
-        amount += await _given_back(store, gateway, invoice)
+    invoices = await _invoices(store, gateway, id_, found)
+    amount, currency = 0, invoices[0]["currency"] if invoices else "usd"
+    # What a change to less had left over is on their balance: that was given back before.
+    left = sum(int(one["total"]) for one in invoices if one["status"] == "paid")
+    for invoice in invoices:
+        amount += await _given_back(store, gateway, invoice, left - amount)
     await _tell(store, gateway, key, params, found["subscription"]["customer"], amount, currency)
     return f"ended, {amount} {currency} given back"
 
 
-async def _given_back(store: Store, gateway: Gateway, invoice: dict[str, Any]) -> int:
-    """Give back every payment of an invoice in full, each once; return how much that is."""
+async def _invoices(store: Store, gateway: Gateway, id_: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return everything that was billed for a subscription, as Stripe has it, the newest first.
+
+    It may have had another plan before it became a second one of this: that was paid for nothing as well.
+    """
+    known = (await subscribed.get(store, id_)).bill.invoices.values()
+    newest = [one["id"] for one in found["invoices"]]
+    older = [one.id for one in sorted(known, key=subscriptions.age, reverse=True) if one.id not in newest]
+    looks = [(await gateway.look("invoice", one))["invoices"] for one in older]
+    return [*found["invoices"], *(invoice for look in looks for invoice in look)]
+
+
+async def _given_back(store: Store, gateway: Gateway, invoice: dict[str, Any], left: int) -> int:
+    """Give back every payment of an invoice, each once, at most what is `left`; return how much that is."""
     amount = 0
     for one in invoice["payments"]["data"]:
         intent = one["payment"].get("payment_intent")
@@ -59,7 +73,11 @@ async def _given_back(store: Store, gateway: Gateway, invoice: dict[str, Any]) -
             raise StripeUnavailable(f"{intent['id']} is on its way: it is given back when it has arrived")
         if one["status"] != "paid":
             continue
-        ask = refunds.Ask(payment=intent["id"], reason="duplicate")
+        paid = int(one["amount_paid"])
+        part = min(paid, left - amount)
+        if part <= 0:
+            continue
+        ask = refunds.Ask(payment=intent["id"], amount=None if part == paid else part, reason="duplicate")
         try:
             await refunds.make(store, gateway, ask, operation=f"double:{intent['id']}", actor="paydesk", insist=True)
         except Conflict as conflict:
@@ -67,7 +85,7 @@ async def _given_back(store: Store, gateway: Gateway, invoice: dict[str, Any]) -
                 raise
         except NotFound as unknown:
             raise StripeUnavailable(f"{intent['id']} is not known here yet") from unknown
-        amount += int(one["amount_paid"])
+        amount += part
     return amount
 
 

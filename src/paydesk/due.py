@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from paydesk import entitlements, reminders
+from paydesk import entitlements, reminders, subscriptions
 from paydesk.desk import OLD_NEWS, Desk, note_before, reasons_for
 from paydesk.facts import TimerFired
 from paydesk.inbox import DONE, Outcome, Row
 from paydesk.ledger import Cause
 from paydesk.outbox import Message
+from paydesk.subscriptions import Subscription
 
 SUBSCRIBED = "sub_"
 """The beginning of the names of sources that subscriptions give: of their ends the subscription tells."""
@@ -106,6 +107,15 @@ def _hold_ended(desk: Desk, id_: str, row: Row) -> Outcome:
     desk.book.end_hold(hold, cause, 0, "lapsed")
     desk.touched_holds[hold.id] = hold
     return Outcome("done", f"{hold.amount:,} {hold.unit} went back")
+
+
+def overtaken(own: Subscription, row: Row) -> list[Message]:
+    """Return what gives a waiting change up, at once, where a look shows that it will not be made."""
+    if not subscriptions.overtaken(own):
+        return []
+    key = f"plan_change:{own.id}:overtaken:{own.asked_at.isoformat()}"
+    params = {"subscription": own.id}
+    return [Message(key, own.customer, "stripe", own.id, "plan_change", params, inbox_id=row.id)]
 
 
 def _plan_change(desk: Desk, fact: TimerFired, customer: str, row: Row) -> Outcome:

@@ -250,8 +250,10 @@ class SubscriptionIs:
 
     `order` is ours when we made it. `cancel_at` is when it will end, `ended_at` when it did. `paused` says what becomes of
     invoices while no money is collected (`void`, `keep_as_draft`, `mark_uncollectible`). `changes_at` is when a schedule
-    at Stripe gives it other prices, `ended_by` why it ended, in Stripe's word. What was asked earlier than what
-    is known already is old: whatever changed since then brings a look of its own.
+    at Stripe gives it other prices, `changes_to` what these are, `ended_by` why it ended, in Stripe's word. `kept_since`
+    is when the cycle began whose bill is a draft that nobody collects, as a pause may leave it; it counts only where the
+    look `saw_cycle`: the bill of the newest cycle. What was asked earlier than what is known already is old: whatever
+    changed since then brings a look of its own.
     """
 
     at: datetime
@@ -271,7 +273,10 @@ class SubscriptionIs:
     asked_at: datetime
     invoices: tuple[InvoiceIs, ...] = ()
     changes_at: datetime | None = None
+    changes_to: tuple[tuple[str, int], ...] = ()
     ended_by: str | None = None
+    kept_since: datetime | None = None
+    saw_cycle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

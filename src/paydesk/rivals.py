@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from paydesk import subscriptions
+from paydesk import inbox, subscriptions
 from paydesk.outbox import Message
 from paydesk.store import Tx
 from paydesk.subscriptions import Bill, Subscription
@@ -69,6 +69,17 @@ WHERE o.customer_id = $1 AND o.id <> ALL($2::text[]) AND c.created_at > now() - 
 LIMIT 1
 """
 
+BEING_CHANGED = """
+SELECT s.id FROM subscription s JOIN stripe_call c ON c.subject = s.id AND c.kind = 'change'
+WHERE s.customer_id = $1 AND s.id <> $2 AND s.status = ANY($3::text[])
+  AND c.params #>> '{metadata,paydesk_price}' = ANY($4::text[])
+  AND ((c.state = 'pending' AND c.created_at > now() - interval '1 day')
+       OR (c.state = 'done' AND EXISTS (SELECT FROM inbox i WHERE i.source = $5 AND i.state IN ('ready', 'parked')
+                                        AND i.external_id = 'subscription:' || s.id || ':' || c.key)))
+LIMIT 1
+"""
+"""A change at Stripe that our row of the subscription does not show yet: it is being asked for, or its look waits."""
+
 UNPAID = """
 SELECT o.id, c.object_id FROM orders o
 JOIN stripe_call c ON c.subject = o.id AND c.kind = 'subscription' AND c.state = 'done' AND c.object_id IS NOT NULL
@@ -119,6 +130,17 @@ async def unpaid(tx: Tx, person: str, product: str, order: str) -> dict[str, str
 async def being_made(tx: Tx, person: str, product: str, order: str, *, besides: Collection[str] = ()) -> str | None:
     """Return another order whose subscription to a product has been asked of Stripe and is not known yet."""
     found: str | None = await tx.fetchval(BEING_MADE, person, [order, *besides], product)
+    return found
+
+
+async def being_changed(tx: Tx, own: Subscription, price_keys: Collection[str]) -> str | None:
+    """Return another subscription of the person that is being changed just now to one of these prices.
+
+    The person is locked: of two changes at once one is first.
+    """
+    found: str | None = await tx.fetchval(
+        BEING_CHANGED, own.customer, own.id, list(subscriptions.LIVE), sorted(price_keys), inbox.QUESTION
+    )
     return found
 
 

@@ -34,7 +34,7 @@ from paydesk import (
 )  # fmt: skip
 from paydesk.case import Case, NotYet, Order, balance_moves, money_of, returned_of, worth
 from paydesk.desk import OLD_NEWS, Desk, post
-from paydesk.due import timer_customer, timer_fired, timer_object
+from paydesk.due import overtaken, timer_customer, timer_fired, timer_object
 from paydesk.facts import BalanceIs, CaseFact, EntitlementIs, Fact, Ignored, Impossible, SubscriptionIs, TimerFired
 from paydesk.inbox import DONE, Claim, Outcome, Row
 from paydesk.ledger import Book, Source
@@ -225,6 +225,7 @@ def _subscription_fact(desk: Desk, fact: SubscriptionIs, row: Row) -> Outcome:
     if outcome.state == "done":
         own = desk.bills[fact.subscription]
         news.tell(desk, before, own, fact.at, row)
+        desk.messages += overtaken(own.subscription, row)
         desk.messages += rivals.verdict(desk.now, own.subscription, desk.rivals, desk.bills.values(), row.id)
     return outcome
 

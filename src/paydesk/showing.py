@@ -173,6 +173,15 @@ class Shown:
         return self.bill.subscription
 
     @property
+    def pending(self) -> Planned | None:
+        """Return the change that waits, if it is still asked from what runs: else it is given up, and never made."""
+        planned, own = self.planned, self.own
+        if planned is None or not own.live:
+            return None
+        was = planned.noted.get("from"), planned.noted.get("from_quantity")
+        return planned if subscriptions.still_from(own, *was, planned.at) else None
+
+    @property
     def newest(self) -> Invoice | None:
         """Return its newest invoice."""
         return max(self.bill.invoices.values(), key=subscriptions.age, default=None)
@@ -192,7 +201,7 @@ class Shown:
 
 def subscription(of: Shown) -> dict[str, Any]:
     """Show a subscription: `until` is when what it gives ends, as far as is known, `grace_ends_at` while it is unpaid."""
-    own, newest, planned = of.own, of.newest, of.planned
+    own, newest = of.own, of.newest
     return {
         "id": own.id,
         "object": "subscription",
@@ -210,14 +219,27 @@ def subscription(of: Shown) -> dict[str, Any]:
         "paused": own.paused is not None or own.status == "paused",
         "grace_ends_at": iso(of.stands.grace_ends),
         "until": iso(of.stands.until if of.stands.since is not None else own.started_at),
-        "pending_change": None if planned is None else {"price": planned.price, "quantity": planned.quantity,
-                                                        "at": iso(planned.at)},
+        "pending_change": _pending(of),
         "latest_invoice": None if newest is None else {
             "id": newest.id, "status": newest.status, "total": newest.total, "currency": newest.currency,
             "order": newest.order, "failure": newest.failure, "url": newest.url if newest.status in UNPAID else None,
         },
         "livemode": own.livemode,
         "created_at": iso(own.started_at),
+    }  # fmt: skip
+
+
+def _pending(of: Shown) -> dict[str, Any] | None:
+    """Show the change of plan that waits, here or in a schedule at Stripe; `price` where the catalogue has it."""
+    planned, own = of.pending, of.own
+    if planned is not None:
+        return {"price": planned.price, "stripe_price": None, "quantity": planned.quantity, "at": iso(planned.at)}
+    if not own.live or own.changes_at is None or not own.changes_to:
+        return None
+    only = own.changes_to[0] if len(own.changes_to) == 1 else None
+    return {
+        "price": None if only is None else only.key, "stripe_price": None if only is None else only.price,
+        "quantity": sum(one.quantity for one in own.changes_to), "at": iso(own.changes_at),
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from paydesk.facts import InvoiceIs, ItemIs, LineIs, SubscriptionIs
 
@@ -98,7 +98,7 @@ class Invoice:
 class Switch:
     """A change of plan that counts from the end of a cycle, `at`: Stripe has to hear of it shortly before that.
 
-    `name` is what the plan after it is called, for people, with how many of it.
+    `name` is what the plan after it is called, for people, with how many of it; `count` how many there were before.
     """
 
     before: str
@@ -106,6 +106,15 @@ class Switch:
     at: datetime
     done: bool
     name: str = ""
+    count: int | None = None
+
+
+class Next(NamedTuple):
+    """What a schedule at Stripe changes a subscription to: a Stripe price, the catalogue's where known, how many of it."""
+
+    price: str
+    key: str | None
+    quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,8 @@ class Subscription:
     """A subscription as it was when Stripe was asked, at `asked_at`. `unpaid_since`: since when we know it as unpaid.
 
     `switches` are the changes of plan that were written down for the end of a cycle; `changes_at` is when a schedule at
-    Stripe changes it by itself. `ended_by` is why it ended, in Stripe's word, in the look that tells of it, else `None`.
+    Stripe changes it by itself, to what (`changes_to`). `kept_since` is when the cycle began whose bill is a draft that
+    nobody collects. `ended_by` is why it ended, in Stripe's word, in the look that tells of it, else `None`.
     """
 
     id: str
@@ -136,6 +146,8 @@ class Subscription:
     switches: tuple[Switch, ...] = ()
     changes_at: datetime | None = None
     ended_by: str | None = None
+    changes_to: tuple[Next, ...] = ()
+    kept_since: datetime | None = None
 
     @property
     def grace(self) -> timedelta:
@@ -170,9 +182,10 @@ class Bill:
 
 
 def subscription_of(
-    fact: SubscriptionIs, customer: str, livemode: bool, items: Iterable[Item], known: Subscription | None
-) -> Subscription:
-    """Return the subscription that a fact tells of."""
+    fact: SubscriptionIs, customer: str, livemode: bool, items: Iterable[Item], known: Subscription | None,
+    keys: Mapping[str, str],
+) -> Subscription:  # fmt: skip
+    """Return the subscription that a fact tells of. `keys` are the catalogue's prices by Stripe price."""
     since = None
     if fact.status in OVERDUE:
         since = fact.at if known is None or known.unpaid_since is None else known.unpaid_since
@@ -182,7 +195,8 @@ def subscription_of(
         fact.subscription, customer, fact.order, fact.stripe_customer, fact.status, livemode, tuple(items),
         fact.started_at, fact.trial_end, fact.cancel_at, fact.ended_at, fact.paused, fact.resumes_at,
         fact.payment_method, fact.card_ends_at, fact.asked_at, since, known.switches if known is not None else (),
-        fact.changes_at, fact.ended_by,
+        fact.changes_at, fact.ended_by, tuple(Next(price, keys.get(price), count) for price, count in fact.changes_to),
+        fact.kept_since if fact.saw_cycle or known is None else known.kept_since,
     )  # fmt: skip
 
 
@@ -284,7 +298,8 @@ def standing(bill: Bill, *, waits: bool = False) -> Standing:
         case _ if own.paused == "void":
             return Standing(since, min([*ends, paid_until(bill) or since]))
         case _:
-            return Standing(since, min(ends, default=None))
+            lapsed = lapse(bill)
+            return Standing(since, min([*ends, *([] if lapsed is None else [lapsed])], default=None))
 
 
 def _never_paid(bill: Bill) -> bool:
@@ -308,6 +323,28 @@ def _money_gone(bill: Bill, *, waits: bool) -> bool:
 def age(invoice: Invoice) -> tuple[datetime, bool, str]:
     """Return what orders invoices from the oldest to the newest: Stripe tells whole seconds, and the first is the first."""
     return invoice.created_at, invoice.billing_reason != FIRST, invoice.id
+
+
+def lapse(bill: Bill) -> datetime | None:
+    """Return until when one that runs is given whose cycle nobody collects the money of; `None` where somebody does.
+
+    Its bill was voided, or was kept as a draft: a pause leaves it so that was ended in Stripe. What was paid before is
+    given to its end; a draft may still be sent, so it has the days of grace besides.
+    """
+    own = bill.subscription
+    if own.status != "active" or own.paused is not None:
+        return None
+    paid = paid_until(bill) or own.started_at
+    if own.kept_since is not None and paid <= own.kept_since:
+        return own.kept_since + own.grace
+    newest = max((one for one in bill.invoices.values() if one.bills_a_cycle), key=age, default=None)
+    return paid if newest is not None and newest.status == "void" and own.kept_since is None else None
+
+
+def rests(bill: Bill) -> bool:
+    """Say whether nobody collects the money of the cycle that runs: it is paused, or a pause has left it so."""
+    own = bill.subscription
+    return own.paused is not None or own.status == "paused" or lapse(bill) is not None
 
 
 def _newer_unpaid(bill: Bill) -> list[Invoice]:
@@ -422,6 +459,22 @@ def kept_until(own: Subscription, key: str) -> datetime | None:
     now = {item.key for item in own.items}
     ends = [one.at for one in own.switches if one.before == key and (one.done or one.after in now)]
     return max(ends, default=None)
+
+
+def still_from(own: Subscription, key: str | None, count: int | None, at: datetime) -> bool:
+    """Say whether what was asked from so many of a plan, for the end of a cycle (`at`), is still asked from what runs.
+
+    `None` was not written down. Once the next cycle has begun it is late, and may be made yet.
+    """
+    item = own.items[0]
+    same = len(own.items) == 1 and key in (None, item.key) and count in (None, item.quantity)
+    return same and not item.start < at != item.end
+
+
+def overtaken(own: Subscription) -> bool:
+    """Say whether a change waits whose place another has taken: it will not be made."""
+    waits = (one for one in own.switches if not one.done)
+    return own.live and any(not still_from(own, one.before, one.count, one.at) for one in waits)
 
 
 def lasting_of(subscription: Subscription) -> list[tuple[str, str, dict[str, Any]]]:

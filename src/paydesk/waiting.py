@@ -6,6 +6,7 @@ later, it is given up, and its buyer told: nobody is charged what nobody agreed 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from paydesk import asking, audit, calls, customers, outbox, timers
@@ -17,7 +18,7 @@ from paydesk.outbox import Message
 from paydesk.saying import alert
 from paydesk.store import Store, Tx
 from paydesk.subscribed import PLANNED, Planned, Shown
-from paydesk.subscriptions import Subscription
+from paydesk.subscriptions import Subscription, still_from
 from paydesk.timers import Timer
 
 LEAD = timedelta(minutes=10)
@@ -80,15 +81,20 @@ def outdated(catalog: Catalog, own: Subscription, planned: Planned) -> Conflict 
 
     What was written down before all this was kept is compared as far as it says.
     """
-    price, item, noted = catalog.find_price(planned.price), own.items[0], planned.noted
+    price, noted = catalog.find_price(planned.price), planned.noted
     if price is None or noted.get("agreed", _cost_of(price)) != _cost_of(price):
         return Conflict(f"{planned.price} is not in the catalogue at the price that was agreed to", code=OUTDATED)
-    was = (noted.get("from", item.key), noted.get("from_quantity", item.quantity))
-    if len(own.items) != 1 or was != (item.key, item.quantity):
-        return Conflict("the plan was changed in the meantime", code=ANOTHER)
-    if item.start < planned.at != item.end:
-        return Conflict("another cycle has begun in the meantime", code=ANOTHER)
+    if not still_from(own, noted.get("from"), noted.get("from_quantity"), planned.at):
+        return Conflict("the plan was changed, or another cycle has begun, in the meantime", code=ANOTHER)
     return None
+
+
+def seen(catalog: Catalog, shown: Shown) -> Shown:
+    """Return a subscription as people are shown it: with the change that waits only where that will be made."""
+    planned = shown.planned
+    if planned is None or outdated(catalog, shown.own, planned) is None:
+        return shown
+    return replace(shown, planned=None)
 
 
 async def give_up(store: Store, catalog: Catalog, shown: Shown, planned: Planned, why: PaydeskError) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from paydesk import outbox, portal, subscribed
+from paydesk import outbox, portal, subscribed, waiting
 from paydesk.catalog import Catalog
 from paydesk.channels.base import Button
 from paydesk.chat import choices
@@ -22,7 +22,8 @@ from paydesk.errors import NotFound
 from paydesk.outbox import Message
 from paydesk.privacy import Vault
 from paydesk.store import Store
-from paydesk.subscribed import Planned, Shown
+from paydesk.subscribed import Shown
+from paydesk.subscriptions import lapse
 
 SHOWN_MAX = 10
 
@@ -48,9 +49,15 @@ async def has_any(desk: Desk, customer: str) -> bool:
     return bool(await subscribed.listed(desk.store, customer, status="live", limit=1))
 
 
+async def live(desk: Desk, customer: str) -> list[Shown]:
+    """Return a person's live subscriptions, the newest first, with the changes that will be made, and no others."""
+    found = await subscribed.listed(desk.store, customer, status="live", limit=SHOWN_MAX)
+    return [waiting.seen(desk.catalog, one) for one in found]
+
+
 async def billing(desk: Desk, customer: str, words: Words) -> Reply:
     """Tell what somebody is subscribed to and until when, with what they can do about it, and the way to the portal."""
-    shown = await subscribed.listed(desk.store, customer, status="live", limit=SHOWN_MAX)
+    shown = await live(desk, customer)
     if not shown:
         return nothing(words)
     several, now = len(shown) > 1, desk.store.clock.now()
@@ -104,7 +111,7 @@ async def keep(desk: Desk, customer: str, argument: str, words: Words) -> Reply:
 
 async def _which(desk: Desk, customer: str, words: Words) -> Reply:
     """Ask which subscription is meant, where there are several that go on."""
-    shown = await subscribed.listed(desk.store, customer, status="live", limit=SHOWN_MAX)
+    shown = await live(desk, customer)
     going_on = [one for one in shown if one.own.cancel_at is None]
     if not shown:
         return Reply(words.say("no_subscription"))
@@ -118,7 +125,7 @@ async def _which(desk: Desk, customer: str, words: Words) -> Reply:
 
 async def _which_ends(desk: Desk, customer: str, words: Words) -> Reply:
     """Show those of a person's subscriptions that end, each with the button that keeps it."""
-    shown = await subscribed.listed(desk.store, customer, status="live", limit=SHOWN_MAX)
+    shown = await live(desk, customer)
     ending = [one for one in shown if one.own.cancel_at is not None]
     if not ending:
         return Reply(words.say("nothing_ends"))
@@ -172,7 +179,7 @@ def _keep(shown: Shown, words: Words, now: datetime, *, named: bool = False) -> 
 async def own(desk: Desk, customer: str, id_: str) -> Shown | None:
     """Return a live subscription, if it is this person's."""
     try:
-        shown = await subscribed.get(desk.store, id_)
+        shown = waiting.seen(desk.catalog, await subscribed.get(desk.store, id_))
     except NotFound:
         return None
     return shown if shown.own.customer == customer and shown.own.live else None
@@ -258,12 +265,16 @@ def _state(catalog: Catalog, shown: Shown, words: Words, now: datetime) -> str:
         return words.say("state_unpaid")
     if own.paused is not None or own.status == "paused":
         return words.say("state_paused")
+    if lapse(shown.bill) is not None:
+        return words.say("state_lapsed", day=words.day(own.period_end))
     if own.status == "trialing":
         return words.say("state_free", day=words.day(own.trial_end or own.period_end))
-    if shown.planned is not None:
-        return _planned(catalog, shown.planned, words.day(own.period_end), words)
+    if shown.pending is not None:
+        return _changes_to(catalog, shown.pending.price, shown.pending.quantity, words.day(own.period_end), words)
     if own.changes_at is not None:
-        return words.say("state_changes", day=words.day(own.changes_at))
+        only = own.changes_to[0] if len(own.changes_to) == 1 else None
+        key, count = ("", 1) if only is None else (only.key or "", only.quantity)
+        return _changes_to(catalog, key, count, words.day(own.changes_at), words)
     return words.say("state_renews", day=words.day(own.period_end))
 
 
@@ -280,9 +291,9 @@ def price_of(catalog: Catalog, shown: Shown, words: Words) -> str:
     return words.every(words.money(price.amount * item.quantity, price.currency), price)
 
 
-def _planned(catalog: Catalog, planned: Planned, day: str, words: Words) -> str:
-    """Return to which plan and quantity a subscription changes, and on which day."""
-    price, count = catalog.find_price(planned.price), planned.quantity
+def _changes_to(catalog: Catalog, key: str, count: int, day: str, words: Words) -> str:
+    """Return to which plan and quantity a subscription changes, and on which day; "another" where that is not known."""
+    price = catalog.find_price(key)
     if price is None:
         return words.say("state_changes", day=day)
     name = one_line(catalog.products[price.product].name)

@@ -17,7 +17,7 @@ from paydesk.catalog import Catalog, Price, Product
 from paydesk.changes import Plan
 from paydesk.showing import Shown
 from paydesk.subscribed import products_of
-from paydesk.subscriptions import Item
+from paydesk.subscriptions import Item, rests
 
 ASKED_S_MAX = 86_400
 """For how long a question can be answered; later it is asked again."""
@@ -63,8 +63,8 @@ def possible(
         plans=_plans(catalog, shown, item, others, gone) if settled and item is not None else (),
         count=settled and item is not None and _price_of(catalog, item) is not None and counts(catalog, item),
         pause=settled and own.status == "active",
-        resume=own.cancel_at is None and (own.paused is not None or own.status == "paused"),
-        stay=own.cancel_at is None and (shown.planned is not None or own.changes_at is not None),
+        resume=own.cancel_at is None and rests(shown.bill),
+        stay=own.cancel_at is None and (shown.pending is not None or own.changes_at is not None),
         keep=own.cancel_at is not None,
         end_now=own.status != "incomplete",
     )
@@ -73,7 +73,7 @@ def possible(
 def _is_settled(shown: Shown) -> bool:
     """Say whether it runs as it should: paid, collected, and without an end."""
     own = shown.own
-    running = own.status in ("active", "trialing") and own.paused is None and own.cancel_at is None
+    running = own.status in ("active", "trialing") and own.cancel_at is None and not rests(shown.bill)
     return running and shown.unpaid is None and shown.stands.grace_ends is None
 
 

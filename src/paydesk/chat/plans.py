@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from paydesk import changes, outbox, subscribed
+from paydesk import changes, outbox
 from paydesk.changes import Plan
 from paydesk.channels.base import Button
 from paydesk.chat import billing, choices
@@ -92,7 +92,7 @@ class Plans:
     async def _answer(self, said: Said, given: list[str]) -> Reply:
         """Answer about the subscription that is named, else about the one there is; ask where there are several."""
         desk = self._desk()
-        live = await subscribed.listed(desk.store, said.customer, status="live", limit=billing.SHOWN_MAX)
+        live = await billing.live(desk, said.customer)
         meant, rest = live, given
         if given and given[0].startswith("sub_"):
             named = await billing.own(desk, said.customer, given[0])

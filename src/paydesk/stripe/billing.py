@@ -46,6 +46,8 @@ def subscription_is(found: Object, at: datetime) -> SubscriptionIs:
     of = found["subscription"]
     order = shapes.reference(of)
     pause = of.get("pause_collection")
+    changes = _next_phase(of.get("schedule"))
+    newest = _newest_cycle(found)
     method = of.get("default_payment_method")
     return SubscriptionIs(
         at=at,
@@ -64,8 +66,11 @@ def subscription_is(found: Object, at: datetime) -> SubscriptionIs:
         card_ends_at=_card_end(method) if isinstance(method, Mapping) else None,
         asked_at=found["asked_at"],
         invoices=tuple(_invoice(invoice, order) for invoice in found["invoices"] if invoice.get("status") != "draft"),
-        changes_at=_changes_at(of.get("schedule")),
+        changes_at=None if changes is None else clock.from_unix(changes["start_date"]),
+        changes_to=() if changes is None else _prices(changes),
         ended_by=shapes.words(of.get("cancellation_details") or {}, "reason"),
+        kept_since=None if newest is None else _kept_since(newest),
+        saw_cycle=newest is not None,
     )
 
 
@@ -91,18 +96,38 @@ def _cancel_at(of: Object) -> datetime | None:
     return _moment(of, "cancel_at") or (clock.from_unix(max(ends)) if ends else None)
 
 
-def _changes_at(schedule: object) -> datetime | None:
-    """Return when a schedule, opened, goes on to a phase with other prices; `None` where nothing changes any more."""
+def _next_phase(schedule: object) -> Object | None:
+    """Return the phase with other prices that a schedule, opened, goes on to; `None` where nothing changes any more."""
     current = schedule.get("current_phase") if isinstance(schedule, Mapping) else None
     if not isinstance(schedule, Mapping) or not isinstance(current, Mapping):
         return None
     phases = [one for one in schedule["phases"] if one["start_date"] >= current["start_date"]]
-    moments = [one["start_date"] for one in phases if _prices(one) != _prices(phases[0])]
-    return clock.from_unix(min(moments)) if moments else None
+    later = [one for one in phases if _prices(one) != _prices(phases[0])]
+    return min(later, key=lambda one: int(one["start_date"]), default=None)
 
 
-def _prices(phase: Object) -> list[tuple[str, int]]:
-    return sorted((shapes.id_of(item, "price") or "", item.get("quantity") or 1) for item in phase["items"])
+def _prices(phase: Object) -> tuple[tuple[str, int], ...]:
+    """Return the Stripe prices of a phase, each with how many of it."""
+    return tuple(sorted((shapes.id_of(item, "price") or "", item.get("quantity") or 1) for item in phase["items"]))
+
+
+def _newest_cycle(found: Object) -> Object | None:
+    """Return the subscription's newest invoice, if it is among what was found and bills a cycle from its beginning."""
+    newest = shapes.id_of(found["subscription"], "latest_invoice")
+    seen = (one for one in found["invoices"] if one.get("id") == newest)
+    return next((one for one in seen if _cycle_starts(one)), None)
+
+
+def _cycle_starts(invoice: Object) -> list[datetime]:
+    """Return when the cycles begin that an invoice bills, not changes in the middle of one."""
+    lines = map(_line, invoice["lines"]["data"])
+    return [line.start for line in lines if line.item is not None and not line.proration]
+
+
+def _kept_since(invoice: Object) -> datetime | None:
+    """Return when the cycle began whose bill stays a draft, until somebody sends it by hand; `None` for any other bill."""
+    kept = invoice.get("status") == "draft" and invoice.get("auto_advance") is False
+    return min(_cycle_starts(invoice)) if kept else None
 
 
 def _item(of: Object, item: Object) -> ItemIs:

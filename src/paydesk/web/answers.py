@@ -275,9 +275,13 @@ class SubscriptionItem(Answer):
 
 
 class PendingChange(Answer):
-    """A change of plan that waits for the end of the cycle."""
+    """A change of plan that waits for the end of the cycle, here or in a schedule at Stripe.
 
-    price: str = Field(examples=["vip-month"])
+    `price` is the catalogue's, `null` where it has none that is known; `stripe_price` is told of a schedule.
+    """
+
+    price: str | None = Field(examples=["vip-month"])
+    stripe_price: str | None
     quantity: int
     at: Time
 

@@ -10,7 +10,7 @@ from paydesk import customers, listing, showing
 from paydesk.errors import Invalid
 from paydesk.listing import About
 from paydesk.service import Service
-from paydesk.web import shapes
+from paydesk.web import shapes, subscriptions_api
 from paydesk.web.api import BuyerOrReader, Here, Reader
 from paydesk.web.auth import person_of
 from paydesk.web.parameters import Part, Text
@@ -117,7 +117,7 @@ async def list_subscriptions(
     whose = await person_of(here.store, caller, customer) if customer is not None else caller.customer
     about = About(whose, order, status=status)
     found, more = await listing.subscriptions_of(here.store, about, part)
-    return _page([shapes.for_buyer(shapes.subscription(one), caller.publishable) for one in found], more)
+    return _page([subscriptions_api.shown(here, caller, one) for one in found], more)
 
 
 @router.get("/holds", tags=["Credits"])

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from paydesk import changes, checkout, customers, discounts, ids, portal, subscribed, subscribing
+from paydesk import changes, checkout, customers, discounts, ids, portal, subscribed, subscribing, waiting
 from paydesk.errors import Forbidden, Invalid
 from paydesk.subscriptions import LIVE
 from paydesk.web import shapes
@@ -44,8 +44,8 @@ async def create_subscription(
         order = ids.derived("ord", operation)
         await checkout.create_order(here.store, new, livemode=here.gateway.livemode, id_=order)
         begun = await subscribing.make(here.store, here.gateway, here.catalog, order, ask)
-        shown = await _after(here, caller, begun.id, begun.because)
-        return {**shown, "client_secret": begun.client_secret, "url": begun.url}
+        begun_as = await _after(here, caller, begun.id, begun.because)
+        return {**begun_as, "client_secret": begun.client_secret, "url": begun.url}
 
     return await once(here.store, caller.keys_of(buyer.id), request, work, status=201, also=buyer.given_id)
 
@@ -53,11 +53,12 @@ async def create_subscription(
 async def _after(here: Here, caller: Caller, id_: str, because: str | None) -> dict[str, Any]:
     """Show a subscription after a change of ours."""
     here.bell.ring("inbox")
-    return _shown(caller, await subscribed.after(here.store, here.gateway, here.clock, id_, because))
+    return shown(here, caller, await subscribed.after(here.store, here.gateway, here.clock, id_, because))
 
 
-def _shown(caller: Caller, found: subscribed.Shown) -> dict[str, Any]:
-    return shapes.for_buyer(shapes.subscription(found), caller.publishable)
+def shown(here: Here, caller: Caller, found: subscribed.Shown) -> dict[str, Any]:
+    """Show a subscription, with the change that waits where that will be made."""
+    return shapes.for_buyer(shapes.subscription(waiting.seen(here.catalog, found)), caller.publishable)
 
 
 async def _own(here: Here, caller: Caller, id_: str) -> subscribed.Shown:
@@ -70,7 +71,7 @@ async def _own(here: Here, caller: Caller, id_: str) -> subscribed.Shown:
 @router.get("/subscriptions/{subscription}", tags=["Subscriptions"])
 async def get_subscription(here: Here, caller: BuyerOrReader, subscription: str) -> dict[str, Any]:
     """Return a subscription."""
-    return _shown(caller, await _own(here, caller, subscription))
+    return shown(here, caller, await _own(here, caller, subscription))
 
 
 @router.patch("/subscriptions/{subscription}", tags=["Subscriptions"])
@@ -102,9 +103,9 @@ async def end_subscription(
     own = (await subscribed.get(here.store, subscription)).own
 
     async def work(operation: str) -> dict[str, Any]:
-        shown = await subscribed.get(here.store, subscription)
-        if shown.own.status not in LIVE:
-            return shapes.subscription(shown)
+        found = await subscribed.get(here.store, subscription)
+        if found.own.status not in LIVE:
+            return shapes.subscription(found)
         if at == "now":
             because: str | None = await changes.end(
                 here.store, here.gateway, subscription, operation=operation, actor=caller.key_id

@@ -101,6 +101,7 @@ def _of_subscription(words: Words, params: Mapping[str, Any], values: Mapping[st
         "trial_note": _trial(own),
         "plan_note": ("part_changes_to" if own["plan"] else "part_changes") if "renews" in own else None,
         "kept": held,
+        "on_hold": "part_on_hold" if held == "part_on_hold" else None,
         "kept_by_them": by_them[held],
         "retry": "part_retry" if "retry_at" in own else None,
         "paused_note": "part_paused" if held == "part_kept" else held,

@@ -61,6 +61,7 @@ REPLIES = {
     "state_grace": "The last payment did not go through: you keep it until {day}.",
     "state_unpaid": "The last payment did not go through.",
     "state_paused": "Paused.",
+    "state_lapsed": "Not paid for just now. The next cycle begins on {day}.",
     "state_free": "Free until {day}.",
     "state_changes": "Changes to another plan on {day}.",
     "state_changes_to": "Changes to {name}, {price}, on {day}.",

@@ -38,7 +38,7 @@ TEMPLATES = {
     "plan or a price has changed since. {name} goes on as it is, and /plan shows what there is now.",
     "change_withdrawn": "Your plan is {name}, and it stays so.",
     "paused": "{name} is paused: nothing is charged. {paused_note}{resumes_note}",
-    "resumed": "{name} goes on after its pause. {next}",
+    "resumed": "{name} goes on after its pause. {on_hold}{next}",
     "renewal_soon": "{next_of_name}There is nothing you have to do.",
     "change_soon": "{plan_note}There is nothing you have to do. /billing shows how it stands.",
     "trial_ends_soon": "Your trial of {name} is almost over. {trial_note}",

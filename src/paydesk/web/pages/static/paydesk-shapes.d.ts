@@ -276,7 +276,7 @@ export interface Subscription {
   paused: boolean;
   grace_ends_at: Moment | null;
   until: Moment | null;
-  pending_change: { price: string; quantity: number; at: Moment } | null;
+  pending_change: { price: string | null; stripe_price: string | null; quantity: number; at: Moment } | null;
   latest_invoice: Invoice | null;
   livemode: boolean;
   created_at: Moment;
