@@ -26,6 +26,7 @@ from paydesk.case import (
     left_of,
     money_of,
     returned_of,
+    shown_of,
     worth,
 )
 from paydesk.facts import (
@@ -238,25 +239,113 @@ def test_an_order_that_grants_nothing_is_paid_and_one_canceled_in_vain_too() -> 
 
 
 def test_t20_a_free_order_is_paid_by_its_session() -> None:
-    free = session(paid="no_payment_required", intent=None, charged_amount=0, charged_currency="usd")
+    free = session(paid="no_payment_required", intent=None, charged_amount=0)
     case, said = told([free] * 2)
     assert (case.order.paid_by, dict(case.payments), said) == ("cs_1", {}, ["paid"])
     assert worth({"kind": "credits", "amount": 10, "quantity": 1}, case.order, returned_of(case)) == 10
 
 
-@given(st.permutations([session(charged_amount=500, charged_currency="usd"), intent(amount=500), charge(amount=500)]))
+@given(st.permutations([session(charged_amount=500), intent(amount=500), charge(amount=500)]))
 def test_t20_a_discount_that_the_session_tells_of_is_paid_less_and_grants_the_whole(facts: list[CaseFact]) -> None:
     case, said = told(facts)
     assert (case.order.status, case.payments["pi_1"].amount, said) == ("fulfilled", 500, ["paid"])
     assert returned_of(case) == Returned(of=500)
 
 
-@given(st.permutations([session(charged_amount=870, charged_currency="eur"), intent(amount=870, currency="eur"),
-                        charge(amount=870, currency="eur")]))  # fmt: skip
-def test_t23_paid_in_another_currency_counts_once_its_session_has_said_so(facts: list[CaseFact]) -> None:
+# A buyer who was shown euros. Before 2025-03-31 the session tells both currencies, and everything else only the shown
+# one; since then everything tells the order's own, with what was shown beside it.
+SHOWN: dict[str, Any] = {"presented_amount": 870, "presented_currency": "eur"}
+OLDER: list[CaseFact] = [session(**SHOWN), intent(amount=870, currency="eur"), charge(amount=870, currency="eur")]
+NEWER: list[CaseFact] = [session(**SHOWN), intent(**SHOWN), charge(**SHOWN)]
+CUT: dict[str, Any] = {"charged_amount": 500, "presented_amount": 436, "presented_currency": "eur"}
+
+
+@given(st.permutations([*OLDER, *NEWER]), st.integers(1, 6))
+def test_t23_paid_in_another_currency_is_kept_in_the_orders_whoever_tells_it(facts: list[CaseFact], heard: int) -> None:
+    told_of = [*facts[:heard], *OLDER] if heard % 2 else [*facts[:heard], *NEWER]
+    case, said = told(told_of)
+    payment, order = case.payments["pi_1"], case.order
+    assert (order.status, payment.amount, payment.currency, said) == ("fulfilled", 999, "usd", ["paid"])
+    assert (order.presented_amount, order.presented_currency) == (870, "eur")
+    assert shown_of(order, payment, 999) == (870, "eur")
+    assert shown_of(order, payment, 500) == (435, "eur")
+
+
+@given(st.permutations([session(**CUT), session("open", "unpaid"), intent(amount=436, currency="eur"), charge(amount=500),
+                        intent(amount=500, presented_amount=436, presented_currency="eur")]))  # fmt: skip
+def test_t23_a_coupon_and_another_currency_are_told_by_the_session(facts: list[CaseFact]) -> None:
     case, said = told(facts)
     payment = case.payments["pi_1"]
-    assert (case.order.status, payment.amount, payment.currency, said) == ("fulfilled", 870, "eur", ["paid"])
+    assert (case.order.status, payment.amount, payment.currency, said) == ("fulfilled", 500, "usd", ["paid"])
+
+
+def test_t23_a_slow_payment_with_a_coupon_waits_in_the_orders_currency() -> None:
+    slow = told([session(paid="unpaid", **CUT), intent("processing", amount=436, currency="eur")])[0]
+    assert (slow.order.status, slow.payments["pi_1"].status) == ("pending", "processing")
+    assert (slow.payments["pi_1"].amount, slow.payments["pi_1"].currency) == (500, "usd")
+    for paid in (intent(amount=500), intent(amount=436, currency="eur"), session(**CUT)):
+        case, said = told([paid], slow)
+        assert (case.order.status, case.payments["pi_1"].amount, said) == ("fulfilled", 500, ["paid"])
+
+
+def test_t23_what_was_shown_waits_until_it_is_told_what_that_is() -> None:
+    assert told(OLDER[1:])[0] == OPEN
+    with pytest.raises(Mismatch):
+        orders.apply(told(OLDER)[0], intent(amount=871, currency="eur"))
+
+
+BACK_IN_EUROS: dict[str, Any] = {"presented_amount": 435, "presented_currency": "eur"}
+
+
+def test_t33_a_second_payment_in_the_shown_currency_waits_for_its_own_session() -> None:
+    second = intent(intent="pi_2", amount=870, currency="eur")
+    paid = told(OLDER)[0]
+    with pytest.raises(NotYet, match="has to be told"):
+        orders.apply(paid, second)
+    case, said = told([second, session(session="cs_0", intent="pi_2", **SHOWN)], paid)
+    assert (case.payments["pi_2"].amount, case.payments["pi_2"].currency) == (999, "usd")
+    assert set(said) == {"paid_twice"}
+
+
+def test_t23_what_goes_back_counts_in_the_payments_currency_or_not_at_all() -> None:
+    paid = told(OLDER)[0]
+    assert returned_of(told([refund("re_1", 500, **BACK_IN_EUROS)], paid)[0]).refunded == 500
+    told_back = refund("re_1", 435, currency="eur", presented_amount=500, presented_currency="usd")
+    assert returned_of(told([told_back], paid)[0]).refunded == 500
+    for strange in (refund("re_1", 435, currency="eur"), dispute(amount=870, currency="eur")):
+        with pytest.raises(Mismatch, match="is in eur, paid was usd"):
+            orders.apply(paid, strange)
+
+
+# What was paid before payments were kept in their order's currency: in the one that was shown.
+ONCE = replace(ORDER, status="fulfilled", session_status="complete", session_payment_status="paid", paid_by="pi_1",
+               paid_at=NOW, presented_amount=870, presented_currency="eur")  # fmt: skip
+KEPT = Case(ONCE, {"pi_1": Payment("pi_1", "ord_1", "succeeded", 870, "eur", paid_at=NOW)})
+
+
+@given(st.permutations([*OLDER, *NEWER]))
+def test_t23_a_payment_that_was_kept_in_the_shown_currency_stays_in_it(facts: list[CaseFact]) -> None:
+    case, _ = told(facts, KEPT)
+    payment = case.payments["pi_1"]
+    assert (payment.amount, payment.currency, case.order.status) == (870, "eur", "fulfilled")
+
+
+@given(st.permutations([0, 1, 2]))
+def test_t23_of_such_a_payment_all_goes_back_though_each_part_is_rounded(order: list[int]) -> None:
+    each: dict[str, Any] = {"presented_amount": 289, "presented_currency": "eur"}
+    parts: list[CaseFact] = [refund(f"re_{one}", 333, **each) for one in range(3)]
+    case, _ = told([parts[one] for one in order], KEPT)
+    assert case.order.status == "partially_refunded", "3 of 870 are no rounding"
+    parts = [refund("re_1", 333, presented_amount=290, presented_currency="eur"),
+             refund("re_2", 333, presented_amount=290, presented_currency="eur"),
+             dispute("lost", 333, presented_amount=289, presented_currency="eur")]  # fmt: skip
+    case, _ = told([parts[one] for one in order], KEPT)
+    assert money_of(case, "pi_1")[0] == 0
+    assert worth({"kind": "credits", "amount": 500, "quantity": 1}, case.order, returned_of(case)) == 0
+    too_much = [refund(f"re_{one}", 333, presented_amount=shown, presented_currency="eur")
+                for one, shown in enumerate((290, 290, 291))]  # fmt: skip
+    case, _ = told([too_much[one] for one in order], KEPT)
+    assert (case.order.status, returned_of(case).refunded, money_of(case, "pi_1")[0]) == ("refunded", 870, 0)
 
 
 def test_t33_a_second_payment_goes_back_whole() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from paydesk import money
 from paydesk.facts import BalanceIs
 
 UNDONE = ("canceled", "failed")
@@ -172,20 +173,43 @@ def _returned(case: Case, payment: Payment) -> Returned:
     uncaptured = _uncaptured(case.order, payment)
     if not case.refunds and not case.disputes:  # nothing has: ledgers of millions are recounted by this
         return Returned(payment.amount + uncaptured, uncaptured=uncaptured)
+    refunds = [refund.amount for refund in case.refunds.values() if refund.payment == payment.id and refund.counts]
     disputes = [dispute for dispute in case.disputes.values() if dispute.payment == payment.id]
+    held = [dispute.amount for dispute in disputes if dispute.status in OPEN_DISPUTE]
+    lost = [dispute.amount for dispute in disputes if dispute.status == "lost"]
+    rounded = _rounded_off(payment, [*refunds, *held, *lost]) if _was_presented(case.order, payment) else 0
     return Returned(
         payment.amount + uncaptured,
-        sum(refund.amount for refund in case.refunds.values() if refund.payment == payment.id and refund.counts),
-        sum(dispute.amount for dispute in disputes if dispute.status in OPEN_DISPUTE),
-        sum(dispute.amount for dispute in disputes if dispute.status == "lost"),
+        sum(refunds) + (rounded if refunds else 0),
+        sum(held) + (rounded if held and not refunds else 0),
+        sum(lost) + (rounded if not held and not refunds else 0),
         uncaptured,
     )
+
+
+def _was_presented(order: Order, payment: Payment) -> bool:
+    """Say whether a payment is kept in the currency its buyer was shown, as ours once were."""
+    return payment.currency != order.currency and payment.currency == order.presented_currency
+
+
+def _rounded_off(payment: Payment, parts: list[int]) -> int:
+    """Return what rounding left of a payment, or took too much: each part is off by a half at most, so no more is nothing."""
+    rest = payment.amount - sum(parts)
+    return rest if 2 * abs(rest) <= len(parts) else 0
 
 
 def _uncaptured(order: Order, payment: Payment) -> int:
     """Return how much of what a payment had reserved was let go when the rest of it was captured."""
     in_part = order.capture == "manual" and payment.status == "succeeded" and payment.currency == order.currency
     return max(0, order.amount - payment.amount) if in_part else 0
+
+
+def shown_of(order: Order, payment: Payment, amount: int) -> tuple[int, str]:
+    """Return what an amount of a payment is as its buyer was shown it: what they read, and nothing else counts by it."""
+    shown, shown_in = order.presented_amount, order.presented_currency
+    if shown is None or shown_in is None or shown_in == payment.currency or order.billed:
+        return amount, payment.currency
+    return money.share(amount, payment.amount, shown), shown_in
 
 
 def money_of(case: Case, intent: str) -> tuple[int, datetime | None]:

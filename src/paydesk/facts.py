@@ -1,7 +1,8 @@
 """Our own words for what is now a fact, whoever told us.
 
 A fact says how something *is*, never what to add. Each may arrive many times, in any order, and once is enough.
-`at` is the fact's own time, as its teller gives it. Amounts are in the smallest unit of `currency`.
+`at` is the fact's own time, as its teller gives it. Amounts are in the smallest unit of `currency`; `presented_…` are the
+same amount as the buyer was shown it, in another currency, where the teller says so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from datetime import datetime
 class SessionIs:
     """A Checkout session's state. `complete` alone is not paid: `payment_status` decides.
 
-    `amount` is what was ordered. `charged_…` are set when the buyer pays in another currency, or less by a coupon.
+    `amount` is what was ordered, `charged_amount` what is paid of it where a coupon made it less, both in `currency`: the
+    one that was ordered in. `presented_…` are set when the buyer was shown, and pays, another one.
     `subscription` is what it has begun: its invoices say what is paid.
     """
 
@@ -30,7 +32,8 @@ class SessionIs:
     failed: bool = False
     failure_message: str | None = None
     charged_amount: int | None = None
-    charged_currency: str | None = None
+    presented_amount: int | None = None
+    presented_currency: str | None = None
     subscription: str | None = None
 
 
@@ -51,6 +54,8 @@ class IntentIs:
     charge: str | None
     failure_code: str | None = None
     failure_message: str | None = None
+    presented_amount: int | None = None
+    presented_currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class ChargeIs:
     balance_transaction: str | None
     card_brand: str | None
     card_last4: str | None
+    presented_amount: int | None = None
+    presented_currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,8 @@ class RefundIs:
     reason: str | None
     failure_reason: str | None
     made_at: datetime
+    presented_amount: int | None = None
+    presented_currency: str | None = None
     balance_transaction: str | None = None
     stripe_customer: str | None = None
 
@@ -136,6 +145,8 @@ class DisputeIs:
     made_at: datetime
     balance: tuple[str, ...] = ()
     stripe_customer: str | None = None
+    presented_amount: int | None = None
+    presented_currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,19 @@ _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 _AMOUNT = re.compile(r"\d{1,12}(\.\d{1,3})?", re.ASCII)
 
 
+def share(part: int, whole: int, of: int) -> int:
+    """Return what `part` of a `whole` is of the same whole told as `of`, in another currency: rounded half up.
+
+    All of it is all of it, more is no more than that, and something is never nothing.
+
+    >>> share(999, 999, 3946), share(500, 999, 3946), share(1, 3946, 999)
+    (3946, 1975, 1)
+    """
+    if part <= 0 or whole <= 0:
+        return 0
+    return max(1, min(of, (2 * part * of + whole) // (2 * whole)))
+
+
 def exponent(currency: str) -> int:
     """Return how many decimals Stripe's smallest unit of `currency` has: 0, 2 or 3."""
     if currency in ZERO_DECIMAL or currency in THEIRS:

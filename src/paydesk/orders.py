@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from paydesk import money
 from paydesk.case import (
@@ -64,6 +65,9 @@ class Step:
     alert: str | None = None
 
 
+GoingBack = TypeVar("GoingBack", RefundIs, DisputeIs)
+
+
 class Mismatch(Exception):
     """A fact bears our reference but not our terms: no money moves, a person has to look."""
 
@@ -77,9 +81,10 @@ def apply(case: Case, fact: CaseFact) -> Step:
         case SessionIs():
             _refuse_mismatch(case.order, fact)
             return _session_is(case, fact)
-        case IntentIs() | ChargeIs():
-            _refuse_mismatch(case.order, fact)
-            return _intent_is(case, fact) if isinstance(fact, IntentIs) else _charge_is(case, fact)
+        case IntentIs():
+            return _intent_is(_in_one_currency(case, fact), fact)
+        case ChargeIs():
+            return _charge_is(_in_one_currency(case, fact), fact)
         case EntitlementIs():
             return _entitlement_is(case, fact)
         case RefundIs():
@@ -122,10 +127,11 @@ def _paid_status(order: Order, returned: Returned) -> str:
     return "fulfilled" if order.grants else "paid"
 
 
-def _refuse_mismatch(order: Order, fact: SessionIs | IntentIs | ChargeIs) -> None:
+def _refuse_mismatch(order: Order, fact: SessionIs | IntentIs | ChargeIs, known: Payment | None = None) -> None:
     """Raise `Mismatch` unless customer, amount and currency are those the order was made with.
 
     The buyer may pay in another currency, or less by a coupon: the session says so, and what is paid waits for that.
+    `known` is the payment that an intent or charge is about: what was found right of it before is right.
     """
     if fact.currency == money.STARS:  # only our own rail says so, and only of whom it was shown to
         if fact.amount != order.stars:
@@ -136,7 +142,9 @@ def _refuse_mismatch(order: Order, fact: SessionIs | IntentIs | ChargeIs) -> Non
     if order.billed:  # its invoice says what it costs, and its payments may be parts
         return
     told = (fact.amount, fact.currency)
-    if told == (order.amount, order.currency) or told == (order.presented_amount, order.presented_currency):
+    if told in ((order.amount, order.currency), (order.presented_amount, order.presented_currency)):
+        return
+    if known is not None and told == (known.amount, known.currency):
         return
     if order.capture == "manual" and fact.currency == order.currency and 0 < fact.amount < order.amount:
         return  # the shop captured a part of what was reserved
@@ -146,6 +154,42 @@ def _refuse_mismatch(order: Order, fact: SessionIs | IntentIs | ChargeIs) -> Non
     raise Mismatch(f"{order.id}: {fact.amount} {fact.currency} paid, {order.amount} {order.currency} ordered")
 
 
+# --- in one currency -------------------------------------------------------------------------------------------------
+
+
+def _in_one_currency(case: Case, fact: IntentIs | ChargeIs) -> Case:
+    """Return a case that is about to hear of a payment, with what its buyer was shown; refuse other terms.
+
+    A payment is kept in its order's currency, whichever its buyer was shown, and never changes its (`merge`). An older
+    version of the API tells only what was shown: that waits for who tells both.
+    """
+    order, known = case.order, case.payments.get(fact.intent)
+    _refuse_mismatch(order, fact, known)
+    if known is None and fact.currency not in (order.currency, money.STARS):
+        told = f"{fact.amount} {fact.currency}"
+        raise NotYet(f"{order.id} is paid by {told}: what that is in {order.currency} has to be told")
+    return _with_presented(case, fact)
+
+
+def _as_paid(case: Case, payment: Payment, fact: GoingBack) -> GoingBack:
+    """Return what a refund or a dispute tells in the currency of its payment; raises `Mismatch` when nobody tells that."""
+    if fact.currency == payment.currency:
+        return fact
+    if fact.presented_currency == payment.currency and fact.presented_amount is not None:
+        return replace(fact, amount=fact.presented_amount, currency=payment.currency)
+    what = fact.refund if isinstance(fact, RefundIs) else fact.dispute
+    raise Mismatch(f"{case.order.id}: {what} is in {fact.currency}, paid was {payment.currency}")
+
+
+def _with_presented(case: Case, fact: IntentIs | ChargeIs) -> Case:
+    """Keep what the buyer was shown, as the first one tells it: they are told of no other amount."""
+    order = case.order
+    if fact.presented_amount is None or order.presented_amount is not None or order.billed:
+        return case
+    shown = replace(order, presented_amount=fact.presented_amount, presented_currency=fact.presented_currency)
+    return replace(case, order=shown)
+
+
 # --- paying ----------------------------------------------------------------------------------------------------------
 
 
@@ -153,7 +197,7 @@ def _session_is(case: Case, fact: SessionIs) -> Step:
     before = case.order
     if fact.failed:
         fact = replace(fact, payment_status="failed")
-    case = _settled(replace(case, order=_with_session(before, fact)))
+    case = _settled(_with_promised(replace(case, order=_with_session(before, fact)), fact))
     if fact.status != "complete" or (before.billed and not fact.failed and fact.payment_status in PAID):
         return Step(case)
     if fact.failed:
@@ -164,10 +208,8 @@ def _session_is(case: Case, fact: SessionIs) -> Step:
             case, say="pending" if case.order.status == "pending" != before.status else None, about=fact.session
         )
     if fact.intent is not None:
-        amount, currency = fact.amount, fact.currency
-        if fact.charged_amount is not None and fact.charged_currency is not None:
-            amount, currency = fact.charged_amount, fact.charged_currency
-        case = _with_payment(case, Payment(fact.intent, before.id, "succeeded", amount, currency, paid_at=fact.at))
+        news = Payment(fact.intent, before.id, "succeeded", _charged(fact), fact.currency, paid_at=fact.at)
+        case = _with_payment(case, news)
     return _paid(case, by=fact.intent or fact.session, at=fact.at)
 
 
@@ -180,14 +222,31 @@ def _with_session(order: Order, fact: SessionIs) -> Order:
         status = fact.status
     if SESSION_PAYMENT_RANK.get(fact.payment_status, 0) > SESSION_PAYMENT_RANK.get(paid, 0) or paid is None:
         paid = fact.payment_status
+    shown, shown_in = order.presented_amount, order.presented_currency
+    if fact.presented_amount is not None:
+        shown, shown_in = fact.presented_amount, fact.presented_currency
+    elif fact.charged_amount is not None:
+        shown, shown_in = fact.charged_amount, fact.currency
     return replace(
         order,
         session=fact.session,
         session_status=status,
         session_payment_status=paid,
-        presented_amount=order.presented_amount if fact.charged_amount is None else fact.charged_amount,
-        presented_currency=fact.charged_currency or order.presented_currency,
+        presented_amount=shown,
+        presented_currency=shown_in,
     )
+
+
+def _with_promised(case: Case, fact: SessionIs) -> Case:
+    """Note what a buyer who was shown another currency will have paid: nothing else may tell it in the order's own."""
+    if fact.status != "complete" or fact.intent is None or fact.presented_amount is None or case.order.billed:
+        return case
+    return _with_payment(case, Payment(fact.intent, case.order.id, "open", _charged(fact), fact.currency))
+
+
+def _charged(fact: SessionIs) -> int:
+    """Return what is paid of a session, in the currency that was ordered in."""
+    return fact.amount if fact.charged_amount is None else fact.charged_amount
 
 
 def _intent_is(case: Case, fact: IntentIs) -> Step:
@@ -285,9 +344,15 @@ def _settled(case: Case) -> Case:
 
 
 def merge(old: Payment | None, news: Payment) -> Payment:
-    """Return what is known of a payment with `news`: the furthest status, the earliest time, every known field."""
+    """Return what is known of a payment with `news`: the furthest status, the earliest time, every known field.
+
+    A payment's currency is told once, and the books count it in that one. What is told of it in another was found right
+    before: it is all of it, and all of it is known.
+    """
     if old is None:
         return news
+    if news.currency != old.currency:
+        news = replace(news, amount=old.amount, currency=old.currency)
     if PAYMENT_RANK[news.status] < PAYMENT_RANK[old.status]:
         old, news = news, old
     succeeded = news.status == "succeeded"
@@ -338,9 +403,7 @@ def bill(case: Case, fact: InvoiceIs) -> Case:
 
 def _refund_is(case: Case, fact: RefundIs) -> Step:
     """Adopt a refund's furthest status: `succeeded` may still become `failed`, and nothing comes after that."""
-    payment = payment_of(case, fact.intent)
-    if fact.currency != payment.currency:
-        raise Mismatch(f"{case.order.id}: {fact.refund} is in {fact.currency}, paid was {payment.currency}")
+    fact = _as_paid(case, payment_of(case, fact.intent), fact)
     old = case.refunds.get(fact.refund)
     news = Refund(
         fact.refund,
@@ -374,6 +437,7 @@ def _refunds_are(case: Case, fact: RefundsAre) -> Step:
 
 def _dispute_is(case: Case, fact: DisputeIs) -> Step:
     payment = payment_of(case, fact.intent)
+    fact = _as_paid(case, payment, fact)
     old = case.disputes.get(fact.dispute)
     news = Dispute(
         fact.dispute, payment.id, fact.status, fact.amount, fact.currency, fact.reason, fact.evidence_due_at,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paydesk import customers, inbox, ledger, orders
-from paydesk.case import Dispute, Order, Payment, Refund, returned_of, worth
+from paydesk.case import Dispute, Order, Payment, Refund, returned_of, shown_of, worth
 from paydesk.desk import Desk
 from paydesk.facts import CaseFact, ChargeIs, DisputeIs, EntitlementIs, FraudWarning, RefundIs, RefundsAre, SessionIs
 from paydesk.inbox import Row
@@ -88,14 +88,14 @@ def params_of(desk: Desk, step: orders.Step, fact: CaseFact, before: Standing) -
     now, given, returned = standing(desk, order), _given(desk, order), returned_of(case)
     payment = case.payments.get(fact.intent or order.paid_by or "")
     back = case.refunds.get(step.about or "") or case.disputes.get(step.about or "")
-    paid, currency = _price(order) if payment is None else (payment.amount, payment.currency)
+    paid, currency = _price(order) if payment is None else shown_of(order, payment, payment.amount)
     due = back.evidence_due_at if isinstance(back, Dispute) else None
     return {
         "order": order.id,
-        "amount": back.amount if back is not None else paid,
+        "amount": paid if back is None or payment is None else shown_of(order, payment, back.amount)[0],
         "currency": currency,
         "paid": paid,
-        "refunded": returned.refunded,
+        "refunded": returned.refunded if payment is None else shown_of(order, payment, returned.refunded)[0],
         "grants": [
             {**source.terms, "worth": source.worth, "before": before.worth[source.id],
              "whole": worth(source.terms, order, returned.at_first)}

@@ -25,6 +25,7 @@ from paydesk import (
     ledger,
     low,
     memberships,
+    money,
     news,
     orders,
     outbox,
@@ -159,7 +160,8 @@ async def _load_bills(
 async def _load_sources(tx: Tx, desk: Desk, works: Sequence[tuple[Fact, Row]]) -> None:
     """Load sources, and add those that a fact may be the first to tell of."""
     desk.sources = await books.load_sources(tx, desk.cases, subscriptions=desk.bills)
-    for fact, row in works:
+    told = sorted(works, key=lambda work: not isinstance(work[0], SubscriptionIs))  # an invoice knows its currency
+    for fact, row in told:
         for source in _new_sources(desk, fact, row):
             desk.sources.setdefault(source.id, source)
     for source in desk.sources.values():
@@ -182,14 +184,14 @@ def _new_sources(desk: Desk, fact: Fact, row: Row) -> list[Source]:
         moves = balance_moves(case, fact)
         return [_money_source(kind, fact.transaction, case.order, currency) for kind, currency, _ in moves]
     payment = case.payments.get(fact.intent)
-    currency = payment.currency if payment is not None else _charged_currency(fact, case.order)
+    currency = payment.currency if payment is not None else _kept_in(fact, case.order)
     return [_money_source("money", fact.intent, case.order, currency)]
 
 
-def _charged_currency(fact: CaseFact, order: Order) -> str:
-    charged: str | None = getattr(fact, "charged_currency", None)
+def _kept_in(fact: CaseFact, order: Order) -> str:
+    """Return the currency in which a payment that is not known yet will be: its order's, unless that is a platform's money."""
     told: str = getattr(fact, "currency", order.currency)
-    return charged or told
+    return told if order.billed or told in money.THEIRS else order.currency
 
 
 def _money_source(kind: str, about: str, order: Order, currency: str) -> Source:

@@ -50,9 +50,24 @@ def read(event: Object, looked: Looked | None = None) -> Reading:
         if not isinstance(data, Mapping) or not isinstance(data.get("object"), Mapping):
             raise shapes.Shape("event has no data.object")
         at = clock.from_unix(shapes.number(event, "created"))
-        return reader(kind, data["object"], at, looked or {})
+        return _in_our_version(reader, event, data["object"], at, looked or {})
     except (shapes.Shape, OverflowError, OSError, ValueError) as error:
         return Impossible(f"{kind}: {error}"[:400])
+
+
+def _in_our_version(reader: Reader, event: Object, about: Object, at: datetime, looked: Looked) -> Reading:
+    """Return what a reader reads; a refund that an older version shows only in the buyer's currency is looked at.
+
+    Its share of the payment would be rounded twice: Stripe knows it to the cent.
+    """
+    kind = str(event["type"])
+    reading = reader(kind, about, at, looked)
+    if not isinstance(reading, RefundIs) or not shapes.presents_only(event):
+        return reading
+    look = Look("refund", reading.refund)
+    if look not in looked:
+        return look
+    return reader(kind, looked[look], at, looked) if looked[look] else reading
 
 
 def _session(kind: str, session: Object, at: datetime, looked: Looked) -> Reading:
@@ -66,7 +81,7 @@ def _session(kind: str, session: Object, at: datetime, looked: Looked) -> Readin
         return Look("payment_intent", intent)
     error = looked[Look("payment_intent", intent)].get("last_payment_error") if failed and intent is not None else None
     amount, currency = shapes.ordered(session)
-    charged = shapes.charged(session)
+    presented_amount, presented_currency = shapes.presented(session)
     return SessionIs(
         at=at,
         session=shapes.text(session, "id"),
@@ -79,8 +94,9 @@ def _session(kind: str, session: Object, at: datetime, looked: Looked) -> Readin
         currency=currency,
         failed=failed,
         failure_message=shapes.words(error, "message") if isinstance(error, Mapping) else None,
-        charged_amount=charged[0] if charged is not None else None,
-        charged_currency=charged[1] if charged is not None else None,
+        charged_amount=shapes.charged(session),
+        presented_amount=presented_amount,
+        presented_currency=presented_currency,
         subscription=shapes.id_of(session, "subscription"),
     )
 
@@ -92,6 +108,7 @@ def _intent(kind: str, intent: Object, at: datetime, _looked: Looked) -> Reading
     error = intent.get("last_payment_error")
     failure: Object = error if isinstance(error, Mapping) else {}
     failed = kind.endswith("payment_failed")
+    presented_amount, presented_currency = shapes.presented(intent)
     return IntentIs(
         at=at,
         intent=shapes.text(intent, "id"),
@@ -103,6 +120,8 @@ def _intent(kind: str, intent: Object, at: datetime, _looked: Looked) -> Reading
         charge=shapes.latest_charge(intent) if not failed else None,
         failure_code=(shapes.words(failure, "decline_code") or shapes.words(failure, "code")) if failed else None,
         failure_message=shapes.words(failure, "message") if failed else None,
+        presented_amount=presented_amount,
+        presented_currency=presented_currency,
     )
 
 
@@ -117,6 +136,7 @@ def _charge(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading
     if ours is None or isinstance(ours, Look):
         return ours or FOREIGN
     brand, last4 = shapes.card(charge)
+    presented_amount, presented_currency = shapes.presented(charge)
     return ChargeIs(
         at=at,
         charge=shapes.text(charge, "id"),
@@ -128,6 +148,8 @@ def _charge(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading
         balance_transaction=shapes.id_of(charge, "balance_transaction"),
         card_brand=brand,
         card_last4=last4,
+        presented_amount=presented_amount,
+        presented_currency=presented_currency,
     )
 
 
@@ -162,6 +184,7 @@ def _refund(_kind: str, refund: Object, at: datetime, looked: Looked) -> Reading
 
 
 def _refund_is(refund: Object, ours: Ours, intent: str, at: datetime) -> RefundIs:
+    presented_amount, presented_currency = shapes.presented(refund)
     return RefundIs(
         at=at,
         refund=shapes.text(refund, "id"),
@@ -173,6 +196,8 @@ def _refund_is(refund: Object, ours: Ours, intent: str, at: datetime) -> RefundI
         reason=shapes.words(refund, "reason"),
         failure_reason=shapes.words(refund, "failure_reason"),
         made_at=clock.from_unix(shapes.number(refund, "created")),
+        presented_amount=presented_amount,
+        presented_currency=presented_currency,
         balance_transaction=shapes.id_of(refund, "balance_transaction"),
         stripe_customer=ours.stripe_customer,
     )
@@ -214,25 +239,29 @@ def _dispute(_kind: str, dispute: Object, at: datetime, looked: Looked) -> Readi
     intent = shapes.id_of(now, "payment_intent")
     if intent is None:
         return FOREIGN
-    ours = _order_of(now["payment_intent"] if isinstance(now["payment_intent"], Mapping) else {}, intent, looked)
+    paid: Object = now["payment_intent"] if isinstance(now["payment_intent"], Mapping) else {}
+    ours = _order_of(paid, intent, looked)
     if ours is None or isinstance(ours, Look):
         return ours or FOREIGN
     details = now.get("evidence_details")
     due_by = details.get("due_by") if isinstance(details, Mapping) else None
     moved = now.get("balance_transactions")
+    (amount, currency), (presented_amount, presented_currency) = shapes.in_both(now, paid)
     return DisputeIs(
         at=at,
         dispute=look.id,
         order=ours.order,
         intent=intent,
         status=shapes.text(now, "status"),
-        amount=shapes.number(now, "amount"),
-        currency=shapes.text(now, "currency"),
+        amount=amount,
+        currency=currency,
         reason=shapes.words(now, "reason"),
         evidence_due_at=clock.from_unix(due_by) if type(due_by) is int else None,
         made_at=clock.from_unix(shapes.number(now, "created")),
         balance=tuple(shapes.text(one, "id") for one in moved) if isinstance(moved, list) else (),
         stripe_customer=ours.stripe_customer,
+        presented_amount=presented_amount,
+        presented_currency=presented_currency,
     )
 
 

@@ -47,6 +47,7 @@ PLACES = {
     "charge": "/v1/charges",
     "checkout.session": "/v1/checkout/sessions",
     "dispute": "/v1/disputes",
+    "refund": "/v1/refunds",
     "balance_transaction": "/v1/balance_transactions",
     "subscription": "/v1/subscriptions",
     "invoice": "/v1/invoices",

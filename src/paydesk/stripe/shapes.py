@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from paydesk import money
+
 OLDEST, NEWEST = "2023-10-16", "2026-10-28.endive"
 """The first and the last version that we read; releases of one name do not differ in what we read."""
 
@@ -96,10 +98,42 @@ def _before_coupons(of: Object) -> int:
     return number(of, "amount_subtotal" if of.get("amount_subtotal") is not None else "amount_total")
 
 
-def charged(session: Object) -> tuple[int, str] | None:
-    """Return what the buyer pays, where that is another currency than was ordered in, or another amount by a coupon."""
-    paid = number(session, "amount_total"), text(session, "currency")
-    return None if paid == ordered(session) else paid
+def charged(session: Object) -> int | None:
+    """Return what is paid in the currency it was made in, where a coupon made that another amount than was ordered."""
+    conversion = session.get("currency_conversion")
+    paid = number(conversion if isinstance(conversion, Mapping) else session, "amount_total")
+    return None if paid == ordered(session)[0] else paid
+
+
+def presented(of: Object) -> tuple[int | None, str | None]:
+    """Return the amount of a session, intent, charge or refund as the buyer was shown it, where that is another currency."""
+    if isinstance(of.get("currency_conversion"), Mapping):
+        return number(of, "amount_total"), text(of, "currency")
+    details = of.get("presentment_details")
+    if not isinstance(details, Mapping) or details.get("presentment_currency") == of.get("currency"):
+        return None, None
+    return number(details, "presentment_amount"), text(details, "presentment_currency")
+
+
+def presents_only(event: Object) -> bool:
+    """Tell whether an event's version shows intents, charges and refunds in the buyer's currency, and in no other."""
+    version = event.get("api_version")
+    return isinstance(version, str) and version[:10] < _BASIL
+
+
+def in_both(dispute: Object, intent: Object) -> tuple[tuple[int, str], tuple[int | None, str | None]]:
+    """Return what is disputed of an intent, in the currency of the intent and in the one that the buyer was shown.
+
+    A dispute has one currency: in the other one it is its share of the whole.
+    """
+    amount, currency = number(dispute, "amount"), text(dispute, "currency")
+    shown, shown_in = presented(intent)
+    if shown is None or shown_in is None:
+        return (amount, currency), (None, None)
+    whole, made_in = number(intent, "amount_received"), text(intent, "currency")
+    if currency == shown_in:
+        return (money.share(amount, shown, whole), made_in), (amount, currency)
+    return (amount, currency), (money.share(amount, whole, shown), shown_in)
 
 
 def card(charge: Object) -> tuple[str | None, str | None]:
