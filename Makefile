@@ -45,5 +45,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	touch $@ $(VENV)/.installed
 
+# The database first, by its own means: as root it lies outside of this folder, and one that runs is not pulled away.
 clean:
+	@if [ -e $(VENV)/.installed ]; then $(BIN)/python scripts/clean.py .paydesk .paydesk/demo/service; fi
 	rm -rf $(VENV) .paydesk .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -29,6 +29,14 @@ BAD = [
     ("STRIPE_API_KEY", "pk_test_0123456789", "sk_test_51Abc…"),
     ("STRIPE_API_KEY", "sk_test_", "sk_test_51Abc…"),
     ("STRIPE_API_KEY", "sk_test_with a space", "sk_test_51Abc…"),
+    ("STRIPE_SECRET_KEY", "sk_test_another0123456789", "two different keys"),
+    ("STRIPE_PUBLISHABLE_KEY", "sk_test_0123456789abcdef", "a publishable key such as pk_test_51Abc…"),
+    ("STRIPE_PUBLISHABLE_KEY", "rk_live_0123456789abcdef", "a publishable key such as pk_test_51Abc…"),
+    ("STRIPE_PUBLISHABLE_KEY", "pk_test_", "a publishable key such as pk_test_51Abc…"),
+    ("STRIPE_PUBLISHABLE_KEY", "pk_test_with a space", "a publishable key such as pk_test_51Abc…"),
+    ("STRIPE_PUBLISHABLE_KEY", "pk_live_0123456789abcdef", "it should begin with pk_test_"),
+    ("STRIPE_DEBUG", "perhaps", "false|0|no|off|true|1|yes|on"),
+    ("TELEGRAM_MODE", "foo", "poll|webhook"),
     ("STRIPE_WEBHOOK_SECRET", "0123456789", "whsec_…"),
     ("STRIPE_WEBHOOK_SECRET", "whsec_good12345,bad", "whsec_…"),
     ("PAYDESK_ENCRYPTION_KEYS", "short", "URL-safe base64"),
@@ -77,7 +85,7 @@ def test_a_bad_setting_is_named_with_a_good_value_in_one_line(tmp_path: Path, na
     assert name in message
     assert good in message
     assert "\n" not in message
-    assert value not in message or not name.endswith(("KEY", "KEYS", "SECRET")) or value == "sk_test_"
+    assert value not in message or not name.endswith(("KEY", "KEYS", "SECRET")) or value in ("sk_test_", "pk_test_")
 
 
 def test_nothing_set_is_enough_to_look_around(tmp_path: Path) -> None:
@@ -128,6 +136,25 @@ def test_stripes_other_name_for_the_key_works_too(tmp_path: Path) -> None:
         require_stripe(load({"STRIPE_SECRET_KEY": "sk_test_0123456789"}, folder=tmp_path)).reveal()
         == "sk_test_0123456789"
     )
+
+
+def test_the_same_key_under_both_names_is_one_key(tmp_path: Path) -> None:
+    both = {**GOOD, "STRIPE_SECRET_KEY": GOOD["STRIPE_API_KEY"]}
+    assert require_stripe(load(both, folder=tmp_path)).reveal() == GOOD["STRIPE_API_KEY"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "publishable"),
+    [("sk_test_0123456789", "pk_test_51Abc"), ("rk_live_0123456789", "pk_live_51Abc"), ("", "pk_live_51Abc")],
+)
+def test_a_publishable_key_of_the_same_mode_is_taken(tmp_path: Path, secret: str, publishable: str) -> None:
+    told = {**GOOD, "STRIPE_API_KEY": secret, "STRIPE_PUBLISHABLE_KEY": publishable}
+    assert load(told, folder=tmp_path).stripe_publishable_key == publishable
+
+
+@pytest.mark.parametrize(("told", "meant"), [("TRUE", True), ("on", True), ("0", False), ("no", False), ("", False)])
+def test_debugging_is_on_or_off(tmp_path: Path, told: str, meant: bool) -> None:
+    assert load({"STRIPE_DEBUG": told}, folder=tmp_path).stripe_debug is meant
 
 
 def test_no_secret_shows_itself(tmp_path: Path) -> None:

@@ -640,6 +640,43 @@ def test_as_root_no_folder_is_opened_and_the_server_is_not_root(data: Path) -> N
 
 
 @only_root
+def test_as_root_a_copied_folder_does_not_share_the_database_and_a_moved_one_keeps_it(tmp_path: Path) -> None:
+    shop, copy, moved = tmp_path / "shop", tmp_path / "copy", tmp_path / "moved"
+    embedded.start(shop).release()
+    home = (shop / "pg").resolve()
+    copied = ["cp", "-a", str(shop), str(copy)]
+    try:
+        subprocess.run(copied, check=True)
+        for said in (refusal(copy), refusal(copy)):
+            assert f"{copy} is a copy of {shop}" in said
+            assert f"remove the link {copy}/pg" in said
+        with pytest.raises(embedded.EmbeddedError, match="is a copy of"):
+            embedded.remove(copy)
+        must_start(shop)
+        shop.rename(moved)
+        must_start(moved)
+        assert f"{copy} is a copy of {moved}" in refusal(copy)
+        shutil.rmtree(moved)  # the copy is what is left, as when a disk was replaced
+        must_start(copy)
+        assert (copy / "pg").resolve() == home
+    finally:
+        embedded.remove(copy)
+    assert not list(home.parent.parent.glob(f"{home.parent.name}*"))
+
+
+def test_cleaning_up_deletes_the_database_wherever_it_lies(data: Path) -> None:
+    clean = [sys.executable, str(Path(__file__).parents[1] / "scripts" / "clean.py"), str(data), str(data / "none")]
+    server = embedded.start(data)
+    home = (data / "pg").resolve()
+    used = subprocess.run(clean, capture_output=True, text=True, check=False)
+    assert (used.returncode, "in use" in used.stderr, used.stderr.count("\n")) == (1, True, 1), used.stderr
+    assert alive(server.pid)
+    server.release()
+    assert subprocess.run(clean, check=False).returncode == 0
+    assert not home.exists()
+
+
+@only_root
 def test_as_root_binaries_in_a_closed_folder_are_copied_for_the_server(
     data: Path, tmp_path: Path, users: list[User]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from paydesk.service import Service
 from paydesk.store import Store, Tx, embedded
 from paydesk.store.bell import Bell
 from paydesk.store.group import GroupCommit
-from paydesk.store.pool import DURABILITY
+from paydesk.store.pool import DURABILITY, OneLine
 from sandbox_fixtures import free_port
 
 
@@ -280,6 +281,37 @@ async def test_a_batch_while_the_database_is_away_is_refused_and_the_next_is_wri
         await store.close()
     finally:
         await asyncio.to_thread(server.release)
+
+
+async def test_while_the_database_is_away_the_driver_tells_so_in_one_line_and_not_again_and_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await asyncio.to_thread(embedded.start, tmp_path)
+    try:
+        store = await Store.open(server.dsn, clock=Clock())
+        await asyncio.to_thread(server.release)
+        for _ in range(3):  # the driver tries to connect again by itself, after one second, then after two
+            with pytest.raises(StoreUnavailable):
+                await store.fetchval("SELECT 1")
+            await asyncio.sleep(1.2)
+        await store.close()
+    finally:
+        await asyncio.to_thread(server.release)
+        await asyncio.to_thread(embedded.remove, tmp_path)
+    told = [record for record in caplog.records if record.name == "asyncpg.pool"]
+    assert len(told) <= 1  # none when it was told within the last minute, of another database
+    assert [record.exc_info for record in told] == [None] * len(told)
+
+
+def test_of_many_vain_tries_one_is_told_without_its_traceback_and_other_trouble_whole() -> None:
+    def record(error: Exception) -> logging.LogRecord:
+        return logging.LogRecord("asyncpg.pool", logging.WARNING, "", 0, "failed", (), (type(error), error, None))
+
+    one_line, first, other = OneLine(), record(ConnectionRefusedError()), record(ValueError("odd"))
+    assert [one_line.filter(one) for one in (first, record(OSError()), other)] == [True, False, True]
+    assert first.getMessage() == "the database is away and tried again: ConnectionRefusedError"
+    assert (first.exc_info, other.getMessage()) == (None, "failed")
+    assert other.exc_info is not None
 
 
 @pytest.mark.parametrize("turns", range(5))

@@ -11,46 +11,75 @@ import logging
 
 from paydesk.config import Settings
 from paydesk.errors import SettingError, StripeUnavailable
-from paydesk.store import Store, Tx
+from paydesk.store import Record, Store, Tx
 from paydesk.stripe.gateway import Gateway
 
 log = logging.getLogger("paydesk")
+
+FIX = """
+UPDATE desk SET stripe_account = $1, livemode = $2, clock_offset_s = CASE WHEN $2 THEN 0 ELSE clock_offset_s END
+WHERE stripe_account IS NULL
+"""
+NOTE_MODE = """
+UPDATE desk SET livemode = $1, clock_offset_s = CASE WHEN $1 THEN 0 ELSE clock_offset_s END
+WHERE stripe_account IS NULL
+"""
+KNOW_KEY = """
+UPDATE desk SET key_hashes = array_append(key_hashes, $3)
+WHERE stripe_account = $1 AND livemode = $2 AND NOT $3 = ANY (key_hashes)
+"""
+SOMETHING_STORED = """
+SELECT EXISTS (SELECT FROM customer) OR EXISTS (SELECT FROM orders) OR EXISTS (SELECT FROM inbox)
+       OR EXISTS (SELECT FROM stripe_call)
+"""
 
 
 async def fix(store: Store, gateway: Gateway, settings: Settings) -> bool:
     """Make sure the database belongs to the key's account and mode; `False` when Stripe must be asked later.
 
-    Raises `SettingError` that names `PAYDESK_DATA` when the key is another account's or of the other mode.
+    Account and mode are written together, once Stripe has told whose the key is: a key that Stripe refuses leaves no
+    trace. Raises `SettingError` that names `PAYDESK_DATA` when the key is another account's or of the other mode.
     """
-    row = await store.fetchrow("SELECT stripe_account, livemode, key_hashes FROM desk")
-    fresh = row is None or row["livemode"] is None
-    if row is not None and not fresh and row["livemode"] != gateway.livemode:
-        raise SettingError(_refusal(settings, "live mode" if row["livemode"] else "test mode"))
     hashed = hashlib.sha256(gateway.key.reveal().encode()).digest()
-    if row is not None and hashed in row["key_hashes"]:
+    row = await store.fetchrow("SELECT stripe_account, livemode, key_hashes FROM desk")
+    if row is not None and hashed in row["key_hashes"] and row["livemode"] == gateway.livemode:
         return True
-    await store.execute("UPDATE desk SET livemode = coalesce(livemode, $1)", gateway.livemode)
+    fresh = row is None or row["stripe_account"] is None
+    if row is not None and row["livemode"] not in (None, gateway.livemode):
+        await _refuse_other_mode(store, settings, livemode=row["livemode"], fresh=fresh)
     try:
         account = await gateway.account()
     except StripeUnavailable as error:
-        if row is None or row["stripe_account"] is None:
-            log.warning("Stripe does not answer yet; which account this database belongs to is fixed later: %s", error)
-            return False
-        raise SettingError(
-            f"STRIPE_API_KEY is new here and Stripe at {gateway.base} cannot be asked about it: {error}"
-        ) from error
+        if not fresh:
+            raise SettingError(
+                f"STRIPE_API_KEY is new here and Stripe at {gateway.base} cannot be asked about it: {error}"
+            ) from error
+        await store.execute(NOTE_MODE, gateway.livemode)
+        log.warning("Stripe does not answer yet; which account this database belongs to is fixed later: %s", error)
+        return False
+    await _write(store, settings, account, hashed, livemode=gateway.livemode)
+    return True
 
-    async def work(tx: Tx) -> str:
-        await tx.execute("UPDATE desk SET stripe_account = coalesce(stripe_account, $1)", account)
-        owner = str(await tx.fetchval("SELECT stripe_account FROM desk"))
-        if owner == account:
-            await tx.execute("UPDATE desk SET key_hashes = array_append(key_hashes, $1)", hashed)
-        return owner
+
+async def _refuse_other_mode(store: Store, settings: Settings, *, livemode: bool, fresh: bool) -> None:
+    """Raise for a key of the other mode, unless the mode was only noted and nothing was done in it."""
+    if not fresh or await store.fetchval(SOMETHING_STORED):
+        raise SettingError(_refusal(settings, "live mode" if livemode else "test mode"))
+
+
+async def _write(store: Store, settings: Settings, account: str, hashed: bytes, *, livemode: bool) -> None:
+    """Write down whose the database is, in one transaction; who comes second finds the first one's."""
+
+    async def work(tx: Tx) -> Record:
+        await tx.execute(FIX, account, livemode)
+        await tx.execute(KNOW_KEY, account, livemode, hashed)
+        return (await tx.fetch("SELECT stripe_account, livemode FROM desk"))[0]
 
     owner = await store.run(work)
-    if owner != account:
-        raise SettingError(_refusal(settings, f"Stripe account {owner}"))
-    return True
+    if owner["stripe_account"] != account:
+        raise SettingError(_refusal(settings, f"Stripe account {owner['stripe_account']}"))
+    if owner["livemode"] != livemode:
+        raise SettingError(_refusal(settings, "live mode" if owner["livemode"] else "test mode"))
 
 
 def _refusal(settings: Settings, owner: str) -> str:

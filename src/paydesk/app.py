@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -87,11 +89,25 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> tuple[str, asy
     if settings.database_url is not None:
         return settings.database_url.reveal(), away, None
     try:
-        server = await asyncio.to_thread(embedded.start, settings.data, say=log.info)
+        server = await _start_embedded(settings.data)
     except embedded.EmbeddedError as error:
         raise SettingError(f"PAYDESK_DATA: {error}") from error
     stack.push_async_callback(asyncio.to_thread, server.release)
     return server.dsn, away, server
+
+
+async def _start_embedded(data: Path) -> embedded.Embedded:
+    """Start or join the database in a thread; who is cancelled meanwhile has it given up, and waits until it is."""
+    leaving = threading.Event()
+    start = partial(embedded.start, data, say=log.info, leaving=leaving)
+    starting = asyncio.get_running_loop().run_in_executor(None, start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        leaving.set()
+        with contextlib.suppress(embedded.EmbeddedError):
+            await asyncio.to_thread((await starting).release)
+        raise
 
 
 async def _patiently(step: Callable[[], Awaitable[object]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from paydesk import cli_agents, cli_keys, cli_stats
+from paydesk import cli_agents, cli_keys, cli_stats, signals
 from paydesk.arguments import Address, Place, SigningSecret, Text
 from paydesk.console import Lines, json_option, progress, settings_here, show, with_service, with_store
 from paydesk.errors import PaydeskError, SettingError
@@ -39,7 +39,8 @@ def demo(port: int, sandbox_port: int, data: Path | None, leave: bool) -> None:
     """Run the whole job, offline: database, Stripe sandbox, service, web chat, and a tour."""
     from paydesk import demo as demonstration
 
-    sys.exit(demonstration.run(port, sandbox_port, data or Path(".paydesk/demo"), leave=leave))
+    with signals.in_order():
+        sys.exit(demonstration.run(port, sandbox_port, data or Path(".paydesk/demo"), leave=leave))
 
 
 @main.command(epilog="Example: paydesk init shop && cd shop")
@@ -61,7 +62,9 @@ def serve(host: str, port: int, workers: int, no_work: bool) -> None:
     """Run the API, webhooks, pages and background work."""
     from paydesk import serving
 
-    serving.serve(settings_here(port), host=host, port=port, workers=workers, work=not no_work)
+    settings = settings_here(port)
+    with signals.in_order():
+        serving.serve(settings, host=host, port=port, workers=workers, work=not no_work)
 
 
 @main.command(epilog="Example: DATABASE_URL=postgresql://… paydesk work")
@@ -69,7 +72,9 @@ def work() -> None:
     """Do background work only: any number of these, on any number of machines."""
     from paydesk import serving
 
-    serving.work(settings_here())
+    settings = settings_here()
+    with signals.in_order():
+        serving.work(settings)
 
 
 @main.command(
@@ -101,7 +106,9 @@ def check(fix: bool, as_json: bool) -> None:
     """The doctor: look at keys, webhook, database, catalogue and the channels' rights; exit 1 if something is wrong."""
     from paydesk import doctor
 
-    findings = asyncio.run(doctor.examine(settings_here(), fix=fix))
+    settings = settings_here()
+    with signals.in_order():
+        findings = asyncio.run(doctor.examine(settings, fix=fix))
     show([finding.as_json() for finding in findings], as_json, doctor.line, "nothing to check")
     sys.exit(0 if all(finding.ok for finding in findings) else 1)
 

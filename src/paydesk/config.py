@@ -20,6 +20,10 @@ from paydesk.errors import SettingError
 
 STRIPE_API_BASE = "https://api.stripe.com"
 EVENT_MODES = ("webhook", "poll", "both")
+YES = ("true", "1", "yes", "on")
+NO = ("false", "0", "no", "off")
+UNUSED = ("SENTRY_DSN", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Settings that have their name already and that nothing reads yet: `paydesk check` says so where one is set."""
 KEEP_DAYS_MIN = 14
 
 _PLAIN_ADDRESS = re.compile(r"[^\s?#@\\]+")
@@ -95,6 +99,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     """
     folder = folder or here()
     values = told(environ, folder)
+    _choice(values, "TELEGRAM_MODE", ("poll", "webhook"))  # also while Telegram is off: its typing error shows at once
     catalog = (folder / values.get("PAYDESK_CATALOG", "catalog.toml")).absolute()
     return Settings(
         data=(folder / values.get("PAYDESK_DATA", ".paydesk")).absolute(),
@@ -105,11 +110,11 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         encryption_keys=_encryption_keys(values),
         log=_choice(values, "PAYDESK_LOG", ("text", "json")),
         stripe_api_key=_stripe_key(values),
-        stripe_publishable_key=values.get("STRIPE_PUBLISHABLE_KEY"),
+        stripe_publishable_key=_publishable_key(values),
         stripe_webhook_secrets=_webhook_secrets(values),
         stripe_api_base=_address(values, "STRIPE_API_BASE", STRIPE_API_BASE, "http://127.0.0.1:12111"),
         stripe_events=_choice(values, "STRIPE_EVENTS", EVENT_MODES),
-        stripe_debug=values.get("STRIPE_DEBUG", "").lower() in ("1", "true", "yes"),
+        stripe_debug=_choice(values, "STRIPE_DEBUG", (*NO, *YES)) in YES,
         environ=values,
         texts=_texts(values, folder, catalog),
         language=values.get("PAYDESK_LANGUAGE", "en"),
@@ -203,8 +208,23 @@ def _secret(values: Mapping[str, str], name: str, pattern: str, good: str) -> Se
 
 
 def _stripe_key(values: Mapping[str, str]) -> Secret | None:
+    """Return the secret key: it has two names, and which of two different keys is meant nobody can tell."""
     name = "STRIPE_API_KEY" if "STRIPE_API_KEY" in values else "STRIPE_SECRET_KEY"
+    if values.get("STRIPE_SECRET_KEY", values.get(name)) != values.get(name):
+        raise SettingError("STRIPE_API_KEY and STRIPE_SECRET_KEY are two different keys: set one of them alone")
     return _secret(values, name, r"(sk|rk)_(test|live)_[A-Za-z0-9_]{6,}", "a secret key such as sk_test_51Abc…")
+
+
+def _publishable_key(values: Mapping[str, str]) -> str | None:
+    """Return the key that every visitor is shown, so it must be no other: publishable, and of the secret key's mode."""
+    name, secret = "STRIPE_PUBLISHABLE_KEY", _stripe_key(values)
+    mode = "test" if secret is None else secret.reveal().split("_")[1]
+    key = _secret(values, name, r"pk_(test|live)_[A-Za-z0-9_]{1,}", f"a publishable key such as pk_{mode}_51Abc…")
+    if key is None:
+        return None
+    if secret is not None and not key.reveal().startswith(f"pk_{mode}_"):
+        raise SettingError(f"{name} is of the other mode than the secret key: it should begin with pk_{mode}_")
+    return key.reveal()
 
 
 def _webhook_secrets(values: Mapping[str, str]) -> tuple[Secret, ...]:

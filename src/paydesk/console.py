@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from paydesk import signals
 from paydesk.errors import Invalid, PaydeskError, SettingError
 
 T = TypeVar("T")
@@ -19,7 +20,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print data a
 
 
 class Lines(click.Group):
-    """A group whose errors are single lines with the right exit status."""
+    """A group whose errors are single lines with the right exit status, and whose commands a signal ends in order."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command that SIGTERM ends as Ctrl-C does: what it has started is stopped, and a line says so."""
+        with signals.at_once():
+            try:
+                return super().invoke(ctx)
+            except KeyboardInterrupt:
+                click.echo(signals.STOPPED, err=True)
+                ctx.exit(signals.INTERRUPTED)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command; whatever goes wrong ends the process with a line and a status."""
@@ -56,7 +66,8 @@ def with_service(work: Callable[[Any], Awaitable[T]]) -> T:
         async with open_service(settings) as service:
             return await work(service)
 
-    return asyncio.run(run())
+    with signals.in_order():
+        return asyncio.run(run())
 
 
 def with_store(work: Callable[[Any], Awaitable[T]]) -> T:
@@ -69,7 +80,8 @@ def with_store(work: Callable[[Any], Awaitable[T]]) -> T:
         async with open_store(settings) as store:
             return await work(store)
 
-    return asyncio.run(run())
+    with signals.in_order():
+        return asyncio.run(run())
 
 
 def show(rows: list[dict[str, Any]], as_json: bool, line: Callable[[dict[str, Any]], str], nothing: str) -> None:

@@ -1,16 +1,17 @@
 """`paydesk demo`: the whole job with real parts, offline: database, Stripe sandbox, service, and a tour of one purchase.
 
 The tour is done from outside, as a customer and an operator would: over HTTP, nothing faked. Every step is seen to
-happen or the demo says which was not.
+happen or the demo says which was not. All of it is on this machine, so a proxy that is set is not asked.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import re
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import httpx
@@ -30,6 +30,13 @@ from paydesk.errors import PaydeskError, SettingError
 
 READY_S_MAX = 120.0
 STEP_S_MAX = 30.0
+REMAINS_S_MAX = 60.0
+"""How long the rest of a killed demo may take to stop by itself before the next one gives up waiting for it."""
+TAKEN_OVER = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TMPDIR", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
+TAKEN_OVER_PREFIXES = ("LC_", "PYTHON", "PAYDESK_MCP_")
 CARD = {"number": "4242424242424242", "exp_month": "12", "exp_year": "2034", "cvc": "123"}
 
 
@@ -65,13 +72,12 @@ def run(port: int, sandbox_port: int, data: Path, *, leave: bool) -> int:
         _refuse_taken(number, option)
     place = _prepare(port, sandbox_port, data, lock)
     _note_process(place, os.getpid())
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _started(place, port, sandbox_port) as processes:
             tour(place)
             _invite(place, leave=leave)
             if not leave:
-                _stay(processes)
+                _stay(processes, place)
     except PaydeskError as error:
         _print(f"✗ {error.message}")
         return 1
@@ -81,31 +87,46 @@ def run(port: int, sandbox_port: int, data: Path, *, leave: bool) -> int:
     return 0
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _locked(data: Path) -> int:
     """Make the folder if it is missing and lock it for one demo; return the lock, which all that we start shares.
 
-    So a second demo is refused also while something that a killed one has left behind still runs.
+    So a second demo is refused as long as anything of the first one runs. What a killed one has started ends by
+    itself; that is waited for.
     """
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(data / "demo.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise SettingError(f"--data {data}: cannot be used: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        told = os.read(lock, 1000).decode().split()
-        os.close(lock)
-        processes = f" (processes {' '.join(told)})" if told else ""
-        raise SettingError(
-            f"--data {data}: a demo runs there already{processes}: stop it, or give this one another --data"
-        ) from None
+    deadline = time.monotonic() + REMAINS_S_MAX
+    while not _try(lock):
+        told = os.pread(lock, 1000, 0).decode().split()
+        if not told or _lives(int(told[0])) or time.monotonic() > deadline:
+            os.close(lock)
+            processes = f" (processes {' '.join(told)})" if told else ""
+            raise SettingError(
+                f"--data {data}: a demo runs there already{processes}: stop it, or give this one another --data"
+            )
+        time.sleep(0.1)
     os.ftruncate(lock, 0)
     return lock
+
+
+def _try(lock: int) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _note_process(place: Place, process: int) -> None:
@@ -153,14 +174,12 @@ def _kept(path: Path, fresh: str) -> str:
 
 
 def environ_of(place: Place) -> dict[str, str]:
-    """Return the environment of everything the demo runs: nobody's own settings, above all no database of theirs.
+    """Return the environment of everything the demo runs: nobody's own settings, no database, bot or mailbox of theirs.
 
-    Only what agents may ask for (`PAYDESK_MCP_…`) is taken over.
+    Only what a program needs to run is taken over, and what agents may ask for (`PAYDESK_MCP_…`).
     """
-    own = {name: value for name, value in os.environ.items() if name.startswith("PAYDESK_MCP_")}
     return {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("STRIPE_", "PAYDESK_", "DATABASE_"))},
-        **own,
+        **{k: v for k, v in os.environ.items() if k in TAKEN_OVER or k.startswith(TAKEN_OVER_PREFIXES)},
         "PAYDESK_DATA": str(place.data / "service"),
         "PAYDESK_CATALOG": str(place.data / "catalog.toml"),
         "PAYDESK_PUBLIC_URL": place.service,
@@ -173,7 +192,10 @@ def environ_of(place: Place) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _started(place: Place, port: int, sandbox_port: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start the sandbox and the service as processes of their own, wait until they answer, stop them at the end."""
+    """Start the sandbox and the service as processes of their own, wait until they answer, stop them at the end.
+
+    Both hold the reading end of a pipe of ours, so they end also when we are killed.
+    """
     environ = environ_of(place)
     sandbox = [
         "sandbox", "--port", str(sandbox_port), "--data", str(place.data / "sandbox.db"),
@@ -185,40 +207,49 @@ def _started(place: Place, port: int, sandbox_port: int) -> Iterator[list[subpro
     )
     processes: list[subprocess.Popen[bytes]] = []
     log = (place.data / "demo.log").open("ab")
+    leash = os.pipe()
     try:
         for arguments, address in starts:
             began = time.monotonic()
-            command = [sys.executable, "-m", "paydesk", *arguments]
+            command = [sys.executable, "-m", "paydesk.leash", str(leash[0]), *arguments]
             # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
             processes.append(
                 subprocess.Popen(
                     command, env=environ, cwd=place.data, stdout=log, stderr=log, start_new_session=True,
-                    pass_fds=(place.lock,),
+                    pass_fds=(place.lock, leash[0]),
                 )
             )  # fmt: skip
             _note_process(place, processes[-1].pid)
-            _wait_until_ready(processes[-1], address, place)
+            _wait_until_ready(processes[-1], address, place, arguments[0])
             _tell(f"{arguments[0]} is ready", began)
         yield processes
     finally:
         for process in reversed(processes):
             _stop(process)
         log.close()
+        for end in leash:
+            os.close(end)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], address: str, place: Place) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], address: str, place: Place, name: str) -> None:
     deadline = time.monotonic() + READY_S_MAX
+    headers = {"Authorization": f"Bearer {place.stripe_key}"}
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise StepFailed(f"{address} did not start; the reason is at the end of {place.data / 'demo.log'}")
+            raise StepFailed(f"{name} did not start: {last_words(place.data / 'demo.log')}")
         with contextlib.suppress(httpx.HTTPError):
-            if (
-                httpx.get(address, headers={"Authorization": f"Bearer {place.stripe_key}"}, timeout=2).status_code
-                == 200
-            ):
+            if httpx.get(address, headers=headers, timeout=2, trust_env=False).status_code == 200:
                 return
         time.sleep(0.05)
     raise StepFailed(f"{address} did not answer within {READY_S_MAX:.0f} s")
+
+
+def last_words(log: Path) -> str:
+    """Return the reason at the end of a log: the last line that is one, without its time and level."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    said = [line for line in lines if line and line != "paydesk: stopped"]
+    last = said[-1] if said else "it said nothing"
+    return re.sub(r"^(?:paydesk: |[\d:]{8} [A-Z]+ +[\w.]+: )", "", last)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -241,19 +272,22 @@ class Tour:
         self.place = place
         self.who = {"channel": "web", "external_id": f"tour-{secrets.token_hex(6)}"}
         self.desk = httpx.Client(
-            base_url=place.service, headers={"Authorization": f"Bearer {place.api_key}"}, timeout=20
+            base_url=place.service, headers={"Authorization": f"Bearer {place.api_key}"}, timeout=20, trust_env=False
         )
-        self.browser = httpx.Client(timeout=20)
+        self.browser = httpx.Client(timeout=20, trust_env=False)
 
     def push(self) -> str:
         """Send the catalogue to Stripe."""
         result = subprocess.run(
-            [sys.executable, "-m", "paydesk", "catalog", "push"],
+            [sys.executable, "-m", "paydesk", "catalog", "push", "--json"],
             cwd=self.place.data, env=environ_of(self.place), capture_output=True, text=True, check=False,
         )  # fmt: skip
         if result.returncode != 0:
             raise StepFailed(f"the catalogue was not pushed: {result.stderr.strip()}")
-        return f"catalogue: {len(result.stdout.splitlines())} lines of news for Stripe"
+        news = len(json.loads(result.stdout))
+        if news == 0:
+            return "catalogue: Stripe has exactly this one"
+        return f"catalogue: {news} {'line' if news == 1 else 'lines'} of news for Stripe"
 
     def ask(self) -> str:
         """Ask in the chat, and get a pay link at once."""
@@ -389,12 +423,12 @@ def _invite(place: Place, *, leave: bool) -> None:
         _print("\nTry it: open the chat, buy ten credits, pay with 4242 4242 4242 4242. Ctrl-C stops everything.")
 
 
-def _stay(processes: list[subprocess.Popen[bytes]]) -> None:
+def _stay(processes: list[subprocess.Popen[bytes]], place: Place) -> None:
     """Wait until interrupted, or until something we started ends by itself."""
     ended = threading.Event()
     while not ended.wait(0.5):
         if any(process.poll() is not None for process in processes):
-            raise StepFailed("something has stopped by itself; see demo.log in the data folder")
+            raise StepFailed(f"something has stopped by itself: {last_words(place.data / 'demo.log')}")
 
 
 def _print(line: str) -> None:

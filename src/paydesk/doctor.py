@@ -14,7 +14,7 @@ from paydesk import account, catalog_file, preflight, pushing, status
 from paydesk.app import open_store
 from paydesk.channels.base import Finding
 from paydesk.clock import wall_s
-from paydesk.config import Settings
+from paydesk.config import UNUSED, Settings
 from paydesk.errors import PaydeskError, SettingError, StripeUnavailable
 from paydesk.store import Store
 from paydesk.stripe import shapes
@@ -38,7 +38,7 @@ async def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
 
     With `fix`, what a channel can mend by itself (its commands, its labels) is mended.
     """
-    findings = [_secrets(settings), _public_url(settings), _catalogue(settings)]
+    findings = [_secrets(settings), _public_url(settings), _catalogue(settings), *_unused(settings)]
     try:
         gateway = Gateway(settings)
     except SettingError as error:
@@ -82,6 +82,11 @@ def _public_url(settings: Settings) -> Finding:
     insecure = settings.livemode and not settings.public_url.startswith("https://")
     mend = "PAYDESK_PUBLIC_URL=https://pay.example.com" if insecure else None
     return Finding(not insecure, "PAYDESK_PUBLIC_URL", settings.public_url, mend)
+
+
+def _unused(settings: Settings) -> list[Finding]:
+    """Tell of what is set and read by nothing, so that nobody waits for what it would do."""
+    return [Finding(True, name, "set, but not used yet") for name in UNUSED if name in settings.environ]
 
 
 def _catalogue(settings: Settings) -> Finding:

@@ -42,7 +42,10 @@ class Ready:
 
 
 def publishable_key(settings: Settings) -> str | None:
-    """Return the key that Stripe.js is started with; the sandbox takes any. Without one there is no form."""
+    """Return the key that Stripe.js is started with, which is never a secret one; the sandbox takes any.
+
+    Without one there is no form.
+    """
     if settings.stripe_publishable_key is not None:
         return settings.stripe_publishable_key
     return "pk_test_sandbox" if settings.sandbox else None

@@ -9,23 +9,27 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
-from paydesk.app import background, create_app, open_service
+from paydesk.app import background, create_app, from_environment, open_service
 from paydesk.config import Settings, require_stripe
 from paydesk.errors import SettingError
 from paydesk.store import embedded
 from paydesk.web.asgi import Scope
+from paydesk.web.front import Front
 from paydesk.web.whole import WHOLE
 
 log = logging.getLogger("paydesk")
 
-APP = "paydesk.app:from_environment"
+APP = "paydesk.serving:one_of_many"
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int, work: bool) -> None:
@@ -38,22 +42,41 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, work: bool)
         _serve_many(settings, listener, workers, work=work)
         return
     app = create_app(settings, work=work)
-    server = _Server(_config(app, listener))
+    server = _Server(_config(app, listener), app.abandon)
     logging.getLogger("uvicorn.error").addFilter(_says_more_than_failed)
     with contextlib.suppress(SystemExit):  # uvicorn's way to say that the start failed; why is in `failure`
         server.run(sockets=[listener])
     if app.failure is not None:
         raise app.failure
+    log.info("stopped")
 
 
 class _Server(uvicorn.Server):
-    """A server that says where it listens once it answers, and nothing when it does not start."""
+    """A server that says where it listens once it answers, and nothing when it does not start.
+
+    A signal ends it in order at any moment: a start that is under way is given up, with `abandon`, not waited for.
+    """
+
+    def __init__(self, config: uvicorn.Config, abandon: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._abandon = abandon
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer, then tell."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        if self.started and sockets:
+        if self.started and sockets and not self.should_exit:
             log.info("Paydesk listens on %s", _address(sockets[0]))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal. It is ours alone, and not sent to ourselves again; a second Ctrl-C does not wait."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+        if self._loop is None:
+            self._abandon()
+        else:
+            self._loop.call_soon_threadsafe(self._abandon)
 
 
 def _address(listener: socket.socket) -> str:
@@ -77,9 +100,28 @@ def _serve_many(settings: Settings, listener: socket.socket, workers: int, *, wo
         log.info("Paydesk listens on %s, with %d processes", _address(listener), workers)
         config = _config(APP, listener, workers=workers)
         Multiprocess(config, sockets=[listener]).run()
+        log.info("stopped")
     finally:
         if server is not None:
             server.release()
+
+
+def one_of_many() -> Front:
+    """Return the application in one of several processes; a signal ends its start too, besides what the server does."""
+    front, loop = from_environment(), asyncio.get_running_loop()
+    logging.getLogger("uvicorn.error").addFilter(_says_more_than_failed)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _also(signal.getsignal(number), partial(loop.call_soon_threadsafe, front.abandon)))
+    return front
+
+
+def _also(before: Any, more: Callable[[], object]) -> Callable[[int, FrameType | None], None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        if callable(before):
+            before(number, frame)
+        more()
+
+    return handle
 
 
 async def _rehearse(settings: Settings) -> None:
@@ -202,14 +244,20 @@ def work(settings: Settings) -> None:
     """Do background work until told to stop."""
     require_stripe(settings)
     asyncio.run(_work(settings))
+    log.info("stopped")
 
 
 async def _work(settings: Settings) -> None:
-    stop = asyncio.Event()
+    """Work until a signal, which also ends a start that is under way."""
+    working = asyncio.create_task(_work_on(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, working.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+async def _work_on(settings: Settings) -> None:
     async with open_service(settings) as service, background(service, work=True):
         log.info("working")
-        await stop.wait()
-    log.info("stopped")
+        await asyncio.Event().wait()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import quote
 
@@ -50,6 +53,8 @@ SETTINGS = {
 LOG_LIMIT_BYTES = 10_000_000
 _HBA = b"# Only through the socket, which lies in a folder that nobody else can enter.\nlocal all all trust\n"
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # nothing of ours: it holds secrets
+_GLANCE_S = 0.05  # between two looks whether we are to leave
+_CAUGHT = "caught signal"  # what `initdb` says when somebody else has ended it
 _KNOCK_S, _ENTER_S, _WORK_S = 2, 10, 60  # the longest a client of ours waits: to hear, to connect, for all
 _FURNISH = f"""
 SELECT 'CREATE ROLE {ROLE} LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') \\gexec
@@ -158,6 +163,8 @@ def opened(data: Path) -> Cluster | None:
         return None
     folder = link.resolve()
     account = places.server_account(folder)
+    if account is not None:
+        places.require_no_copy(data, folder)
     _require_version(folder)
     _require_owner(folder, account)
     return Cluster(
@@ -165,13 +172,16 @@ def opened(data: Path) -> Cluster | None:
     )
 
 
-def made(data: Path) -> Cluster:
-    """Make the cluster of a data folder. A crash half-way leaves nothing that a later start would take for one."""
+def made(data: Path, leaving: Event) -> Cluster:
+    """Make the cluster of a data folder. A crash half-way leaves nothing that a later start would take for one.
+
+    Once `leaving` is set it is given up: raises `EmbeddedError`.
+    """
     places.discard_half_made(data)
     account = places.server_account(data / "pg")
     half = places.half_made(data, account)
     try:
-        _initdb(half.resolve(), account)
+        _initdb(half.resolve(), account, leaving)
         places.sync(half.resolve().parent)
         half.rename(data / "pg")
     except BaseException:
@@ -184,21 +194,46 @@ def made(data: Path) -> Cluster:
     return cluster
 
 
-def _initdb(folder: Path, account: Account | None) -> None:
+def _initdb(folder: Path, account: Account | None, leaving: Event) -> None:
     command = [
         str(places.binaries(account) / "initdb"),
         "-D", str(folder), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "-k", "--no-instructions",
         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
     ]  # fmt: skip
-    options = places.run_as(account)
-    done = subprocess.run(command, capture_output=True, text=True, cwd="/", env=_ENVIRONMENT, umask=0o077, **options)
-    if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
-        raise EmbeddedError(f"the embedded database could not be made in {folder.parent}: {reason}")
+    status, said = _run_unless(leaving, command, account)
+    if status < 0 or _CAUGHT in said:
+        raise EmbeddedError("the embedded database was just being made when something stopped that: start again")
+    if status:
+        reason = [line for line in said.splitlines() if line and "removing data directory" not in line]
+        raise EmbeddedError(f"the embedded database could not be made in {folder.parent}: {(reason or [said])[-1]}")
     with open(folder / "pg_hba.conf", "wb") as hba:
         hba.write(_HBA)
         hba.flush()
         os.fsync(hba.fileno())
+
+
+def _run_unless(leaving: Event, command: list[str], account: Account | None) -> tuple[int, str]:
+    """Run a program to its end; return its status and what it said. Nothing of it lives on when we are to leave.
+
+    It has a session of its own: a Ctrl-C in the terminal reaches it only through us.
+    """
+    options = places.run_as(account)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/",
+        env=_ENVIRONMENT, umask=0o077, start_new_session=True, **options,
+    )  # fmt: skip
+    with process:
+        try:
+            while True:
+                if leaving.is_set():
+                    raise EmbeddedError("the embedded database was released while it was made")
+                with suppress(subprocess.TimeoutExpired):
+                    said, _ = process.communicate(timeout=_GLANCE_S)
+                    return process.returncode, said.strip()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def _require_version(folder: Path) -> None:

@@ -42,14 +42,17 @@ class StillStarting(EmbeddedError):
     """The server is not ready yet and was left alone: it goes on by itself, start again later."""
 
 
-def start(data: Path, *, say: Say = lambda _line: None, wait_s: float = 300) -> Embedded:
+def start(
+    data: Path, *, say: Say = lambda _line: None, wait_s: float = 300, leaving: threading.Event | None = None
+) -> Embedded:
     """Start or join the embedded server of a data folder, and return it once it has answered a query.
 
     The folder is made when missing. `say` is given one line for a human when something takes long. Raises
     `EmbeddedError` with one helpful line when the folder cannot be used or the server does not start, and
-    `StillStarting` when it is still recovering after `wait_s` seconds.
+    `StillStarting` when it is still recovering after `wait_s` seconds. Another thread that sets `leaving` ends the
+    start soon, at any moment: nothing that we have started is left, and it raises `EmbeddedError`.
     """
-    server = Embedded(places.data_folder(data), say, wait_s)
+    server = Embedded(places.data_folder(data), say, wait_s, leaving or threading.Event())
     try:
         server._join()
     except StillStarting:
@@ -80,7 +83,7 @@ def remove(data: Path) -> None:
 class Embedded:
     """A running server that we use, until `release`. Safe to call from several threads."""
 
-    def __init__(self, data: Path, say: Say, wait_s: float) -> None:
+    def __init__(self, data: Path, say: Say, wait_s: float, leaving: threading.Event) -> None:
         self.data = data
         self._say = say
         self._wait_s = wait_s
@@ -88,7 +91,7 @@ class Embedded:
         self._cluster: Cluster | None = None
         self._child: Popen[Any] | None = None
         self._busy = threading.Lock()
-        self._leaving = threading.Event()
+        self._leaving = leaving
         self._restarts = 0
         self._restarted_at = 0.0
 
@@ -146,7 +149,7 @@ class Embedded:
         with self._starting():
             self._users = _open(self.data / "users.lock")
             self._wait_for(self._users, fcntl.LOCK_SH, "the database is just being stopped")
-            self._cluster = clusters.opened(self.data) or clusters.made(self.data)
+            self._cluster = clusters.opened(self.data) or clusters.made(self.data, self._leaving)
             self._bring_up(self._cluster)
 
     def _leave(self) -> bool:

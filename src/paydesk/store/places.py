@@ -6,13 +6,15 @@
 root or of other people on the way to the data folder, and those folders are not ours to open. So the cluster and
 its socket get a home of their own, `/var/lib/paydesk/<name>` (0700, the account's), and `pg` in the data folder
 is a link to it. The way there is open on every system, no mode of any existing folder changes, and root, the client,
-may pass the 0700 folder anyway. The log stays in the data folder: the server inherits it open. For the same reason
+may pass the 0700 folder anyway. A copy of the data folder would share the cluster by that link, so whose it is is noted
+beside its home, and a copy is refused. The log stays in the data folder: the server inherits it open. For the same reason
 binaries that the account cannot reach (a virtual environment under /root) are copied once to `/var/lib/paydesk`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pwd
 import re
@@ -20,7 +22,7 @@ import secrets
 import shutil
 import stat
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,19 @@ class Account:
 
     uid: int
     gid: int
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The data folder that a cluster outside of it belongs to: its path, and what the system knows it by."""
+
+    folder: str
+    device: int
+    inode: int
+
+    def same_as(self, other: Owner) -> bool:
+        """Say whether both are one folder: moved or seen by another path, or still where it was."""
+        return (self.device, self.inode) == (other.device, other.inode) or self.folder == other.folder
 
 
 def data_folder(path: Path) -> Path:
@@ -155,7 +170,54 @@ def discard(cluster: Path) -> None:
     target = cluster.resolve()
     if cluster.is_symlink():
         cluster.unlink()
-    shutil.rmtree(target.parent if target.parent.parent == ROOT_HOME.resolve() else target, ignore_errors=True)
+    if _in_root_home(target):
+        _note_of(target).unlink(missing_ok=True)
+        target = target.parent
+    shutil.rmtree(target, ignore_errors=True)
+
+
+def require_no_copy(data: Path, cluster: Path) -> None:
+    """Refuse a data folder that was copied from another one which is still there: both lead to the same cluster.
+
+    Which folder a cluster outside of it belongs to is noted beside the cluster's home. A folder that was moved goes on
+    working: it is the same to the system, or the old one does not lead here any more.
+    """
+    if not _in_root_home(cluster):
+        return
+    note, found = _note_of(cluster), data.stat()
+    told, mine = _noted(note), Owner(str(data), found.st_dev, found.st_ino)
+    if told == mine:
+        return
+    if told is not None and not told.same_as(mine) and (Path(told.folder) / "pg").resolve() == cluster:
+        raise EmbeddedError(
+            f"{data} is a copy of {told.folder}, and its database is still that one's: work there, or remove the link "
+            f"{data}/pg to begin with an empty database (or the link {told.folder}/pg, to go on here instead)"
+        )
+    _write_note(note, mine)
+
+
+def _in_root_home(cluster: Path) -> bool:
+    return cluster.parent.parent == ROOT_HOME.resolve()
+
+
+def _note_of(cluster: Path) -> Path:
+    """Return where it is noted whose a cluster is: in root's own folder, for the home is the server account's."""
+    return cluster.parent.with_name(f"{cluster.parent.name}.owner")
+
+
+def _noted(note: Path) -> Owner | None:
+    """Return what is noted; of a cluster that is older than notes, or whose note is broken, nothing is known."""
+    try:
+        return Owner(**json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write_note(note: Path, owner: Owner) -> None:
+    half = note.with_name(f"{note.name}.{secrets.token_hex(4)}.new")
+    half.write_text(json.dumps(asdict(owner)), encoding="utf-8")
+    half.replace(note)
+    sync(note.parent)
 
 
 def sync(folder: Path) -> None:

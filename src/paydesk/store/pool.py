@@ -8,6 +8,8 @@ repeated, because every effect has a unique key.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -52,6 +54,33 @@ ROLLED_BACK = (asyncpg.DeadlockDetectedError, CLASHED, asyncpg.LockNotAvailableE
 
 TAKEN = asyncpg.UniqueViolationError
 """A unique key is there already: certainly not committed, and again it would be the same."""
+
+
+AWAY_TOLD_S = 60.0
+"""The driver tells of a database that is away at most this often."""
+
+
+class OneLine(logging.Filter):
+    """The driver's pool logs every vain try to connect again with its traceback: we make one line of many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let a record pass that tells something new, as one line."""
+        if not record.exc_info or not isinstance(record.exc_info[1], AWAY):
+            return True
+        now = time.monotonic()
+        if now < self._quiet_until:
+            return False
+        self._quiet_until = now + AWAY_TOLD_S
+        record.msg, record.args = "the database is away and tried again: %s", (type(record.exc_info[1]).__name__,)
+        record.exc_info = record.exc_text = None
+        return True
+
+
+logging.getLogger("asyncpg.pool").addFilter(OneLine())
 
 
 class Record(Protocol):

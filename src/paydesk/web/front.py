@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,6 +34,8 @@ class Front:
         self._channels: Any = None
         self._inner: Any = None
         self.failure: Exception | None = None
+        self._starting: asyncio.Task[Any] | None = None
+        self._abandoned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection of the server."""
@@ -77,16 +80,32 @@ class Front:
             self._open(service)
             yield
 
+    def abandon(self) -> None:
+        """Give up a start that is under way: what was built is taken down, and the server is told that it failed.
+
+        Does nothing once we have started; before the start has begun it is given up as soon as it does.
+        """
+        self._abandoned = True
+        if self._starting is not None:
+            self._starting.cancel()
+
     async def _live(self, receive: Receive, send: Send) -> None:
         """Build the service when the server starts, take it down when the server stops."""
         await receive()
+        self._starting = asyncio.current_task()
+        stage = "startup"
         try:
+            if self._abandoned:
+                raise asyncio.CancelledError
             async with self.running():
+                self._starting, stage = None, "shutdown"
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-        except Exception as error:
-            self.failure = error
-            stage = "startup" if self._inner is None else "shutdown"
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, Exception):
+                self.failure = error
+            elif not self._abandoned:
+                raise
             await send({"type": f"lifespan.{stage}.failed", "message": ""})
             return
         await send({"type": "lifespan.shutdown.complete"})
