@@ -68,7 +68,7 @@ BROKEN: dict[str, str] = {
     "effect: a payment's money is what came less what went": f"""
         WITH gone AS ({GONE})
         SELECT s.id || ' is worth ' || s.worth FROM source s JOIN gone g ON s.id = 'payment:' || g.id
-        WHERE s.worth <> greatest(0, g.of - g.refunded - g.disputed - g.lost)""",
+        WHERE s.worth <> g.of - g.refunded - g.disputed - g.lost""",
     "effect: a paid order was paid in full": """
         SELECT o.id || ' was paid with ' || p.amount || ' ' || p.currency
         FROM orders o JOIN payment p ON p.id = o.paid_by WHERE o.capture = 'automatic' AND (p.amount, p.currency)

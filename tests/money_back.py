@@ -9,6 +9,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def shop(new_database: Callable[[], str]) -> Iterator[Desk]:
             calm(desk)
             found = asyncio.run(_violations(desk))
             assert found == [], found
+            assert booked(desk) == at_stripe(desk), "the books and Stripe's balance are one"
 
 
 async def _violations(desk: Desk) -> list[str]:
@@ -44,6 +46,36 @@ async def _violations(desk: Desk) -> list[str]:
         return await violations(store)
     finally:
         await store.close()
+
+
+BOOKED = """
+SELECT substr(a.unit, 7) AS currency, sum(CASE a.id WHEN e.to_account THEN e.amount ELSE -e.amount END)::bigint AS amount
+FROM account a JOIN entry e ON a.id IN (e.from_account, e.to_account)
+WHERE a.owner = 'system' AND a.kind = 'stripe' GROUP BY 1
+"""
+
+
+def booked(shop: Desk) -> dict[str, int]:
+    """What the ledger says that Stripe holds for us, by currency."""
+    return {row["currency"]: row["amount"] for row in shop.sql(BOOKED) if row["amount"]}
+
+
+def at_stripe(shop: Desk) -> dict[str, int]:
+    """What Stripe says that it holds for us, by currency: available and on its way."""
+    balance = shop.at_stripe("GET", "/v1/balance").json()
+    total: dict[str, int] = {}
+    for part in (*balance["available"], *balance["pending"]):
+        total[part["currency"]] = total.get(part["currency"], 0) + part["amount"]
+    return {currency: amount for currency, amount in total.items() if amount}
+
+
+@contextmanager
+def settled_in(shop: Desk, currency: str) -> Iterator[None]:
+    """Meanwhile Stripe settles everything in one currency."""
+    for name in (currency, ""):
+        httpx.post(f"{shop.sandbox.url}/_sandbox/settings", json={"settlement_currency": name}).raise_for_status()
+        if name:
+            yield
 
 
 def bought(shop: Desk, price: str, card: str = "pm_card_visa") -> tuple[Buyer, dict[str, Any]]:

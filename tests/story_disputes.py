@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from desk import Desk
 from money_back import (
     advance,
     alerts,
+    at_stripe,
+    booked,
     bought,
     buy,
     calm,
@@ -21,6 +24,7 @@ from money_back import (
     has,
     intent_of,
     refund,
+    settled_in,
     shop,
     status_of,
     wallet,
@@ -113,6 +117,59 @@ def test_t37_a_refund_after_a_win_takes_correctly(shop: Desk) -> None:
     refund(shop, order)
     assert (wallet(buyer), status_of(shop, order)) == (has(0), "refunded")
     changes_nothing(shop, order)
+
+
+def money_of(shop: Desk, order: dict[str, Any]) -> int:
+    """What the books have of the payment of an order."""
+    return int(shop.sql("SELECT worth FROM source WHERE id = $1", f"payment:{intent_of(shop, order)}")[0]["worth"])
+
+
+@pytest.mark.parametrize(
+    ("amount", "left"), [(400, -400), (None, -999)], ids=["a-part-had-gone-back", "all-had-gone-back"]
+)
+def test_t37_what_a_bank_takes_of_money_that_had_gone_back_is_a_loss_in_the_books(
+    shop: Desk, amount: int | None, left: int
+) -> None:
+    buyer, order = bought(shop, "credits-10")
+    refund(shop, order, amount)
+    dispute(shop, order, "needs_response")
+    assert (wallet(buyer), money_of(shop, order)) == (has(0), left)
+    held = "Held back until then: 6 credits." if amount else "and will decide. You now have 0 credits."
+    assert held in buyer.told()[0], "what went back with the refund is not held back"
+    dispute(shop, order, "lost")
+    assert booked(shop) == at_stripe(shop)
+    assert money_of(shop, order) == left
+    changes_nothing(shop, order)
+
+
+@pytest.mark.parametrize("amount", [400, None], ids=["a-part", "all"])
+def test_t37_a_dispute_that_is_won_after_a_refund_leaves_the_refund(shop: Desk, amount: int | None) -> None:
+    buyer, order = bought(shop, "credits-10")
+    refund(shop, order, amount)
+    dispute(shop, order, "needs_response")
+    dispute(shop, order, "won")
+    assert (money_of(shop, order), wallet(buyer)) == ((599, has(6)) if amount else (0, has(0)))
+    stays = f"of the $9.99 that you paid, ${'4.00' if amount else '9.99'} stay refunded, and nothing more goes back."
+    assert stays in buyer.told()[0]
+    assert booked(shop) == at_stripe(shop)
+
+
+def test_t37_who_waits_for_the_decision_is_not_told_that_anything_is_held(shop: Desk) -> None:
+    buyer, order = bought(shop, "trusting")
+    refund(shop, order, 400)
+    dispute(shop, order, "needs_response")
+    assert wallet(buyer) == has(6)
+    assert "Held back" not in buyer.told()[0]
+    assert "Held back" not in alerts(shop, order)[-1]
+
+
+def test_every_move_of_a_dispute_is_booked_where_another_currency_is_settled(shop: Desk) -> None:
+    with settled_in(shop, "usd"):
+        for end in ("won", "lost"):
+            _, order = bought(shop, "debit")
+            for status in ("needs_response", end):
+                dispute(shop, order, status)
+                assert booked(shop) == at_stripe(shop), (end, status)
 
 
 def test_t37_an_early_fraud_warning_alerts_the_desk_and_changes_nothing(shop: Desk) -> None:

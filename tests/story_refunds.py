@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,14 +16,18 @@ from desk import Desk
 from money_back import (
     advance,
     alerts,
+    at_stripe,
+    booked,
     books_hold,
     bought,
     buy,
+    calm,
     changes_nothing,
     charge_of,
     has,
     intent_of,
     refund,
+    settled_in,
     shop,
     state,
     status_of,
@@ -108,6 +113,21 @@ def test_t36_a_refund_that_fails_later_gives_back_what_it_took(shop: Desk) -> No
     assert "Yours again: 100 credits, 30 days of premium and badge. You now have 100 credits." in buyer.told()[-1]
     (alert,) = alerts(shop, order)
     assert alert.startswith("⚠️ Refund failed (expired_or_canceled_card): $30.00")
+    changes_nothing(shop, order)
+
+
+@pytest.mark.parametrize("settled", ["usd", "eur"])
+def test_t36_what_a_refund_that_failed_took_is_in_the_balance_again(shop: Desk, settled: str) -> None:
+    with settled_in(shop, settled):
+        _, order = bought(shop, "credits-10", FAILS_LATER)
+        calm(shop)
+        before = shop.get(f"/v1/payments/{intent_of(shop, order)}")
+        refund(shop, order)
+        assert shop.get(f"/v1/payments/{before['id']}")["net"] < 0
+        advance(shop, "2h")
+        after = shop.get(f"/v1/payments/{before['id']}")
+    assert (after["net"], after["settlement_currency"]) == (before["net"], settled)
+    assert booked(shop) == at_stripe(shop)
     changes_nothing(shop, order)
 
 
@@ -271,3 +291,26 @@ def test_of_a_second_payment_only_what_nobody_gave_back_yet_goes_back(shop: Desk
     until(lambda: sum(one["amount"] for one in refunds_of(shop, second)) == 999, what="all of it")
     shop.quiet()
     assert shop.get("/v1/deliveries", state="dead")["data"] == []
+
+
+# --- asked for here --------------------------------------------------------------------------------------------------
+
+
+def test_all_that_is_left_is_all_while_the_answer_to_another_refund_is_outstanding(shop: Desk) -> None:
+    buyer, order = bought(shop, "credits-10")
+    intent = intent_of(shop, order)
+    httpx.post(f"{shop.sandbox.url}/_sandbox/chaos", json={"timeout": 1.0, "seed": 1}).raise_for_status()
+    with ThreadPoolExecutor(1) as first:
+        part = {"order": order["id"], "amount": 400}
+        headers = {"Authorization": f"Bearer {shop.key}", "Idempotency-Key": f"part-of-{order['id']}"}
+        slow = first.submit(httpx.post, f"{shop.url}/v1/refunds", json=part, headers=headers, timeout=150)
+        until(lambda: shop.sql("SELECT FROM refund WHERE payment_id = $1", intent), what="the event of a refund")
+        httpx.post(f"{shop.sandbox.url}/_sandbox/chaos", json={}).raise_for_status()
+        assert [call["state"] for call in calls_of(shop, intent)] == ["pending"]
+        refused = shop.call("POST", "/v1/refunds", json={"order": order["id"], "amount": 600})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "amount_too_large")
+        assert shop.post("/v1/refunds", {"order": order["id"]})["amount"] == 599
+        assert slow.result().json()["amount"] == 400
+    calm(shop)
+    assert sorted(one["amount"] for one in refunds_of(shop, intent)) == [400, 599]
+    assert (status_of(shop, order), wallet(buyer)) == ("refunded", has(0))

@@ -137,7 +137,10 @@ UNREAD = {
     "twice": (b'{"identities": [], "identities": []}', 422, "twice|duplicate"),
     "broken": (b'{"identities": ', 422, "is not JSON"),
     "deep": (b'{"name": ' + b"[" * 5000 + b"]" * 5000 + b"}", 400, "deep"),
-    "long": (b'{"name": ' + b"9" * 9000 + b"}", 400, "long"),
+    "long": (b'{"name": ' + b"9" * 9000 + b"}", 422, "name"),
+    "long and broken": (b'{"name": ' + b"9" * 9000, 422, "is not JSON"),
+    "long and twice": (b'{"name": ' + b"9" * 9000 + b', "identities": [], "identities": []}', 422, "twice"),
+    "long and deep": (b'{"name": ' + b"9" * 9000 + b', "identities": ' + b"[" * 50_000, 400, "body|deep|JSON"),
     "exponent": (b'{"name": 1E999999999999999999999}', 422, "name"),
 }
 
@@ -148,7 +151,7 @@ def test_a_body_that_cannot_be_read_is_refused_in_words(desk: Desk, case: str) -
     answer = desk.call("POST", "/v1/customers", content=body, headers={"Content-Type": "application/json"})
     error = error_of(answer, status, "invalid_request")
     assert re.search(words, error["message"])
-    assert error.get("param") == ("name" if case == "exponent" else None)
+    assert error.get("param") == ("name" if case in ("exponent", "long") else None)
 
 
 def test_a_body_that_does_not_say_what_it_is_is_told_how(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from paydesk import checkout, customers, pushing
+from paydesk import checkout, customers, pushing, sessions
 from paydesk.catalog import Catalog
 from paydesk.customers import Identity
 from paydesk.errors import StripeRefused
@@ -143,3 +143,18 @@ async def test_a_price_of_the_shops_own_that_stripe_does_not_know_is_named(servi
     catalog = replace(service.catalog, products={"credits-10": named})
     with pytest.raises(StripeRefused, match="does not take its price price_nothing"):
         await press(service, await order_of(service, await new_person(service), catalog))
+
+
+@pytest.mark.parametrize(("mode", "own"), [("payment", "payment_intent_data"), ("subscription", "subscription_data")])
+def test_t24_what_must_travel_is_set_where_it_travels_from(mode: str, own: str) -> None:
+    row: Any = {
+        "id": "ord_1", "link_token": "l1", "mode": mode, "metadata": {"theirs": "x"}, "payment_methods": None,
+        "success_url": None, "cancel_url": None, "save_card": False, "trial_days": None, "currency": "usd",
+    }  # fmt: skip
+    line: Any = {"price_key": "plus", "stripe_price": "price_1", "quantity": 1, "name": "Plus", "unit_amount": 999}
+    params = sessions.params_of(row, [line], "cus_1", 2, "https://shop.example")
+    ours = {"paydesk_order": "ord_1", "paydesk_attempt": "2"}
+    assert params["client_reference_id"] == "ord_1"
+    assert params["metadata"] == {"theirs": "x", **ours}
+    assert params[own]["metadata"] == ({**ours, "paydesk_price": "plus"} if mode == "subscription" else ours)
+    assert {"payment_intent_data", "subscription_data"} & set(params) == {own}, "Stripe takes only the mode's own"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -223,7 +224,41 @@ def test_t19_a_slow_payment_is_told_when_it_starts_and_when_it_ends() -> None:
     assert told(slow)[1] == ["pending"]
     assert told([*slow, session(after_s=9)])[1] == ["pending", "paid"]
     steps = [orders.apply(told(slow)[0], fact) for fact in (session(paid="unpaid", failed=True), FAILED)]
-    assert [(step.say, step.about) for step in steps] == [("payment_failed", "cs_1"), (None, None)]
+    assert [(step.say, step.about) for step in steps] == [("payment_failed", "pi_1"), (None, None)]
+
+
+SLOW_FAILED = replace(FAILED, charge="ch_1", at=FAILED.at + timedelta(days=5))
+
+
+SLOWLY = (
+    session(paid="unpaid"),
+    intent("processing"),
+    SLOW_FAILED,
+    session(paid="unpaid", failed=True, after_s=432_000),
+)
+
+
+@pytest.mark.parametrize("card", [(), (FAILED,)], ids=["at-once", "after-a-card"])
+def test_t18_the_failure_of_a_slow_method_is_one_meaning_in_every_order_and_the_last_word(
+    card: tuple[CaseFact, ...],
+) -> None:
+    for order in permutations(SLOWLY):
+        case, keys = OPEN, []
+        for fact in (*card, *order):
+            step = orders.apply(case, fact)
+            case = step.case
+            keys += [f"{step.say}:{step.about or case.order.id}"] if step.say else []
+        said = list(dict.fromkeys(keys))  # a key is told once
+        assert said[: len(card)] == ["payment_failed:ord_1"][: len(card)]
+        assert [key for key in said[len(card) :] if key.startswith("payment_failed")] == ["payment_failed:pi_1"], order
+        assert said[-1] == "payment_failed:pi_1", f"nothing is on its way any more: {order}"
+        assert orders.status_of(case) == "open"
+
+
+def test_a_topup_that_is_refused_is_told_of_by_itself_and_what_fails_days_later_by_us() -> None:
+    alone = Case(replace(ORDER, unattended=True))
+    assert orders.apply(alone, FAILED).say is orders.apply(alone, FAILED).alert is None
+    assert orders.apply(alone, SLOW_FAILED).say == "payment_failed"
 
 
 def test_t18_a_card_refused_before_the_slow_payment_began_is_no_news_after_it() -> None:
@@ -609,7 +644,7 @@ def test_the_money_left_of_a_payment_is_what_came_less_what_went(heard: list[Ref
     case, _ = told([intent(), *heard, *([dispute(disputed)] if disputed else [])])
     gone = returned_of(case)
     taken = 0 if disputed in (None, "won") else 999
-    assert money_of(case, "pi_1") == (max(0, 999 - gone.refunded - taken), NOW)
+    assert money_of(case, "pi_1") == (999 - gone.refunded - taken, NOW), "below zero: a loss"
     assert money_of(case, "pi_9") == (0, None)
 
 

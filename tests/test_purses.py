@@ -268,3 +268,18 @@ async def test_two_processes_and_a_model_agree_on_every_answer(database: str, se
                     with pytest.raises(InsufficientCredits):
                         await spend(wallets, who, amount)
         assert await proved(store)
+
+
+async def test_a_hold_is_over_when_its_time_is_whether_or_not_anybody_has_swept_it(database: str) -> None:
+    async with opened(database) as (store, wallets):
+        who = await person(store)
+        await give(wallets, who, 10)
+        holds = [await wallets.run(Reserve(who, CREDITS, 4, ids.new("op"), lasts_s=60)) for _ in range(2)]
+        first, second = [one.hold.id for one in holds if one.hold is not None]
+        assert (await wallets.run(EndHold(second, 3))).balance == 3
+        await store.execute("UPDATE desk SET clock_offset_s = 60")
+        with pytest.raises(Conflict, match="lapsed"):
+            await wallets.run(EndHold(first, 3))
+        ended = await wallets.run(EndHold(first, None))
+        assert (ended.kind, ended.balance) == ("lapsed", 7)
+        assert (await proof.check(store)).ok

@@ -11,7 +11,7 @@ import pytest
 from ledger_rows import behind_its_back, found, write
 from machine_model import History
 from paydesk.clock import Clock
-from paydesk.proof import EXPIRED, FILLED, SOLD, TOOK, UNDONE
+from paydesk.proof import EXPIRED, FILLED, OWNED, SOLD, TOOK, UNDONE
 from paydesk.recount import AT_ONCE, ENTITLED, LIVES, PAID, WORTH
 from paydesk.store import Store, embedded
 from test_machine import made_up, town
@@ -160,7 +160,16 @@ CHANGED: dict[str, tuple[str, dict[str, str]]] = {
         HOLD: 'hold hld_2: settled, 5 used of 8, entries say 5 used of 8, its parts are {"ord_1:0:0": 7}'}),
     "how a hold ended": ("UPDATE hold SET state = 'released' WHERE id = 'hld_2'", {HOLD: "hold hld_2: released, 5 used of 8"}),
     "a hold taken away": ("DELETE FROM hold WHERE id = 'hld_2'", {HOLD: "hold hld_2: does not exist, entries say 5 used of 8"}),
+    "what a hold that ended was made of": ("UPDATE hold SET parts = '{}' WHERE id = 'hld_2'", {
+        HOLD: "hold hld_2: settled, 5 used of 8, entries say 5 used of 8, its parts are {}"}),
+    "whose hold it was": ("UPDATE hold SET customer_id = 'cst_b' WHERE id = 'hld_2'", {
+        HOLD: 'hold hld_2: settled, 5 used of 8, entries say 5 used of 8, its parts are {"ord_1:0:0": 8}, of cst_b, '
+        "entries say cst_a"}),
     # people
+    "whose credits they are": ("UPDATE account SET owner = 'cst_c' WHERE id = 7", {
+        OWNED: "entry 2: of cst_a, but account 7 (credits wallet) is of cst_c",
+        HELD: "cst_a (credits held): balance 10, lots hold 0, open holds say 10",
+        LIVES: "lot ord_1:0:0: in the wallet of cst_c in credits, but its source is of cst_a in credits"}),
     "somebody said to be merged": ("UPDATE customer SET merged_into = 'cst_b' WHERE id = 'cst_a'", {
         MERGED: "customer cst_a is cst_b, and has 10 credits (held)"}),
 }  # fmt: skip

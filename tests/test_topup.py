@@ -113,3 +113,10 @@ async def test_what_was_changed_at_the_last_moment_counts(service: Service, then
     person, _ = await set_up(service)
     assert await while_busy(service, (person,), then) == [said]
     assert await service.store.fetchval("SELECT count(*) FROM orders WHERE customer_id = $1", person) == 0
+
+
+async def test_the_limit_of_a_month_may_be_reached_and_not_passed(service: Service) -> None:
+    person, _ = await set_up(service)
+    assert await while_busy(service, (person,), "UPDATE topup SET month_limit = 999 WHERE customer_id = $1") == [
+        "bought credits-10"
+    ]

@@ -83,6 +83,23 @@ def test_so_is_what_a_hold_is_settled_with(desk: Desk, amount: Any) -> None:
     assert error_of(answer, 422, "invalid_request")["param"] == "amount"
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "NaN", "Infinity", "1e400"], ids=lambda one: one[:9])
+def test_a_number_that_nobody_can_mean_is_refused_by_the_name_of_its_field(rich: Buyer, number: str) -> None:
+    order = rich.checkout("credits-10")["id"]
+    asked = {
+        "/v1/payments": f'{{"customer": "{rich.id}", "currency": "usd", "amount": {number}}}',
+        "/v1/refunds": f'{{"order": "{order}", "amount": {number}}}',
+        credits_path(rich, "spend"): f'{{"amount": {number}}}',
+        f"/v1/holds/{HOLD}/settle": f'{{"amount": {number}}}',
+        "/v1/checkouts": f'{{"customer": "{rich.id}", "items": [{{"price": "credits-10", "quantity": {number}}}]}}',
+        f"/v1/customers/{rich.id}/topup": f'{{"price": "credits-10", "month_limit": 999, "below": {number}}}',
+    }
+    for path, body in asked.items():
+        answer = rich.desk.call("POST", path, content=body.encode(), headers={"Content-Type": "application/json"})
+        field = {"/v1/checkouts": "items.0.quantity"}.get(path, "below" if path.endswith("topup") else "amount")
+        assert error_of(answer, 422, "invalid_request")["param"] == field, path
+
+
 FIELDS = [
     ("spend", {}, "amount"),
     ("spend", {"amount": 1, "units": "credits"}, "units"),
@@ -140,11 +157,12 @@ BODIES = [
     b"", b"{", b"null", b"[]", b'"amount"', b"5", b'{"amount": 1} x', b'{"amount": 1, "amount": 1}',
     b'{"amount": 1, "am\\u006funt": 2}', b'{"amount": NaN}', b'{"amount": Infinity}', b'{"amount": 01}',
     b'{"amount": 1, "reason": "\xff"}', b'{"amount": 1, "reason": "\\ud800"}', b'{"amount": ' + b"[" * 5000,
-    b'{"amount": ' + b"9" * 10_000 + b"}", b"amount=1", b"\x00", b"{'amount': 1}", b'{"amount": 1,}',
+    b'{"amount": ' + b"9" * 10_000 + b"}", b'{"amount": ' + b"9" * 5000, b'{"amount": ' + b"9" * 5000 + b', "amount": 1}',
+    b'{"amount": ' + b"9" * 5000 + b', "reason": ' + b"[" * 20_000, b"amount=1", b"\x00", b"{'amount': 1}", b'{"amount": 1,}',
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:40]))
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:20] + body[-20:]))
 def test_a_body_that_is_not_strict_json_is_refused(rich: Buyer, body: bytes) -> None:
     refused(rich, "spend", body)
 

@@ -18,13 +18,19 @@ UNDONE = ("canceled", "failed")
 OPEN_DISPUTE = ("needs_response", "under_review")
 """Stripe has taken the money back for the time being."""
 
+TOPUP = "paydesk_topup"
+"""The metadata key of orders that were made by an automatic top-up; its value is the unit."""
+
 OPEN_INQUIRY = ("warning_needs_response", "warning_under_review")
 """A bank only asks, and takes nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as far as money goes. `channel` and `address` name the thread in which its buyer is told."""
+    """An order as far as money goes. `channel` and `address` name the thread in which its buyer is told.
+
+    `unattended`: an automatic top-up has made it, and its buyer is not there.
+    """
 
     id: str
     customer: str
@@ -48,6 +54,7 @@ class Order:
     grants: bool
     mode: str = "payment"
     stars: int | None = None
+    unattended: bool = False
 
     @property
     def billed(self) -> bool:
@@ -213,12 +220,15 @@ def shown_of(order: Order, payment: Payment, amount: int) -> tuple[int, str]:
 
 
 def money_of(case: Case, intent: str) -> tuple[int, datetime | None]:
-    """Return what is left of a payment's money, in the smallest unit of its currency, and since when it is there."""
+    """Return what is left of a payment's money, in the smallest unit of its currency, and since when it is there.
+
+    Below zero when more went back than came: a bank may take all of what had been refunded before. That is a loss.
+    """
     payment = case.payments.get(intent)
     if payment is None or payment.status != "succeeded":
         return 0, None
     back = _returned(case, payment)
-    return max(0, payment.amount - back.refunded - back.disputed - back.lost), payment.paid_at
+    return payment.amount - back.refunded - back.disputed - back.lost, payment.paid_at
 
 
 def worth(terms: Mapping[str, Any], order: Order, returned: Returned, ran_s: int | None = None) -> int:

@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from paydesk.books import columns
-from paydesk.case import Case, Dispute, Order, Payment, Refund
+from paydesk.case import TOPUP, Case, Dispute, Order, Payment, Refund
 from paydesk.facts import BalanceIs
 from paydesk.store import Tx
 
-LOAD = """
+LOAD = f"""
 SELECT id, customer_id, status, amount, currency, livemode, channel, external_id, conversation, stripe_customer,
        session, session_status, session_payment_status, paid_by, paid_at, canceled_at, presented_amount,
        presented_currency, capture,
        EXISTS (SELECT FROM source s WHERE s.order_id = o.id AND s.id LIKE o.id || ':%') OR (mode <> 'payment' AND EXISTS (
-           SELECT FROM invoice i JOIN source s ON s.subscription_id = i.subscription_id WHERE i.order_id = o.id)), mode, stars
+           SELECT FROM invoice i JOIN source s ON s.subscription_id = i.subscription_id WHERE i.order_id = o.id)), mode, stars,
+       metadata ? '{TOPUP}'
 FROM orders o WHERE id = ANY($1::text[])
 """
 

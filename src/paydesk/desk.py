@@ -26,7 +26,8 @@ class Desk:
 
     `parts` are the sources of orders, `given` those of subscriptions; `plans` what prices give today, `order_plans` what
     they gave when an order was made; `keys` the catalogue's prices by Stripe price. `changed_bills` and `touched_cases`
-    keep what was loaded, `before` what access people had. `moved`: somebody became somebody else while we locked them.
+    keep what was loaded, `before` what access people had. `made` says
+    which calls of ours have made what (`calls.heard_of`). `moved`: somebody became somebody else while we locked them.
     """
 
     now: datetime
@@ -46,6 +47,7 @@ class Desk:
     messages: list[Message] = field(default_factory=list)
     timers: list[timers.Timer] = field(default_factory=list)
     questions: list[inbox.Envelope] = field(default_factory=list)
+    made: list[tuple[str, str, str]] = field(default_factory=list)
     bills: dict[str, Bill] = field(default_factory=dict)
     given: dict[str, list[Source]] = field(default_factory=dict)
     plans: dict[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -41,7 +41,8 @@ class SessionIs:
 class IntentIs:
     """A payment intent's state: `succeeded`, `failed` (a try was refused, another may follow), `canceled`,
 
-    `processing` (a slow method is on its way) or `requires_capture` (reserved, not taken yet).
+    `processing` (a slow method is on its way) or `requires_capture` (reserved, not taken yet). One that `failed` names its
+    charge where that was a slow method's: it had been on its way.
     """
 
     at: datetime
@@ -78,7 +79,11 @@ class ChargeIs:
 
 @dataclass(frozen=True, slots=True)
 class RefundIs:
-    """A refund's state: `pending`, `requires_action`, `succeeded`, `failed` or `canceled`."""
+    """A refund's state: `pending`, `requires_action`, `succeeded`, `failed` or `canceled`.
+
+    `balance_transaction` is what it took from the balance, `returned_by` what brought that back when it failed.
+    `asked_as` is the name of the call of ours that asked for it.
+    """
 
     at: datetime
     refund: str
@@ -94,6 +99,8 @@ class RefundIs:
     presented_currency: str | None = None
     balance_transaction: str | None = None
     stripe_customer: str | None = None
+    returned_by: str | None = None
+    asked_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

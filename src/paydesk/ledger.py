@@ -135,9 +135,9 @@ class Book:
     ) -> bool:
         """Make `source` worth `target` since `since`, by entries for the difference; return whether anything changed.
 
-        Repeating it changes nothing. `target` is never negative. `until` is where what lasts ends.
+        Repeating it changes nothing. `target` is never negative but of a payment's money. `until` is where what lasts ends.
         """
-        if target < 0:
+        if target < 0 and source.kind != "money":
             raise ValueError(f"{source.id} cannot be worth {target}")
         difference = target - source.worth
         if difference == 0 and (since, until) == (source.since, source.until):

@@ -195,14 +195,14 @@ def _with_presented(case: Case, fact: IntentIs | ChargeIs) -> Case:
 
 def _session_is(case: Case, fact: SessionIs) -> Step:
     before = case.order
-    if fact.failed:
+    if fact.failed or (fact.payment_status == "unpaid" and _debit_failed(case, fact.intent)):
         fact = replace(fact, payment_status="failed")
     case = _settled(_with_promised(replace(case, order=_with_session(before, fact)), fact))
     if fact.status != "complete" or (before.billed and not fact.failed and fact.payment_status in PAID):
         return Step(case)
     if fact.failed:
         failed = "payment_failed" if before.paid_at is None else None
-        return Step(case, say=failed, about=fact.session, alert=failed)
+        return Step(case, say=failed, about=fact.intent or fact.session, alert=failed)
     if fact.payment_status not in PAID:
         return Step(
             case, say="pending" if case.order.status == "pending" != before.status else None, about=fact.session
@@ -211,6 +211,12 @@ def _session_is(case: Case, fact: SessionIs) -> Step:
         news = Payment(fact.intent, before.id, "succeeded", _charged(fact), fact.currency, paid_at=fact.at)
         case = _with_payment(case, news)
     return _paid(case, by=fact.intent or fact.session, at=fact.at)
+
+
+def _debit_failed(case: Case, intent: str | None) -> bool:
+    """Say whether the slow method of an intent has failed: only such a payment has a charge and has failed."""
+    payment = case.payments.get(intent or "")
+    return payment is not None and payment.status == "failed" and payment.charge is not None
 
 
 def _with_session(order: Order, fact: SessionIs) -> Order:
@@ -251,10 +257,10 @@ def _charged(fact: SessionIs) -> int:
 
 def _intent_is(case: Case, fact: IntentIs) -> Step:
     order = case.order
-    succeeded = fact.status == "succeeded"
+    succeeded, slow = fact.status == "succeeded", fact.status == "failed" and fact.charge is not None
     news = Payment(
         fact.intent, order.id, fact.status, fact.amount, fact.currency,
-        charge=fact.charge if succeeded else None,
+        charge=fact.charge if succeeded or slow else None,
         failure_code=fact.failure_code,
         failure_message=fact.failure_message,
         paid_at=fact.at if succeeded else None,
@@ -267,9 +273,10 @@ def _intent_is(case: Case, fact: IntentIs) -> Step:
     if order.billed:  # the invoice tells of its failures
         return Step(case)
     # Once a session is complete, its slow method decides: an earlier card's refusal is no news, its own is the session's.
+    # A top-up tells of its refusal itself: nobody is there to try again. What fails days later, it does not hear of.
     tells = fact.status == "failed" and order.paid_at is None and order.session_status != "complete"
-    failed = "payment_failed" if tells else None
-    return Step(case, say=failed, alert=failed)
+    failed = "payment_failed" if tells and (slow or not order.unattended) else None
+    return Step(case, say=failed, about=fact.intent if slow else None, alert=failed)
 
 
 def _without_buyer(case: Case, fact: IntentIs) -> Case:

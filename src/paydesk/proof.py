@@ -32,12 +32,14 @@ KNOWN = "an entry moves its own unit between accounts that exist"
 ZERO = "what all accounts hold of a unit sums to zero"
 TOTALS = "what is sealed of the accounts of the system is the sum of their entries"
 EXPIRED = "what ended unspent is what lots say has ended"
+OWNED = "an entry moves what is of the person whom it names"
 
 SUMS = f"""
 WITH pair AS MATERIALIZED (
-    SELECT from_account, to_account, unit, sum(amount) AS amount, min(id) AS entry FROM entry GROUP BY 1, 2, 3
-), leg (account, unit, amount, entry) AS (
-    SELECT to_account, unit, amount, entry FROM pair UNION ALL SELECT from_account, unit, -amount, entry FROM pair
+    SELECT from_account, to_account, unit, customer_id, sum(amount) AS amount, min(id) AS entry FROM entry GROUP BY 1, 2, 3, 4
+), leg (account, unit, customer, amount, entry) AS (
+    SELECT to_account, unit, customer_id, amount, entry FROM pair
+    UNION ALL SELECT from_account, unit, customer_id, -amount, entry FROM pair
 ), held AS MATERIALIZED (
     SELECT account, sum(amount) AS amount FROM leg GROUP BY account
 )
@@ -65,8 +67,15 @@ UNION ALL SELECT '{EXPIRED}', (
         SELECT w.unit, sum(l.expired) AS amount FROM lot l JOIN account w ON w.id = l.account_id GROUP BY 1) l USING (unit)
     WHERE a.owner = 'system' AND a.kind = 'expired' AND coalesce(h.amount, 0) <> coalesce(l.amount, 0)
     ORDER BY a.unit LIMIT 1)
+UNION ALL SELECT '{OWNED}', (
+    SELECT 'entry ' || l.entry || ': of ' || l.customer || ', but account ' || a.id || ' (' || a.unit || ' ' || a.kind ||
+           ') is of ' || a.owner
+    FROM leg l JOIN account a ON a.id = l.account AND a.owner <> 'system' AND a.owner <> l.customer
+    LEFT JOIN customer named ON named.id = l.customer LEFT JOIN customer owner ON owner.id = a.owner
+    WHERE coalesce(named.merged_into, named.id) IS DISTINCT FROM coalesce(owner.merged_into, owner.id)
+    ORDER BY l.entry LIMIT 1)
 """
-"""Reads every entry once, and proves five promises by what it sums up."""
+"""Reads every entry once, and proves six promises by what it sums up. Entries are sealed, accounts are not."""
 
 # --- what is posted --------------------------------------------------------------------------------------------------
 
@@ -199,15 +208,18 @@ CHECKS: dict[str, str] = {
         SELECT 'hold ' || coalesce(h.id, e.id) || ': ' ||
                coalesce(h.state || ', ' || coalesce(h.used, 0) || ' used of ' || h.amount, 'does not exist') ||
                ', entries say ' || coalesce(e.used, 0) || ' used of ' || coalesce(e.amount, 0) ||
-               coalesce(', its parts are ' || h.parts::text, '')
+               coalesce(', its parts are ' || h.parts::text, '') ||
+               coalesce(', of ' || h.customer_id || ', entries say ' || nullif(e.customer, h.customer_id), '')
         FROM hold h FULL JOIN (
-            SELECT substr(source, 6) AS id, sum(amount) AS amount,
+            SELECT substr(source, 6) AS id, sum(amount) AS amount, min(customer_id) AS customer,
                    coalesce(sum(amount) FILTER (WHERE reason = 'settle'), 0) AS used
             FROM entry WHERE source LIKE 'hold:%' GROUP BY 1) e ON e.id = h.id
+        LEFT JOIN customer named ON named.id = e.customer LEFT JOIN customer owner ON owner.id = h.customer_id
         WHERE CASE WHEN h.id IS NULL THEN true
             WHEN h.state = 'held' THEN e.id IS NOT NULL OR h.used IS NOT NULL
             ELSE (h.used, h.amount) IS DISTINCT FROM (e.used, e.amount) OR (h.state <> 'settled' AND h.used <> 0) END
-          OR h.amount <> (SELECT sum(value::bigint) FROM jsonb_each_text(h.parts))
+          OR h.amount <> (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(h.parts))
+          OR coalesce(owner.merged_into, owner.id) <> coalesce(named.merged_into, named.id)
         ORDER BY 1 LIMIT 1""",
     "a grant stands for a source that is worth something": """
         SELECT 'grant ' || g.source || ': its source is worth ' || coalesce(s.worth::text, 'nothing')

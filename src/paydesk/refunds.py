@@ -146,11 +146,14 @@ SELECT (
     SELECT coalesce(sum(amount), 0) FROM refund WHERE payment_id = $1 AND status NOT IN ('failed', 'canceled')
 ) + (
     SELECT coalesce(sum(coalesce(params->'metadata'->>'paydesk_amount', params->>'amount')::bigint), 0) FROM stripe_call c
-    WHERE subject = $1 AND kind = 'refund' AND (state = 'pending'
-      OR state = 'done' AND NOT EXISTS (SELECT FROM refund r WHERE r.id = c.object_id))
+    WHERE subject = $1 AND kind = 'refund' AND state <> 'refused'
+      AND NOT EXISTS (SELECT FROM refund r WHERE r.id = c.object_id)
 )
 """
-"""What is known to go back of a payment, and what is asked and not known yet."""
+"""What is known to go back of a payment, and what is asked and not known yet: each refund once.
+
+A call's refund may be known before its answer is: whoever settles it notes its id with the call, under the same lock.
+"""
 
 
 async def _plan(tx: Tx, paid: Paid, ask: Ask, operation: str, actor: str, insist: bool) -> Call:

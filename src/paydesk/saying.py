@@ -23,7 +23,7 @@ def questions(fact: CaseFact, row: Row) -> list[inbox.Envelope]:
         case ChargeIs():
             about, ids = fact.charge, [fact.balance_transaction]
         case RefundIs():
-            about, ids = fact.refund, [fact.balance_transaction]
+            about, ids = fact.refund, [fact.balance_transaction, fact.returned_by]
         case RefundsAre():
             return [question for refund in fact.refunds for question in questions(refund, row)]
         case DisputeIs():
@@ -33,6 +33,12 @@ def questions(fact: CaseFact, row: Row) -> list[inbox.Envelope]:
         case _:
             return []
     return [inbox.question("balance_transaction", id_, fact.order, fact.intent, about, row) for id_ in ids if id_]
+
+
+def made_by_us(fact: CaseFact) -> list[tuple[str, str, str]]:
+    """Return which calls of ours have made what, as `calls.heard_of` takes it: refunds bear the name of theirs."""
+    refunds = fact.refunds if isinstance(fact, RefundsAre) else (fact,) if isinstance(fact, RefundIs) else ()
+    return [(one.intent, one.asked_as, one.refund) for one in refunds if one.asked_as is not None]
 
 
 def say(desk: Desk, step: orders.Step, params: dict[str, Any], row: Row) -> None:

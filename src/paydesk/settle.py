@@ -17,6 +17,7 @@ from paydesk import (
     billing,
     bills,
     books,
+    calls,
     cases,
     customers,
     entitlements,
@@ -258,6 +259,7 @@ def _case_fact(desk: Desk, fact: CaseFact, row: Row) -> Outcome:
         for kind, _, amount in balance_moves(step.case, fact):
             post(desk, desk.sources[f"{kind}:{fact.transaction}"], amount, fact.made_at, row)
     desk.questions += saying.questions(fact, row)
+    desk.made += saying.made_by_us(fact)
     if desk.now - fact.at < OLD_NEWS:
         saying.say(desk, step, saying.params_of(desk, step, fact, before) if step.say or step.alert else {}, row)
     if step.give_back is not None:
@@ -319,4 +321,5 @@ async def _write(tx: Tx, desk: Desk, marks: low.Marks) -> None:
     await timers.put(tx, [*desk.timers, *timers.of_lots(desk.book), *fallen])
     await outbox.put(tx, desk.messages)
     await inbox.put(tx, desk.questions)
+    await calls.heard_of(tx, desk.made)
     await fanout.announce(tx, partial(announcing.of_desk, desk))

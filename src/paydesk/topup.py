@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from paydesk import books, checkout, customers, deeds, ids, low, outbox, payers, payments, timers
+from paydesk.case import TOPUP
 from paydesk.catalog import Catalog
 from paydesk.errors import Conflict, Invalid, NotFound, PaymentRefused, StripeRefused
 from paydesk.outbox import Message
@@ -17,8 +18,7 @@ from paydesk.store import Store, Tx
 from paydesk.stripe.gateway import Gateway
 from paydesk.timers import Timer
 
-MARK = "paydesk_topup"
-"""The metadata key of orders that were made by a top-up; its value is the unit."""
+MARK = TOPUP
 
 
 @dataclass(frozen=True, slots=True)

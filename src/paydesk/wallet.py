@@ -386,10 +386,14 @@ def _end_once(batch: Batch, operation: EndHold, who: str) -> Done:
 
 
 def _end(batch: Batch, operation: EndHold) -> Done:
-    """Settle or release a hold; again, it is what it was. Raises `Conflict` for one that has ended otherwise."""
+    """Settle or release a hold; again, it is what it was. Raises `Conflict` for one that has ended otherwise.
+
+    Its time is over when it is over, whether or not its timer has come to it.
+    """
     hold = batch.holds[operation.hold]
     used = operation.used or 0
-    state = "settled" if used else "released"
+    late = hold.state == "held" and hold.expires_at <= batch.book.now
+    state = "settled" if used else "lapsed" if late else "released"
     if used > hold.amount:
         raise Invalid(f"the hold is for {hold.amount:,}: it cannot settle {used:,}", param="amount")
     replayed = hold.state != "held"
@@ -397,6 +401,8 @@ def _end(batch: Batch, operation: EndHold) -> Done:
         ended = ("settled",) if used else ("released", "lapsed")
         if hold.state not in ended or hold.used != used:
             raise Conflict(f"the hold is {hold.state} already, with {hold.used or 0:,} used", param="hold")
+    elif late and used:
+        raise Conflict("the hold has lapsed: what it held has gone back", param="hold")
     else:
         cause = Cause(_ending(hold.id), 1, hold.customer, hold.unit, memo=hold.memo)
         batch.closed[hold.id] = (batch.book.end_hold(hold, cause, used, state), batch.book.now)

@@ -182,7 +182,7 @@ source = Table(
     time("claimed_at", nullable=True),
     text("subscription_id", nullable=True),
     sa.PrimaryKeyConstraint("id"),
-    sa.CheckConstraint("worth >= 0 AND posted = worth", name="posted_is_worth"),
+    sa.CheckConstraint("(worth >= 0 OR kind = 'money') AND posted = worth", name="posted_is_worth"),
     Index("ix_source_customer_id", "customer_id"),
     Index("ix_source_subscription_id", "subscription_id", postgresql_where=sa.text("subscription_id IS NOT NULL")),
     comment="a thing sold, with frozen terms: what it is worth now and how much of it is posted",

@@ -117,12 +117,24 @@ def _intent(kind: str, intent: Object, at: datetime, _looked: Looked) -> Reading
         stripe_customer=shapes.id_of(intent, "customer"),
         amount=shapes.number(intent, "amount_received" if kind.endswith("succeeded") else "amount"),
         currency=shapes.text(intent, "currency"),
-        charge=shapes.latest_charge(intent) if not failed else None,
+        charge=shapes.latest_charge(intent) if not failed or _was_slow(failure) else None,
         failure_code=(shapes.words(failure, "decline_code") or shapes.words(failure, "code")) if failed else None,
         failure_message=shapes.words(failure, "message") if failed else None,
         presented_amount=presented_amount,
         presented_currency=presented_currency,
     )
+
+
+SLOW = frozenset((
+    "acss_debit", "au_becs_debit", "bacs_debit", "boleto", "customer_balance", "konbini", "multibanco", "nz_bank_account",
+    "oxxo", "payto", "sepa_debit", "sofort", "us_bank_account",
+))  # fmt: skip
+"""Ways to pay that are accepted at once and may fail days later."""
+
+
+def _was_slow(failure: Object) -> bool:
+    method = failure.get("payment_method")
+    return isinstance(method, Mapping) and method.get("type") in SLOW
 
 
 def _charge(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading:
@@ -200,7 +212,15 @@ def _refund_is(refund: Object, ours: Ours, intent: str, at: datetime) -> RefundI
         presented_currency=presented_currency,
         balance_transaction=shapes.id_of(refund, "balance_transaction"),
         stripe_customer=ours.stripe_customer,
+        returned_by=shapes.id_of(refund, "failure_balance_transaction"),
+        asked_as=_asked_as(refund),
     )
+
+
+def _asked_as(refund: Object) -> str | None:
+    """Return the name of the call of ours that made a refund, as its metadata bears it."""
+    metadata = refund.get("metadata")
+    return shapes.words(metadata, "paydesk_refund") if isinstance(metadata, Mapping) else None
 
 
 def _refunded(_kind: str, charge: Object, at: datetime, looked: Looked) -> Reading:

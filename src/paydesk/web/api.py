@@ -33,10 +33,10 @@ from paydesk.web import shapes
 from paydesk.web.auth import Caller, person_of
 from paydesk.web.newcomers import Person, met_at
 from paydesk.web.once import once
-from paydesk.web.parameters import Part
+from paydesk.web.parameters import CarefulRoute, Part
 from paydesk.web.returns import checked_return
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=CarefulRoute)
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import jiter
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, WithJsonSchema
 
 from paydesk.errors import Invalid
@@ -65,6 +69,60 @@ async def known(request: Request) -> None:
             raise Invalid(f"{name} is given {given.count(name)} times: give it once", param=name)
 
 
+DIGITS_MAX = 400
+"""A whole number of more digits is read as endless: no field takes that, and each says so by its name."""
+
+
+Pairs = list[tuple[str, Any]]
+
+
+def once_each(pairs: Pairs) -> dict[str, Any]:
+    """Return an object of JSON; raises `ValueError` for a key that stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in it")
+    return found
+
+
+def measured(body: bytes, made: Callable[[Pairs], dict[str, Any]] = once_each) -> Any:
+    """Return a body as JSON, with numbers beyond all measure as endless ones, and each object as it is `made`.
+
+    Raises `ValueError` for what is no JSON and for what is nested too deep.
+    """
+    try:
+        return json.loads(body, parse_int=_number, object_pairs_hook=made)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _number(digits: str) -> float:
+    return int(digits) if len(digits) <= DIGITS_MAX else math.inf
+
+
+def too_long(refused: ValueError) -> bool:
+    """Tell whether JSON was refused for nothing but a number that is too long to be read."""
+    return "number out of range" in str(refused)
+
+
+class _Careful(Request):
+    async def json(self) -> Any:
+        """Return the body as JSON, whatever its numbers; `well_told` has looked, or looks, for what else is wrong."""
+        return measured(await self.body(), dict)
+
+
+class CarefulRoute(APIRoute):
+    """A route for which a number that is too long to be read is a wrong field, not a body that is no JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, given a request that reads numbers of any length."""
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            return await handle(_Careful(request.scope, request.receive))
+
+        return handler
+
+
 async def well_told(request: Request) -> None:
     """Refuse a body that does not say that it is JSON, and JSON with a key twice: whoever wrote it meant one of the two."""
     if request.scope["route"].body_field is None or not (body := await request.body()):
@@ -74,6 +132,12 @@ async def well_told(request: Request) -> None:
         raise Malformed("send the body as JSON, with the header Content-Type: application/json", param="Content-Type")
     try:
         jiter.from_json(body, catch_duplicate_keys=True, float_mode="lossless-float")
+        return
+    except ValueError as refused:
+        if not too_long(refused):
+            raise Malformed(f"the body is not the JSON we take: {refused}") from None
+    try:  # how long a number may be is for its field to say
+        measured(body)
     except ValueError as refused:
         raise Malformed(f"the body is not the JSON we take: {refused}") from None
 

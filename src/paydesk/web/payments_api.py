@@ -12,9 +12,10 @@ from paydesk.errors import Invalid
 from paydesk.web import shapes
 from paydesk.web.api import BuyerOrReader, BuyerOrSeller, Here, Reader, Refunder, Seller, ad_hoc, buyer_of, line_of
 from paydesk.web.once import once
+from paydesk.web.parameters import CarefulRoute
 from paydesk.web.returns import checked_return
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=CarefulRoute)
 
 
 # --- payments --------------------------------------------------------------------------------------------------------

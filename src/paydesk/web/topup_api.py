@@ -15,8 +15,9 @@ from paydesk.wallet import AMOUNT_MAX
 from paydesk.web import shapes
 from paydesk.web.api import Here, Reader, Seller
 from paydesk.web.once import once
+from paydesk.web.parameters import CarefulRoute
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=CarefulRoute)
 
 Unit = Annotated[str, Query(max_length=64)]
 

@@ -29,6 +29,7 @@ from paydesk.web.asgi import Headers, Receive, Scope, Send
 from paydesk.web.auth import Keys
 from paydesk.web.limits import told
 from paydesk.web.once import checked_key
+from paydesk.web.parameters import measured, too_long
 from paydesk.web.shapes import Given
 from paydesk.web.whole import send_whole, written
 
@@ -265,12 +266,22 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
+def _told(body: bytes) -> Any:
+    """Return a body as JSON; a number too long to be read is endless, and its field says that nobody can mean that."""
+    try:
+        return jiter.from_json(body, catch_duplicate_keys=True)
+    except ValueError as refused:
+        if not too_long(refused):
+            raise
+        return measured(body)
+
+
 def _read(call: Call, body: bytes) -> Given:
     """Return what was sent, checked; raises `Malformed` that names the field."""
     if not body and call.given is ReleaseGiven:
         return ReleaseGiven()
     try:
-        value = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+        value = _told(body)
     except ValueError as refused:
         raise Malformed(f"the body is not the JSON we take: {refused}") from None
     if not isinstance(value, dict):

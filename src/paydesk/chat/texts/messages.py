@@ -17,6 +17,8 @@ TEMPLATES = {
     "refund_failed": "The refund of {amount} did not reach you, and we know of it. {restored}{now}Reference {reference}.",
     "disputed": "⏳ Your bank asks for {amount} back, and will decide. {held}{now}Reference {reference}.",
     "dispute_won": "Your bank has decided: the payment of {amount} stands. {restored}{now}Reference {reference}.",
+    "dispute_won_refunded": "Your bank has decided: of the {paid} that you paid, {refunded} stay refunded, and nothing more "
+    "goes back. {restored}{now}Reference {reference}.",
     "dispute_lost": "Your bank has decided: {amount} is yours again. {taken}{now}Reference {reference}.",
     "low_balance": "You have {left} left. /buy gets you more.",
     "topup_failed": "Your automatic top-up could not be paid: {because} It is turned off now; /buy gets you more.",

@@ -37,6 +37,8 @@ def render(
             template = "refunded_in_part"
         elif template == "refunded" and params["currency"] in money.THEIRS:  # no bank has a part in it
             template = "refunded_there"
+        elif template == "dispute_won" and params.get("refunded", 0) > 0:
+            template = "dispute_won_refunded"
     if "unit" in params:
         values |= {"unit": params["unit"], "left": words.count(params.get("balance", 0), params["unit"])}
     if "subscription" in params:
@@ -66,6 +68,7 @@ def _of_order(words: Words, params: Mapping[str, Any]) -> dict[str, object]:
     grants, balances, debts = params.get("grants", ()), params.get("balances", {}), params.get("debts", {})
     currency = params["currency"]
     gone, back = _listed(words, grants, "whole", "worth"), _listed(words, grants, "worth", "before")
+    held = _listed(words, grants, "before", "worth")  # what had gone back before is not held back
     owed = _owed(words, debts)
     return {
         "amount": words.money(params["amount"], currency),
@@ -76,7 +79,7 @@ def _of_order(words: Words, params: Mapping[str, Any]) -> dict[str, object]:
         "given": given(words, grants, balances, params.get("paid_off", {})) + owed,
         "now": _now(words, balances) + owed,
         "taken": _part(words, "part_taken", things=gone) if gone else "",
-        "held": _part(words, "part_held", things=gone) if gone else "",
+        "held": _part(words, "part_held", things=held) if held else "",
         "restored": _part(words, "part_restored", things=back) if back else "",
         "reason": words.sentence(params.get("reason") or words.say("no_reason")),
         "cause": one_line(params.get("reason") or words.say("no_cause")),
