@@ -156,7 +156,8 @@ class Sold:
         return -(-whole * stays // self.goods.price)
 
     def money(self) -> int:
-        return 0 if self.paid_day is None else max(0, self.goods.taken - self.back(holding=True))
+        """What is left of the money; less than nothing where a bank took what had been refunded."""
+        return 0 if self.paid_day is None else self.goods.taken - self.back(holding=True)
 
     def status(self) -> str:
         if self.paid_day is None:
