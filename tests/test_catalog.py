@@ -62,6 +62,10 @@ def test_what_init_writes_is_a_good_catalogue(tmp_path: Path) -> None:
     assert len(loaded(tmp_path, catalog.TEMPLATE).products) == 4
 
 
+def test_a_catalogue_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "\ufeff" + GOOD).products == loaded(tmp_path, GOOD).products
+
+
 def test_a_price_is_found_by_its_key_and_by_a_product_that_has_one(tmp_path: Path) -> None:
     read = loaded(tmp_path, GOOD)
     assert read.price("ten").amount == 999

@@ -63,7 +63,7 @@ _BRACE = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|[{}]')
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Catalog:
     """Read and check the catalogue at `path`; raises `CatalogError` with file, line and reason."""
     try:
-        raw = path.read_text(encoding="utf-8")
+        raw = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except FileNotFoundError:
         raise CatalogError(f"{path}: there is no catalogue here; make one with: paydesk init") from None
     except (OSError, UnicodeDecodeError) as error:
