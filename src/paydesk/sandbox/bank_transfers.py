@@ -92,7 +92,7 @@ def addresses(given: Json, currency: str, reference: str) -> list[Json]:
     common = {"account_holder_address": place, "account_holder_name": _HOLDER, "bank_address": place}
     number = derived_text(reference, 12).translate(_DIGITS)
     known: dict[str, list[Json]] = {
-        "eur": [_address("iban", ["sepa"], {**common, "bic": "AGRIFRPPXXX", "country": country,
+        "eur": [_address("iban", ["sepa"], {**common, "bic": "AGRIFRPP", "country": country,
                                            "iban": f"{country}00{number}{number[:8]}"})],
         "gbp": [_address("sort_code", ["bacs", "fps"], {**common, "account_number": number[:8], "sort_code": "200000"})],
         "jpy": [_address("zengin", ["zengin"], {**common, "account_number": number[:7], "account_type": "futsu",
@@ -115,7 +115,7 @@ def funded_by(currency: str, reference: str | None) -> Json:
     """What a booking of arrived money tells of the transfer."""
     kind = _KINDS[currency][0]
     details: Json = {
-        "eu_bank_transfer": {"bic": "AGRIFRPPXXX", "iban_last4": "7061", "sender_name": "Jenny Rosen"},
+        "eu_bank_transfer": {"bic": "AGRIFRPP", "iban_last4": "7061", "sender_name": "Jenny Rosen"},
         "gb_bank_transfer": {"account_number_last4": "1234", "sender_name": "Jenny Rosen", "sort_code": "200000"},
         "jp_bank_transfer": {"sender_bank": None, "sender_branch": None, "sender_name": "Jenny Rosen"},
         "us_bank_transfer": {"network": "ach", "sender_name": "Jenny Rosen"},
